@@ -1,0 +1,50 @@
+# Every target sets itself up; all that is needed is Python ≥ 3.10 and make.
+
+VENV ?= .venv
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3.10 python; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && echo $$python && break; done)
+RUN = $(VENV)/bin/python
+READY = $(VENV)/ready
+
+.PHONY: help demo test check lint types format lock clean
+
+help: ## show the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | sort
+
+demo: $(READY) ## show the main job on the local cloud
+	@$(RUN) -m tests.demo
+
+test: $(READY) ## run the tests
+	$(RUN) -m pytest
+
+check: lint types test ## lint, types, tests
+
+lint: $(READY)
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+
+types: $(READY)
+	$(RUN) -m mypy
+
+format: $(READY) ## lay the code out and mend what can be mended
+	$(RUN) -m ruff check --fix .
+	$(RUN) -m ruff format .
+
+lock: $(READY) ## pin the requirements anew, with hashes and without an index
+	$(RUN) -m pip install --quiet uv
+	$(RUN) -m uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-header \
+		--upgrade pyproject.toml -o requirements.txt
+	$(RUN) -m uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-header \
+		--upgrade --extra dev pyproject.toml -o requirements-dev.txt
+
+clean: ## remove what was made
+	rm -rf .venv .venv-* dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(READY): requirements-dev.txt
+	@test -n "$(PYTHON)" || { echo 'livepair needs Python 3.10 or newer, and none was found.' \
+		'Install one, or name it: make PYTHON=/path/to/python3'; exit 1; }
+	@echo 'Setting up $(VENV) …'
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo 'This Python cannot make virtual environments.' \
+		'On Debian and Ubuntu: apt-get install python3-venv'; exit 1; }
+	@$(RUN) -m pip --disable-pip-version-check install --quiet --require-hashes -r requirements-dev.txt
+	@touch $(READY)
