@@ -1,0 +1,277 @@
+"""Key templates: from an object key to its pair and back. Pure.
+
+A template is a COS key with placeholders, `uploads/{id}/live.gz`. It begins with a fixed prefix and holds
+at least one placeholder; a placeholder matches one path segment or part of one, never `/`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import quote
+
+Role = Literal["live", "image"]
+
+MAX_PATH = 400  # bytes of a pair's path in state keys; COS allows 850 for the whole key
+_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_ANY = None  # in a segment's symbols: one or more characters
+
+
+class TemplateError(ValueError):
+    """A key template that cannot be used; the message says why and what to write instead."""
+
+
+class AmbiguousKey(ValueError):
+    """The keys of an upload's pair do not parse back to the same values: its partner is not certain."""
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """One key template, parsed."""
+
+    text: str
+    names: tuple[str, ...]
+    pattern: re.Pattern[str]
+
+    @property
+    def prefix(self) -> str:
+        """What every key of this template begins with."""
+        return self.text[: self.text.index("{")]
+
+    def match(self, key: str) -> dict[str, str] | None:
+        """The placeholders' values in `key`, or None if the key is not of this template."""
+        found = self.pattern.fullmatch(key)
+        return found.groupdict() if found else None
+
+    def key(self, values: Mapping[str, str]) -> str:
+        """The key with these placeholder values. Needs a value for each of `names`."""
+        return _PLACEHOLDER.sub(lambda found: values[found[1]], self.text)
+
+
+def parse_template(text: str) -> Template:
+    """Parse one template. Raises TemplateError."""
+    names: list[str] = []
+    pattern = ""
+    rest = 0
+    for found in _PLACEHOLDER.finditer(text):
+        name = found[1]
+        if not _NAME.match(name):
+            raise TemplateError(
+                f"{text!r}: {{{name}}} is no placeholder; name it with letters, digits and _, like {{id}}"
+            )
+        pattern += re.escape(text[rest : found.start()])
+        pattern += f"(?P={name})" if name in names else f"(?P<{name}>[^/]+)"
+        if name not in names:
+            names.append(name)
+        rest = found.end()
+    pattern += re.escape(text[rest:])
+    if not names:
+        raise TemplateError(f"{text!r} holds no placeholder; write for example uploads/{{id}}/live.gz")
+    if "{" in _PLACEHOLDER.sub("", text) or "}" in _PLACEHOLDER.sub("", text):
+        raise TemplateError(f"{text!r} has a brace without its partner")
+    if text.startswith(("{", "/")):
+        raise TemplateError(
+            f"{text!r} must begin with a fixed prefix (no placeholder, no /), like uploads/{{id}}/live.gz"
+        )
+    if text.endswith("/"):
+        raise TemplateError(f"{text!r} ends with /, which names a folder and no object")
+    return Template(text, tuple(names), re.compile(pattern, re.DOTALL))
+
+
+def _symbols(segment: str) -> list[str | None]:
+    symbols: list[str | None] = []
+    for index, part in enumerate(_PLACEHOLDER.split(segment)):
+        symbols.extend(part if index % 2 == 0 else [_ANY])
+    return symbols
+
+
+def _segments_meet(left: list[str | None], right: list[str | None]) -> bool:
+    """Whether some text is matched by both, where `_ANY` stands for one or more characters."""
+    # Walk both at once; a state is (position, position, inside an _ANY on the left, … on the right).
+    seen = set()
+    todo = [(0, 0, False, False)]
+    while todo:
+        state = todo.pop()
+        if state in seen:
+            continue
+        seen.add(state)
+        i, j, in_left, in_right = state
+        if in_left:
+            todo.append((i + 1, j, False, in_right))
+        if in_right:
+            todo.append((i, j + 1, in_left, False))
+        if i == len(left) and j == len(right):
+            return True
+        if i < len(left) and j < len(right):
+            a, b = left[i], right[j]
+            if a is None or b is None or a == b:
+                # One character is read on both sides; an _ANY may read more of them.
+                todo.append((i + (a is not None), j + (b is not None), a is None, b is None))
+    return False
+
+
+def templates_meet(left: Template, right: Template) -> bool:
+    """Whether some key is matched by both templates (a repeated placeholder counts as two different ones)."""
+    a, b = left.text.split("/"), right.text.split("/")
+    return len(a) == len(b) and all(
+        _segments_meet(_symbols(x), _symbols(y)) for x, y in zip(a, b, strict=True)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """The live key and the image key that belong together.
+
+    `values` are the placeholders of LIVE_KEY in its order. Where a role has alternatives, `live_keys` and
+    `image_keys` hold one key for each. `shared` tells that one image serves many live packages.
+    """
+
+    values: tuple[tuple[str, str], ...]
+    live_keys: tuple[str, ...]
+    image_keys: tuple[str, ...]
+    shared: bool
+
+    def keys(self, role: Role) -> tuple[str, ...]:
+        return self.live_keys if role == "live" else self.image_keys
+
+    @property
+    def path(self) -> str:
+        """`<pair>` in state keys."""
+        return _path(self.values)
+
+
+def _path(values: Iterable[tuple[str, str]]) -> str:
+    """The values, percent-encoded, joined by `/`.
+
+    A value of dots is encoded too, or HTTP clients fold the path. A path longer than `MAX_PATH` bytes is
+    replaced by `~` and its digest, so that no state key outgrows COS's 850 bytes.
+    """
+    path = "/".join(_encoded(value) for _, value in values)
+    if len(path) <= MAX_PATH:
+        return path
+    return "~" + hashlib.sha256(path.encode()).hexdigest()
+
+
+def _encoded(value: str) -> str:
+    text = quote(value, safe="").replace("~", "%7E")
+    return text.replace(".", "%2E") if not text.strip(".") else text
+
+
+@dataclass(frozen=True, slots=True)
+class SharedImage:
+    """An image that serves many live packages; its key says nothing about which."""
+
+    values: tuple[tuple[str, str], ...]
+    image_keys: tuple[str, ...]
+
+    @property
+    def path(self) -> str:
+        """What names it in logs."""
+        return _path(self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class Templates:
+    """LIVE_KEY and IMAGE_KEY with their alternatives, checked against each other."""
+
+    live: tuple[Template, ...]
+    image: tuple[Template, ...]
+
+    @property
+    def shared(self) -> bool:
+        """One image serves many live packages: IMAGE_KEY names only some placeholders of LIVE_KEY."""
+        return set(self.image[0].names) != set(self.live[0].names)
+
+    def match(self, key: str) -> tuple[Role, Pair | SharedImage] | None:
+        """Which role `key` has, and in which pair; None where it matches no template.
+
+        Raises AmbiguousKey if the keys made from its values do not parse back to those values.
+        """
+        for role, templates in (("live", self.live), ("image", self.image)):
+            for template in templates:
+                values = template.match(key)
+                if values is None:
+                    continue
+                if role == "image" and self.shared:
+                    self._check(key, values, self.image)
+                    return "image", SharedImage(
+                        tuple((name, values[name]) for name in self.image[0].names),
+                        tuple(image.key(values) for image in self.image),
+                    )
+                return ("live" if role == "live" else "image"), self.pair(values, key)
+        return None
+
+    def pair(self, values: Mapping[str, str], key: str) -> Pair:
+        """The pair with these values; `key` is the upload that asks, for the error. Raises AmbiguousKey."""
+        self._check(key, values, (*self.live, *self.image))
+        return Pair(
+            tuple((name, values[name]) for name in self.live[0].names),
+            tuple(template.key(values) for template in self.live),
+            tuple(template.key(values) for template in self.image),
+            self.shared,
+        )
+
+    @staticmethod
+    def _check(key: str, values: Mapping[str, str], templates: Iterable[Template]) -> None:
+        for template in templates:
+            made = template.key(values)
+            back = template.match(made)
+            if back != {name: values[name] for name in template.names}:
+                raise AmbiguousKey(
+                    f"the upload {key!r} has no certain partner: with its values {dict(values)!r} the "
+                    f"template {template.text!r} gives {made!r}, which reads back as {back!r}. Separate "
+                    "placeholders by a character that no value holds, best by /"
+                )
+
+
+def parse_templates(live: str, image: str, state_prefix: str) -> tuple[Templates | None, list[str]]:
+    """Parse LIVE_KEY and IMAGE_KEY, alternatives separated by commas.
+
+    Returns the templates, or None and every fault found.
+    """
+    faults: list[str] = []
+    parsed: dict[str, tuple[Template, ...]] = {}
+    for setting, text in (("LIVE_KEY", live), ("IMAGE_KEY", image)):
+        templates = []
+        for part in (part.strip() for part in text.split(",")):
+            if not part:
+                faults.append(f"{setting}: an alternative between commas is empty")
+                continue
+            try:
+                templates.append(parse_template(part))
+            except TemplateError as error:
+                faults.append(f"{setting}: {error}")
+        parsed[setting] = tuple(templates)
+        for template in templates:
+            if template.prefix.startswith(state_prefix) or state_prefix.startswith(template.prefix):
+                faults.append(
+                    f"{setting}: {template.text!r} reaches into STATE_PREFIX {state_prefix!r}; "
+                    "keep uploads and state under different prefixes"
+                )
+            if set(template.names) != set(templates[0].names):
+                faults.append(
+                    f"{setting}: the alternatives {templates[0].text!r} and {template.text!r} "
+                    "name different placeholders; give all the same ones"
+                )
+    if faults:
+        return None, faults
+    lives, images = parsed["LIVE_KEY"], parsed["IMAGE_KEY"]
+    extra = sorted(set(images[0].names) - set(lives[0].names))
+    if extra:
+        faults.append(
+            f"IMAGE_KEY: placeholder {{{extra[0]}}} is not in LIVE_KEY; "
+            "IMAGE_KEY names LIVE_KEY's placeholders or some of them"
+        )
+    every = [*lives, *images]
+    for index, left in enumerate(every):
+        faults.extend(
+            f"LIVE_KEY, IMAGE_KEY: {left.text!r} and {right.text!r} can yield the same key; "
+            "make them differ in a fixed part"
+            for right in every[index + 1 :]
+            if templates_meet(left, right)
+        )
+    return (None, faults) if faults else (Templates(lives, images), [])

@@ -1,0 +1,93 @@
+"""What the reconciler works with, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from handler.clock import Clock, Deadline, Together
+from handler.cos import Bucket
+from handler.faceid import Api
+from handler.ledger import Entry, Ledger, Task
+from handler.log import Log
+from handler.pairing import Role
+from handler.settings import Settings
+from handler.webhook import Consumer
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What one invocation works with."""
+
+    settings: Settings
+    uploads: Bucket
+    ledger: Ledger
+    api: Api
+    consumer: Consumer
+    clock: Clock
+    deadline: Deadline
+    together: Together
+    draw: Callable[[], float]
+    """A random number from 0 to 1."""
+    log: Log
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Nothing is left to come back for. `clear` are agenda keys that have had their day."""
+
+    clear: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """The pair needs another look: `entry` goes on the agenda, then `clear` comes off it."""
+
+    entry: Entry
+    clear: tuple[str, ...] = ()
+
+
+Step = Done | Later
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why a pair is looked at: an upload of `role`, or the agenda, which alone takes over expired leases.
+
+    `run` is one that the operator asked for; `claim` the agenda's entry for a claim, which names the last one
+    known. A `walk` over all uploads also tells what was decided and not told.
+    """
+
+    role: Role | None = None
+    run: int | None = None
+    claim: Task | None = None
+    walk: bool = False
+
+    @property
+    def agenda(self) -> bool:
+        return self.role is None
+
+
+@dataclass(slots=True)
+class Trace:
+    """What one pair's log line tells."""
+
+    clock: Clock
+    fields: dict[str, Any] = field(default_factory=dict)
+
+    def note(self, **fields: Any) -> None:
+        self.fields.update(fields)
+
+    @contextmanager
+    def stage(self, name: str) -> Generator[None, None, None]:
+        """Time a stage; what it takes in several goes is added up."""
+        began = self.clock.elapsed()
+        try:
+            yield
+        finally:
+            key = f"{name}_ms"
+            spent = (self.clock.elapsed() - began) * 1000
+            self.fields[key] = round(self.fields.get(key, 0.0) + spent, 1)

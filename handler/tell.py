@@ -1,0 +1,165 @@
+"""Record an outcome once, tell it, and settle it.
+
+Nothing is told that is not recorded. If another instance decided too, the first record is the one told.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from handler.cos import CosError
+from handler.faceid import code_row
+from handler.ledger import Entry, Record, Task, new_nonce
+from handler.look import look_keys
+from handler.outcome import Called, Decision, Frame, Half, Seen, Verification, body, verification
+from handler.pairing import Role
+from handler.services import Cause, Done, Later, Services, Step, Trace
+from handler.webhook import POST_SECONDS, next_attempt
+
+
+def find_run(
+    s: Services, seen: Seen, newest: datetime, wanted: int | None
+) -> tuple[Verification, Record | None]:
+    """The first run that has no record or whose record stands."""
+    run = 1
+    while True:
+        which = verification(seen, run)
+        record = s.ledger.record(which)
+        if record is None or not reopens(record, newest, wanted):
+            return which, record
+        run += 1
+
+
+def reopens(record: Record, newest: datetime, wanted: int | None) -> bool:
+    """After `failed` and `incomplete` a later upload, or the operator, starts another run."""
+    later = newest > record.uploaded_at or (wanted is not None and wanted > record.which.run)
+    return record.outcome in ("failed", "incomplete") and later
+
+
+def decided(
+    s: Services,
+    seen: Seen,
+    which: Verification,
+    decision: Decision,
+    decided_at: datetime,
+    uploaded_at: datetime,
+    frame: Frame | None = None,
+    called: Called | None = None,
+) -> Record:
+    def told(half: Half | None) -> dict[str, Any] | None:
+        if half is None:
+            return None
+        return {"key": half.key, "etag": half.etag, "md5": half.md5, "size": half.size}
+
+    return Record(
+        which=which,
+        bucket=seen.bucket,
+        live_key=seen.live.key if seen.live else seen.pair.live_keys[0],
+        image_key=seen.image.key if seen.image else seen.pair.image_keys[0],
+        outcome=decision.outcome,
+        code=decision.code,
+        uploaded_at=uploaded_at,
+        decided_at=decided_at,
+        body=body(seen, which, decision, decided_at, s.settings, frame, called),
+        nonce=new_nonce(),
+        live=told(seen.live),
+        image=told(seen.image),
+        best_frame={"key": frame.key, "md5": frame.md5} if frame else None,
+        delete=_to_delete(s, seen, decision),
+    )
+
+
+def _to_delete(s: Services, seen: Seen, decision: Decision) -> tuple[Role, ...]:
+    if s.settings.delete_uploads == "none" or decision.outcome not in ("matched", "mismatched", "rejected"):
+        return ()
+    retake = decision.code is not None and code_row(decision.code).advice == "retake_live"
+    spare_image = s.settings.delete_uploads == "live" or retake or seen.pair.shared
+    return ("live",) if spare_image else ("live", "image")
+
+
+def tell_without_call(s: Services, record: Record, clear: tuple[str, ...], trace: Trace) -> Step:
+    """Record and tell an outcome that needed no claim.
+
+    There is no claim's agenda entry either to bring it back, so its delivery is put there first.
+    """
+    guard = Entry(s.clock.now() + timedelta(minutes=1), _delivery(record, 1))
+    key = s.ledger.put_on(guard)
+    return record_and_tell(s, record, s.deadline.at, (key, *clear), trace)
+
+
+def record_and_tell(s: Services, record: Record, until: float, clear: tuple[str, ...], trace: Trace) -> Step:
+    """Create the record, trying in the time there is; then tell whichever record was first."""
+    with trace.stage("record"):
+        while True:
+            try:
+                record = s.ledger.record_once(record)
+                break
+            except CosError:
+                if until - s.clock.elapsed() < 2:
+                    raise
+                s.clock.sleep(0.5 + s.draw())
+    step = tell(s, record, 1, trace, wait=True)
+    return replace(step, clear=(*step.clear, *clear))
+
+
+def tell(s: Services, record: Record, attempt: int, trace: Trace, *, wait: bool) -> Step:
+    """Deliver a record's message and settle it. `wait` lets the second attempt be made here and now."""
+    which = record.which
+    trace.note(verification=which.id, run=which.run)
+    if record.settled:
+        return Done()
+    trace.note(outcome=record.outcome)
+    if record.delivered_at is None and record.dead_at is None:
+        while True:
+            left = s.deadline.left()
+            if left < 2:
+                return Later(Entry(s.clock.now(), _delivery(record, attempt)))
+            with trace.stage("webhook"):
+                seconds = min(POST_SECONDS, left - 1)
+                said = s.consumer.post(which.message_id, record.body, s.clock.now(), seconds)
+            trace.note(delivery=attempt, webhook_status=said.status, webhook_error=said.error)
+            now = s.clock.now()
+            record = replace(record, attempts=attempt)
+            if said.ok:
+                record = replace(record, delivered_at=now)
+                s.ledger.mark(record)
+                break
+            again = None if said.gone else next_attempt(attempt, now, said.retry_after, s.draw())
+            if again is None:
+                record = replace(record, dead_at=now)
+                s.ledger.bury(record, said.error or "no answer")
+                s.ledger.mark(record)
+                s.log("dead", "ERROR", verification=which.id, error=said.error)
+                break
+            attempt += 1
+            pause = (again - now).total_seconds()
+            if not wait or attempt > 2 or pause > 10 or s.deadline.left() < pause + POST_SECONDS + 2:
+                return Later(Entry(again, _delivery(record, attempt)))
+            s.clock.sleep(pause)
+    if not record.settled:
+        with trace.stage("delete"):
+            _delete_uploads(s, record)
+    return Done()
+
+
+def _delivery(record: Record, attempt: int) -> Task:
+    return Task("deliver", record.bucket, record.live_key, "live", verification=record.which, attempt=attempt)
+
+
+def _delete_uploads(s: Services, record: Record) -> None:
+    """Delete what was judged, if it still is what was judged."""
+    for role in record.delete:
+        told = record.live if role == "live" else record.image
+        stored = told and s.uploads.head(told["key"])
+        if told and stored and (stored.etag, stored.size) == (told["etag"], told["size"]):
+            s.uploads.delete([told["key"]])
+    s.ledger.mark(replace(record, deleted=True))
+
+
+def stands(s: Services, seen: Seen, record: Record, cause: Cause, trace: Trace) -> Step:
+    """A record is there. Whoever decided it has left its delivery on the agenda; a walk makes sure of it."""
+    if cause.walk and not record.settled:
+        return tell(s, record, record.attempts + 1, trace, wait=False)
+    return Done(clear=look_keys(s, seen) if record.settled and cause.agenda else ())
