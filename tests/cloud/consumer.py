@@ -1,0 +1,277 @@
+"""A webhook consumer, as an application's backend would have one, that can misbehave by script.
+
+It verifies with the official library over the raw body, drops repeats by webhook-id, and keeps
+every attempt. It listens on a port of its own: webhooks do not go through the cloud's proxy.
+"""
+
+import asyncio
+import base64
+import contextlib
+import json
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Any
+
+from aiohttp import web
+from standardwebhooks import Webhook
+
+SECRET = "whsec_" + base64.b64encode(b"fake-secret-of-the-local-cloud!!").decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One POST as it arrived, and what the consumer made of it.
+
+    `error` says why the signature does not hold. `status` is what is answered; None where the
+    connection is closed or left hanging without an answer.
+    """
+
+    at: datetime
+    path: str
+    headers: dict[str, str]
+    """With names in lower case."""
+    body: bytes
+    verified: bool
+    error: str | None
+    status: int | None
+
+    @property
+    def id(self) -> str:
+        return self.headers.get("webhook-id", "")
+
+
+@dataclass(slots=True)
+class Behaviour:
+    """What the consumer does instead of answering 204; made by the methods of `Consumer`."""
+
+    status: int | None = 204
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    delay: float = 0.0
+    seconds_per_byte: float = 0.0
+    cut: bool = False
+    times: int | None = 1
+    when: Callable[[dict[str, Any]], bool] | None = None
+    hits: int = 0
+
+
+class Consumer:
+    """The consumer and its thread. All public methods may be called from any thread."""
+
+    def __init__(self, secrets: Sequence[str] = (SECRET,)) -> None:
+        self.secrets = list(secrets)
+        """A message is genuine when its signature holds for one of these."""
+        self._changed = threading.Condition()
+        self._attempts: list[Attempt] = []
+        self._messages: dict[str, dict[str, Any]] = {}
+        self._bodies: dict[str, bytes] = {}
+        self._conflicts: list[Attempt] = []
+        self._accepted: set[str] = set()
+        self._script: list[Behaviour] = []
+        self._loop = asyncio.new_event_loop()
+        self._ready = threading.Event()
+        self._stopping: asyncio.Event | None = None
+        self._port = 0
+        self._thread = threading.Thread(target=self._run, daemon=True, name="consumer")
+
+    def start(self) -> None:
+        """Listen, and serve in a thread of its own."""
+        self._thread.start()
+        self._ready.wait()
+
+    def stop(self) -> None:
+        """Close the port and every connection, hanging ones too. May be called twice."""
+        if self._thread.is_alive() and self._stopping is not None:
+            self._loop.call_soon_threadsafe(self._stopping.set)
+            self._thread.join()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._port}/webhook"
+
+    @property
+    def attempts(self) -> list[Attempt]:
+        """Every POST so far, in the order they were read."""
+        with self._changed:
+            return list(self._attempts)
+
+    @property
+    def messages(self) -> dict[str, dict[str, Any]]:
+        """The first body of each genuine message by its id, whatever was answered."""
+        with self._changed:
+            return dict(self._messages)
+
+    @property
+    def accepted(self) -> set[str]:
+        """The ids of genuine messages that were answered 2xx at least once."""
+        with self._changed:
+            return set(self._accepted)
+
+    @property
+    def conflicts(self) -> list[Attempt]:
+        """Genuine attempts whose bytes differ from the first of the same id."""
+        with self._changed:
+            return list(self._conflicts)
+
+    def answer(
+        self,
+        status: int = 204,
+        headers: dict[str, str] | None = None,
+        body: bytes = b"",
+        delay: float = 0.0,
+        times: int | None = 1,
+        when: Callable[[dict[str, Any]], bool] | None = None,
+    ) -> Behaviour:
+        """Answer the next `times` genuine messages (None: all) like this.
+
+        `delay` is in real seconds. `when` picks the messages by their body. Scripts are used up in
+        the order they were written.
+        """
+        return self._add(Behaviour(status, headers or {}, body, delay, times=times, when=when))
+
+    def hang(self, times: int | None = 1) -> Behaviour:
+        """Never answer, and keep the connection open until the client goes."""
+        return self._add(Behaviour(None, times=times))
+
+    def cut(self, times: int | None = 1) -> Behaviour:
+        """Read the message, then close the connection without an answer."""
+        return self._add(Behaviour(None, cut=True, times=times))
+
+    def drip(
+        self, seconds_per_byte: float, size: int = 1000, status: int = 200, times: int | None = 1
+    ) -> Behaviour:
+        """Answer at once, but send the `size` bytes of the body one by one."""
+        return self._add(Behaviour(status, body=b"x" * size, seconds_per_byte=seconds_per_byte, times=times))
+
+    def redirect(self, location: str, status: int = 302, times: int | None = 1) -> Behaviour:
+        """Send the client elsewhere."""
+        return self._add(Behaviour(status, {"Location": location}, times=times))
+
+    def huge(self, size: int, status: int = 500, times: int | None = 1) -> Behaviour:
+        """Answer with a body of `size` bytes."""
+        return self._add(Behaviour(status, body=b"x" * size, times=times))
+
+    def behave(self) -> None:
+        """Forget the script; requests under way keep theirs."""
+        with self._changed:
+            self._script.clear()
+
+    def forget(self) -> None:
+        """Forget everything that has arrived."""
+        with self._changed:
+            self._attempts.clear()
+            self._messages.clear()
+            self._bodies.clear()
+            self._conflicts.clear()
+            self._accepted.clear()
+
+    def wait_for(self, condition: Callable[["Consumer"], bool], timeout: float = 30.0) -> None:
+        """Return once `condition(self)` holds; it is asked after every attempt.
+
+        Raises TimeoutError with what has arrived after `timeout` real seconds.
+        """
+        end = time.monotonic() + timeout
+        with self._changed:
+            while not condition(self):
+                left = end - time.monotonic()
+                if left <= 0:
+                    seen = [(each.id, each.status, each.error) for each in self._attempts]
+                    raise TimeoutError(f"the consumer waited {timeout} s in vain; arrived: {seen}")
+                self._changed.wait(left)
+
+    def _add(self, behaviour: Behaviour) -> Behaviour:
+        with self._changed:
+            self._script.append(behaviour)
+        return behaviour
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_until_complete(self._serve())
+        finally:
+            self._loop.close()
+
+    async def _serve(self) -> None:
+        self._stopping = asyncio.Event()
+        server = web.Server(self._handle, access_log=None)
+        listening = await self._loop.create_server(server, "127.0.0.1", 0)
+        self._port = listening.sockets[0].getsockname()[1]
+        self._ready.set()
+        await self._stopping.wait()
+        listening.close()
+        await server.shutdown(0.05)  # 0 would wait for ever
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        body = await request.read()
+        if request.method != "POST":
+            return web.Response(status=405, text="webhooks are POSTed\n")
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        error = self._verify(body, headers)
+        behaviour = Behaviour(401, body=b"the signature does not hold\n")
+        if error is None:
+            behaviour = self._next_behaviour(json.loads(body))
+        self._record(request.path, headers, body, error, behaviour.status)
+        if behaviour.delay:
+            await asyncio.sleep(behaviour.delay)
+        if behaviour.cut:
+            request.protocol.force_close()
+            return web.Response()
+        if behaviour.status is None:
+            await asyncio.Event().wait()
+        return await _send(request, behaviour)
+
+    def _verify(self, body: bytes, headers: dict[str, str]) -> str | None:
+        """Why nobody with one of our secrets signed this, or None if one of them did."""
+        error = "no secret to verify with"
+        for secret in self.secrets:
+            try:
+                Webhook(secret).verify(body, headers)
+            except Exception as failure:  # noqa: BLE001 - the library raises ValueErrors too
+                error = f"{type(failure).__name__}: {failure}"
+            else:
+                return None
+        return error
+
+    def _next_behaviour(self, message: dict[str, Any]) -> Behaviour:
+        with self._changed:
+            for behaviour in self._script:
+                if behaviour.times is not None and behaviour.hits >= behaviour.times:
+                    continue
+                if behaviour.when is not None and not behaviour.when(message):
+                    continue
+                behaviour.hits += 1
+                return behaviour
+        return Behaviour()
+
+    def _record(
+        self, path: str, headers: dict[str, str], body: bytes, error: str | None, status: int | None
+    ) -> None:
+        now = datetime.now(timezone.utc)
+        attempt = Attempt(now, path, headers, body, error is None, error, status)
+        with self._changed:
+            self._attempts.append(attempt)
+            if attempt.verified:
+                first = self._bodies.setdefault(attempt.id, body)
+                if first != body:
+                    self._conflicts.append(attempt)
+                self._messages.setdefault(attempt.id, json.loads(body))
+                if status is not None and 200 <= status < 300:
+                    self._accepted.add(attempt.id)
+            self._changed.notify_all()
+
+
+async def _send(request: web.BaseRequest, behaviour: Behaviour) -> web.StreamResponse:
+    assert behaviour.status is not None
+    if not behaviour.seconds_per_byte:
+        return web.Response(status=behaviour.status, headers=behaviour.headers, body=behaviour.body)
+    answer = web.StreamResponse(status=behaviour.status, headers=behaviour.headers)
+    answer.content_length = len(behaviour.body)
+    await answer.prepare(request)
+    with contextlib.suppress(ConnectionError):
+        for at in range(len(behaviour.body)):
+            await answer.write(behaviour.body[at : at + 1])
+            await asyncio.sleep(behaviour.seconds_per_byte)
+    return answer
