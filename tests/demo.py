@@ -1,0 +1,392 @@
+"""`make demo`: the main job, shown. Real uploads, the real function, a local Tencent Cloud, a real consumer.
+
+Exits 0 only if every outcome, every number of API calls and every signature is what it should be.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import jsonschema
+from rich import box
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from tests.cloud import Cloud, samples
+from tests.cloud.scf import bundle
+
+PROJECT = Path(__file__).resolve().parent.parent
+FACES, ATTEMPTS, RELAY = "faces-1250000000", "attempts-1250000000", "relay-1250000000"
+PAIR_TIMEOUT = 3600
+PATIENCE = 60.0  # real seconds without news after which the demo gives up
+
+FUNCTIONS = {
+    FACES: {"IMAGE_KEY": "uploads/{id}/image.jpg, uploads/{id}/image.png"},
+    ATTEMPTS: {"LIVE_KEY": "uploads/{user}/{attempt}/live.gz", "IMAGE_KEY": "uploads/{user}/face.jpg"},
+    RELAY: {"PASS_RESOURCES": "upload_url"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """One outcome that has to arrive, for the pair with these placeholder values."""
+
+    pair: tuple[str, ...]
+    outcome: str
+    code: str | None = None
+    calls: int = 1
+
+
+@dataclass(slots=True)
+class Scenario:
+    """Uploads, and what has to come of them."""
+
+    shows: str
+    bucket: str
+    uploads: Callable[[Uploads], None]
+    expected: list[Expected]
+    began: float = 0.0
+    arrived: dict[tuple[str, ...], dict[str, Any]] = field(default_factory=dict)
+    took: dict[tuple[str, ...], float] = field(default_factory=dict)
+
+
+class Uploads:
+    """Puts objects with the real COS SDK, and remembers whose live package is whose."""
+
+    def __init__(self, cloud: Cloud, bucket: str) -> None:
+        self.cloud, self.bucket = cloud, bucket
+
+    def put(self, key: str, data: bytes) -> None:
+        self.cloud.uploader.put_object(Bucket=self.bucket, Key=key, Body=data)
+
+    def pair(self, name: str, live: bytes, image: bytes, image_name: str = "image.jpg") -> None:
+        self.put(f"uploads/{name}/{image_name}", image)
+        self.put(f"uploads/{name}/live.gz", live)
+
+    def at_once(self, *objects: tuple[str, bytes]) -> None:
+        threads = [threading.Thread(target=self.put, args=item) for item in objects]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    def multipart(self, key: str, data: bytes) -> None:
+        client, half = self.cloud.uploader, len(data) // 2
+        upload = client.create_multipart_upload(Bucket=self.bucket, Key=key)["UploadId"]
+        parts = []
+        for number, piece in enumerate((data[:half], data[half:]), 1):
+            etag = client.upload_part(self.bucket, key, piece, number, upload)["ETag"]
+            parts.append({"PartNumber": number, "ETag": etag})
+        client.complete_multipart_upload(self.bucket, key, upload, {"Part": parts})
+
+
+def _scenarios() -> list[Scenario]:
+    ok, seeds = samples.image(), iter(range(1, 1000))
+
+    def live(**content: Any) -> bytes:
+        return samples.live(seed=next(seeds), **content)
+
+    def simple(
+        shows: str, name: str, package: bytes, outcome: str, code: str | None, image: bytes = ok
+    ) -> Scenario:
+        return Scenario(
+            shows, FACES, lambda up: up.pair(name, package, image), [Expected((name,), outcome, code)]
+        )
+
+    def live_first(up: Uploads) -> None:
+        up.put("uploads/live-first/live.gz", live())
+        up.put("uploads/live-first/image.jpg", ok)
+
+    def both(up: Uploads) -> None:
+        up.at_once(("uploads/both/live.gz", live()), ("uploads/both/image.jpg", ok))
+
+    def in_parts(up: Uploads) -> None:
+        up.put("uploads/parts/image.jpg", ok)
+        up.multipart("uploads/parts/live.gz", live(pad=3_000_000))
+
+    def attempts(up: Uploads) -> None:
+        up.put("uploads/ada/face.jpg", ok)
+        up.put("uploads/ada/1/live.gz", live(error="FailedOperation.SilentTooShort"))
+        up.put("uploads/ada/2/live.gz", live(sim=41.5))
+        up.put("uploads/ada/3/live.gz", live(sim=97.2))
+
+    def oversized(up: Uploads) -> None:
+        up.cloud.cos.bucket(FACES).put_synthetic("uploads/too-large/live.gz", 60_000_000)
+        up.put("uploads/too-large/image.jpg", ok)
+
+    def repeated(up: Uploads) -> None:
+        up.cloud.scf.duplicate(3, key="*repeated/live.gz")
+        up.pair("repeated", live(), ok)
+
+    return [
+        simple("image first", "image-first", live(), "matched", None),
+        Scenario("live package first", FACES, live_first, [Expected(("live-first",), "matched")]),
+        Scenario("both at once", FACES, both, [Expected(("both",), "matched")]),
+        simple(
+            "another person (low Sim)", "low-sim", live(sim=12.5), "mismatched", "Livepair.BelowMinSimilarity"
+        ),
+        simple(
+            "another person (code)",
+            "low-code",
+            live(error="InternalError.CompareLowSimilarity"),
+            "mismatched",
+            "InternalError.CompareLowSimilarity",
+        ),
+        simple(
+            "fake (Result of a 200)",
+            "spoof",
+            live(result="FailedOperation.LivessDetectFake"),
+            "rejected",
+            "FailedOperation.LivessDetectFake",
+        ),
+        simple(
+            "too dark (Error)",
+            "dark",
+            live(error="FailedOperation.ActionLightDark"),
+            "rejected",
+            "FailedOperation.ActionLightDark",
+        ),
+        simple(
+            "blurred image", "blur", live(), "rejected", "FailedOperation.ImageBlur", samples.image("blur")
+        ),
+        simple(
+            "several faces",
+            "faces",
+            live(error="FailedOperation.SilentMultiFaceFail"),
+            "rejected",
+            "FailedOperation.SilentMultiFaceFail",
+        ),
+        Scenario("multipart upload", FACES, in_parts, [Expected(("parts",), "matched")]),
+        simple("key with spaces and CJK", "张 三 100%", live(), "matched", None),
+        Scenario(
+            ".png, not .jpg",
+            FACES,
+            lambda up: up.pair("png", live(), samples.image(format="png"), "image.png"),
+            [Expected(("png",), "matched")],
+        ),
+        Scenario(
+            "one image, 3 attempts",
+            ATTEMPTS,
+            attempts,
+            [
+                Expected(("ada", "1"), "rejected", "FailedOperation.SilentTooShort"),
+                Expected(("ada", "2"), "mismatched", "Livepair.BelowMinSimilarity"),
+                Expected(("ada", "3"), "matched"),
+            ],
+        ),
+        Scenario(
+            "oversized upload",
+            FACES,
+            oversized,
+            [Expected(("too-large",), "rejected", "Livepair.LiveTooLarge", calls=0)],
+        ),
+        Scenario("event repeated 3 times", FACES, repeated, [Expected(("repeated",), "matched")]),
+        Scenario(
+            "through the relay",
+            RELAY,
+            lambda up: up.pair("relayed", live(), ok),
+            [Expected(("relayed",), "matched")],
+        ),
+        Scenario(
+            "half a pair, 1 hour later",
+            FACES,
+            lambda up: up.put("uploads/half/live.gz", live()),
+            [Expected(("half",), "incomplete", "Livepair.ImageMissing", calls=0)],
+        ),
+    ]
+
+
+def _collect(cloud: Cloud, scenarios: Iterable[Scenario]) -> int:
+    """Sort what has arrived to the scenarios; returns how much has."""
+    by_pair = {(s.bucket, e.pair): s for s in scenarios for e in s.expected}
+    count = 0
+    for message in cloud.consumer.messages.values():
+        data = message["data"]
+        bucket = (data["live"] or data["image"])["bucket"]
+        pair = tuple(data["pair"].values())
+        scenario = by_pair.get((bucket, pair))
+        if scenario is None:
+            continue
+        count += 1
+        if pair not in scenario.arrived:
+            scenario.arrived[pair] = data
+            scenario.took[pair] = time.monotonic() - scenario.began
+    return count
+
+
+def _calls(cloud: Cloud) -> Counter[str]:
+    """Executed calls by the live package's MD5."""
+    return Counter(
+        call.params["LiveDataMd5"]
+        for call in cloud.faceid.calls
+        if "LiveDataMd5" in call.params and call.executed
+    )
+
+
+def _table(cloud: Cloud, scenarios: list[Scenario]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("uploads", "outcome", "why", "calls", "after"):
+        table.add_column(
+            name,
+            no_wrap=name == "uploads",
+            overflow="fold",
+            justify="right" if name in ("calls", "after") else "left",
+        )
+    calls = _calls(cloud)
+    for scenario in scenarios:
+        for number, expected in enumerate(scenario.expected):
+            data = scenario.arrived.get(expected.pair)
+            shows = scenario.shows if number == 0 else f"  attempt {number + 1}"
+            if data is None:
+                table.add_row(shows, "…" if scenario.began else "")
+                continue
+            live = data["live"]
+            made = calls[live["md5"]] if live and live["md5"] else 0
+            colour = "red" if _fault(expected, data, made) else "green"
+            similarity = "" if data["similarity"] is None else f" {data['similarity']:.1f}"
+            table.add_row(
+                shows,
+                f"[{colour}]{data['outcome']}[/]{similarity}",
+                data["reason"]["code"].rpartition(".")[2] if data["reason"] else "",
+                str(made),
+                f"{scenario.took[expected.pair]:.1f} s",
+            )
+    return table
+
+
+def _fault(expected: Expected, data: dict[str, Any], calls: int) -> str | None:
+    found = (data["outcome"], data["reason"] and data["reason"]["code"], calls)
+    wanted = (expected.outcome, expected.code, expected.calls)
+    told = data["api"]["calls"] if data["api"] else 0
+    if found != wanted:
+        return f"expected outcome, code and calls {wanted}, found {found}"
+    return None if told == calls else f"the message tells {told} calls, the API saw {calls}"
+
+
+def _faults(cloud: Cloud, scenarios: list[Scenario]) -> list[str]:
+    """Everything that is not as it should be."""
+    faults = []
+    calls = _calls(cloud)
+    for scenario in scenarios:
+        for expected in scenario.expected:
+            data = scenario.arrived.get(expected.pair)
+            where = f"{scenario.shows} ({'/'.join(expected.pair)})"
+            if data is None:
+                faults.append(f"{where}: no outcome arrived")
+                continue
+            md5 = data["live"]["md5"] if data["live"] else None
+            fault = _fault(expected, data, calls[md5] if md5 else 0)
+            if fault:
+                faults.append(f"{where}: {fault}")
+    wanted = sum(len(scenario.expected) for scenario in scenarios)
+    if len(cloud.consumer.messages) != wanted:
+        faults.append(f"expected {wanted} messages, {len(cloud.consumer.messages)} arrived")
+    executed = sum(e.calls for scenario in scenarios for e in scenario.expected)
+    if sum(calls.values()) != executed:
+        faults.append(f"expected {executed} calls of the API, it executed {sum(calls.values())}")
+    unsigned = [attempt for attempt in cloud.consumer.attempts if not attempt.verified]
+    faults += [f"a message was not verified: {attempt.error}" for attempt in unsigned]
+    faults += [f"{attempt.id} came with other bytes" for attempt in cloud.consumer.conflicts]
+    schema = json.loads((PROJECT / "events" / "message.schema.json").read_text())
+    validator = jsonschema.Draft202012Validator(schema)
+    for message in cloud.consumer.messages.values():
+        faults += [f"{message['id']}: {error.message}" for error in validator.iter_errors(message)]
+    left = [
+        key
+        for bucket in FUNCTIONS
+        for key in cloud.cos.bucket(bucket).keys("livepair/agenda/")  # no dict
+    ]
+    if left:
+        faults.append(f"{len(left)} entries stayed on the agenda: {left[:3]}")
+    return faults
+
+
+def main() -> int:
+    console = Console(highlight=False)
+    scenarios = _scenarios()
+    total = sum(len(scenario.expected) for scenario in scenarios)
+    with (
+        TemporaryDirectory(prefix="livepair-demo-") as folder,
+        Cloud(bucket=FACES) as cloud,
+        console.status("Starting the local cloud …") as status,
+    ):
+        code = bundle(PROJECT, Path(folder) / "code")
+        for bucket, settings in FUNCTIONS.items():
+            if bucket != FACES:
+                cloud.cos.create_bucket(bucket, cloud.region)
+            environment = {**settings, "BUCKET": bucket, "PAIR_TIMEOUT": str(PAIR_TIMEOUT)}
+            cloud.deploy(
+                code, environment, name=f"livepair-{bucket.split('-')[0]}", bucket=bucket, timeout=90
+            )
+        status.stop()
+        with Live(console=console, refresh_per_second=8, transient=True) as shown:
+
+            def show(doing: str) -> int:
+                count = _collect(cloud, scenarios)
+                if console.is_terminal:
+                    table = _table(cloud, scenarios)
+                    table.caption = f"{doing}   {count} of {total} outcomes"
+                    table.caption_justify = "left"
+                    shown.update(table)
+                return count
+
+            for scenario in scenarios:
+                show(f"uploading: {scenario.shows} …")
+                if not console.is_terminal:
+                    console.print(f"uploading: {scenario.shows} …")
+                scenario.began = time.monotonic()
+                scenario.uploads(Uploads(cloud, scenario.bucket))
+            _wait(cloud, show, total - 1, "waiting for the answers …")
+            for scenario in scenarios:
+                scenario.began = scenario.began if scenario.arrived else time.monotonic()
+            cloud.clock.advance(PAIR_TIMEOUT)
+            _wait(cloud, show, total, "an hour passes …")
+        cloud.scf.advance_minutes(2)
+        _collect(cloud, scenarios)
+        console.print(_table(cloud, scenarios))
+        faults = _faults(cloud, scenarios)
+        for fault in faults:
+            console.print(f"[red]✗[/] {fault}")
+        if faults:
+            console.print("The function's log:", *cloud.scf.logs()[-40:], sep="\n")
+            return 1
+        attempts = len(cloud.consumer.attempts)
+        console.print(
+            f"[green]✓[/] {total} outcomes as expected, {sum(_calls(cloud).values())} API calls, "
+            f"{attempts} signatures verified, every message valid, nothing left on the agenda."
+        )
+        console.print(
+            "\nWhere to look next:\n"
+            "  what your consumer gets   events/verification.matched.json\n"
+            "  how an upload is handled  handler/advance.py\n"
+            "  what everything means     README.md"
+        )
+        return 0
+
+
+def _wait(cloud: Cloud, show: Callable[[str], int], wanted: int, doing: str) -> None:
+    """Until so many outcomes have arrived; the timer fires whenever nothing else is going on."""
+    until, last = time.monotonic() + PATIENCE, -1
+    while (count := show(doing)) < wanted and time.monotonic() < until:
+        if count > last:
+            until, last = time.monotonic() + PATIENCE, count
+        try:
+            cloud.scf.wait_idle(timeout=0.3)
+        except TimeoutError:
+            continue
+        if show(doing) < wanted:
+            cloud.scf.advance_minutes(1, timeout=None)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
