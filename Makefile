@@ -6,7 +6,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3
 RUN = $(VENV)/bin/python
 READY = $(VENV)/ready
 
-.PHONY: help demo test check lint types format lock clean
+.PHONY: help demo test check lint types format docs lock clean
 
 help: ## show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | sort
@@ -29,6 +29,9 @@ types: $(READY)
 format: $(READY) ## lay the code out and mend what can be mended
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
+
+docs: $(READY) ## write the parts of the README that are made from the code
+	$(RUN) -m tests.docs
 
 lock: $(READY) ## pin the requirements anew, with hashes and without an index
 	$(RUN) -m pip install --quiet uv
