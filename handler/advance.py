@@ -18,12 +18,12 @@ from typing import Any
 from handler.cos import Changed, CosError, Forbidden, Stored
 from handler.events import Upload
 from handler.judge import CALL_LEFT, PATIENCE, judge
-from handler.ledger import CorruptState, Task
+from handler.ledger import CorruptState, Record, Task
 from handler.look import UNREADABLE_LOOKS, at_once, is_seen, look_up, next_look, seen_of, with_md5
 from handler.outcome import Decision, Seen, incomplete
 from handler.pairing import AmbiguousKey, Pair, Role, SharedImage
 from handler.services import Cause, Done, Later, Services, Step, Trace
-from handler.tell import decided, find_run, stands, tell, tell_without_call
+from handler.tell import decided, find_run, stands, tell, tell_or_hand_over, tell_without_call
 
 
 def uploaded(s: Services, upload: Upload) -> list[str]:
@@ -60,20 +60,26 @@ def resume(s: Services, entry_key: str, task: Task) -> list[str]:
         return outcomes
     role, target = found
     which = task.verification
-    if which is None:
-        _visit(s, target, replace(task, role=role), Cause(run=task.run), outcomes, entry_key)
-        return outcomes
-    with _traced(s, which.path, outcomes) as trace:
-        trace.note(verification=which.id, run=which.run)
+    if which is not None:
         record = s.ledger.record(which)
         if record is not None:
-            attempt = max(task.attempt, record.attempts + 1)
-            _leave(s, tell(s, record, attempt, trace, wait=False), {entry_key}, trace)
+            with _traced(s, which.path, outcomes) as trace:
+                if task.kind == "deliver":
+                    step = tell(s, record, task.attempt, trace, wait=False)
+                    step = replace(step, clear=(*step.clear, entry_key))
+                else:
+                    step = tell_or_hand_over(s, record, record.attempts + 1, (entry_key,), trace)
+                _leave(s, step, (), trace)
             return outcomes
-        if task.kind == "deliver":
-            # It was put there before its record, by an instance that did not get so far.
-            trace.note(record="none")
-    _visit(s, target, replace(task, role=role), Cause(claim=task), outcomes, entry_key)
+    _visit(s, target, replace(task, role=role), Cause(run=task.run, claim=task), outcomes, entry_key)
+    return outcomes
+
+
+def told(s: Services, record: Record, clear: tuple[str, ...]) -> list[str]:
+    """Tell a record that was handed over. Returns its outcome, if it was told now."""
+    outcomes: list[str] = []
+    with _traced(s, record.which.path, outcomes) as trace:
+        _leave(s, tell(s, record, record.attempts + 1, trace, wait=False), clear, trace)
     return outcomes
 
 
@@ -255,8 +261,9 @@ def _was_settled(s: Services, seen: Seen) -> bool:
     roles: tuple[Role, ...] = ("live", "image")
     for record in s.ledger.records(seen.pair.path):
         for role in roles:
-            half, told = seen.half(role), record.live if role == "live" else record.image
-            if half and told and told["md5"] == half.md5 and record.delete and record.delivered_at:
+            half, judged = seen.half(role), record.live if role == "live" else record.image
+            same = half and judged and (judged["etag"], judged["size"]) == (half.etag, half.size)
+            if same and record.delete and record.delivered_at:
                 return True
     return False
 

@@ -414,7 +414,7 @@ class FaceidClient:
                     return Answer(code, message, exchange.sent), None
                 if code == "ServerNetworkError":
                     return Answer(code, f"HTTP status {exchange.status}"), None
-                return _failure(code, error.message, error.requestId, secrets), None
+                return _failure(error.code, error.message, error.requestId, secrets), None
             except (requests.RequestException, OSError):
                 # The SDK reads the body outside its try.
                 return Answer("ClientNetworkError", "the answer was cut", exchange.sent), None
@@ -428,7 +428,7 @@ class FaceidClient:
         if failure is not None:
             # The SDK overlooks an error whose Content-Type carries a charset.
             told = failure if isinstance(failure, dict) else {}
-            return _failure(str(told.get("Code")), told.get("Message"), request_id, secrets), None
+            return _failure(told.get("Code"), told.get("Message"), request_id, secrets), None
         if isinstance(response.get("Result"), str) and response["Result"]:
             description = _said(response.get("Description"), *secrets)
             return Answer(response["Result"][:100], description, request_id=request_id), response
@@ -440,7 +440,9 @@ def _id(value: object) -> str | None:
     return value[:100] if isinstance(value, str) else None
 
 
-def _failure(code: str, message: object, request_id: object, secrets: tuple[str | None, ...]) -> Answer:
+def _failure(code: object, message: object, request_id: object, secrets: tuple[str | None, ...]) -> Answer:
+    if not isinstance(code, str) or not code:
+        code, message = "Livepair.UnreadableAnswer", "an Error without a Code"
     return Answer(
         code[:100],
         _said(message, *secrets),

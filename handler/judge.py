@@ -32,9 +32,12 @@ from handler.services import Cause, Later, Services, Step, Trace
 from handler.tell import decided, find_run, record_and_tell, reopens, stands, tell_without_call
 
 TROUBLE_MINUTES = (1, 2, 5, 10, 20, 30)
-BUSY_MINUTES = (1, 1, 2, 2, 5, 5, 10)
 OURS_MINUTES = (1, 2, 5, 10, 20, 30, 60)
-"""Minutes before the next try, by how many came before; busy and ours repeat their last."""
+BUSY_MINUTES = (0.1, 1, 1, 2, 2, 5, 10)
+"""Minutes before the next try, by how many came before; busy and ours repeat their last.
+
+After the first throttled try that is the next sweep, which paces its calls.
+"""
 
 PATIENCE = timedelta(hours=24)
 """How long busy and ours go on being tried."""
@@ -254,7 +257,7 @@ def _retry_at(s: Services, claim: Claim, code: str) -> datetime | None:
         return None  # it was billed, and asked again once already
     if klass == "trouble":
         return now + timedelta(minutes=TROUBLE_MINUTES[tried]) if tried < len(TROUBLE_MINUTES) else None
-    steps = {"busy": BUSY_MINUTES, "ours": OURS_MINUTES}.get(klass)
+    steps: tuple[float, ...] | None = {"busy": BUSY_MINUTES, "ours": OURS_MINUTES}.get(klass)
     if steps is None or now - claim.first_try_at >= PATIENCE:
         return None
     return now + timedelta(minutes=steps[min(tried, len(steps) - 1)])

@@ -129,7 +129,7 @@ class Task:
 
     @property
     def purpose(self) -> str:
-        """A digest of what the entry is for, so that writing it twice is one entry."""
+        """The kind and a digest of what the entry is for, so that writing it twice is one entry."""
         what: list[object]
         if self.kind == "look":
             what = [self.bucket, self.key, self.role, _text(self.uploaded_at), self.step, self.run]
@@ -137,7 +137,7 @@ class Task:
             what = [self.bucket]
         else:
             what = [self.verification and self.verification.id, self.n, self.attempt]
-        return hashlib.sha256(json.dumps([self.kind, *what]).encode()).hexdigest()[:32]
+        return f"{self.kind}-{hashlib.sha256(json.dumps(what).encode()).hexdigest()[:32]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +154,12 @@ class Entry:
         return minute_text(whole if whole == self.at else whole + timedelta(minutes=1))
 
 
+MINUTE = "%Y%m%dT%H%MZ"
+
+
 def minute_text(at: datetime) -> str:
-    return at.strftime("%Y%m%dT%H%MZ")
+    """A UTC minute as it stands in agenda keys; these sort as the minutes do."""
+    return at.strftime(MINUTE)
 
 
 # --- as JSON ----------------------------------------------------------------------------------------
@@ -374,14 +378,34 @@ class Ledger:
         for start in range(0, len(found), 1000):
             self.bucket.delete(found[start : start + 1000])
 
-    def due(self, now: datetime, after: str = "") -> tuple[list[str], bool]:
-        """Keys of up to 1,000 entries due at `now`, oldest first, and whether more may be due."""
+    def due(self, now: datetime, most: int) -> list[str]:
+        """Keys of the entries due at `now`, oldest first; about `most` of them, should there be more.
+
+        A LIST for every thousand that are due, and one where none is.
+        """
         prefix = f"{self.prefix}agenda/"
-        found, more = self.bucket.list(prefix, after)
-        keys = [stored.key for stored in found]
-        last = f"{prefix}{minute_text(now)}0"  # "0" is the character after "/"
-        due = [key for key in keys if key < last]
-        return due, more and len(due) == len(keys)
+        end = f"{prefix}{minute_text(now)}0"  # "0" is the character after "/"
+        keys: list[str] = []
+        more = True
+        while more and len(keys) < most:
+            found, more = self.bucket.list(prefix, keys[-1] if keys else "")
+            due = [stored.key for stored in found if stored.key < end]
+            keys += due
+            more = more and len(due) == len(found)
+        return keys
+
+    def minute_of(self, key: str) -> datetime | None:
+        """When an agenda key was due; None where it is no agenda key."""
+        try:
+            minute = key.removeprefix(f"{self.prefix}agenda/").partition("/")[0]
+            return datetime.strptime(minute, MINUTE).replace(tzinfo=timezone.utc)
+        except ValueError:
+            return None
+
+    @staticmethod
+    def is_delivery(key: str) -> bool:
+        """Whether an agenda key asks for a delivery."""
+        return key.rpartition("/")[2].startswith("deliver-")
 
     def task(self, key: str) -> Task | None:
         """An agenda entry, None where it is gone."""

@@ -20,7 +20,7 @@ MESSAGE_VERSION = 1
 class Half:
     """One upload of a pair, as it was looked up.
 
-    `md5` is None only where the ETag is none and the object is too large to be worth reading.
+    `md5` is None only where the ETag is none and the object was not read: too large, or archived.
     """
 
     bucket: str

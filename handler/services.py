@@ -10,7 +10,7 @@ from typing import Any
 from handler.clock import Clock, Deadline, Together
 from handler.cos import Bucket
 from handler.faceid import Api
-from handler.ledger import Entry, Ledger, Task
+from handler.ledger import Entry, Ledger, Record, Task
 from handler.log import Log
 from handler.pairing import Role
 from handler.settings import Settings
@@ -33,6 +33,8 @@ class Services:
     """A random number from 0 to 1."""
     log: Log
     request_id: str
+    hand_over: Callable[[Record, tuple[str, ...]], None] | None = None
+    """Takes a record to be told by others, and the agenda keys to clear then; None: it is told at once."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,23 +1,38 @@
 """The timer: what is due on the agenda, and the walk over all uploads that finds what no event told.
 
-A sweep lists what is due and nothing else, so it costs with the work due and not with history.
+A sweep lists what is due and nothing else, so it costs with the work due and not with history. Calls and
+deliveries have lanes of their own: a webhook that hangs does not keep the API waiting, nor the other way
+round. What a sweep does not get to stays on the agenda for the next.
 """
 
 from __future__ import annotations
 
+import math
+import threading
+from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 
-from handler.advance import resume, walked_past
+from handler.advance import resume, told, walked_past
 from handler.clock import Clock
 from handler.cos import Bucket, CosError, Stored
 from handler.faceid import Answer, Api, Resource
 from handler.judge import AFTER_CALL, CALL_LEFT
-from handler.ledger import CorruptState, Entry, Task
+from handler.ledger import CorruptState, Entry, Record, Task
 from handler.services import Services
+from handler.webhook import POST_SECONDS, Consumer, Delivery
 
 SWEEP_SECONDS = 50.0
-"""How long a sweep works: the next one starts a minute after it."""
+"""How long a sweep takes up new work: the next one starts a minute after it."""
+
+CALL_LATENCY = 3.0
+"""Seconds that one pair is thought to take: with API_RATE it says how many are in hand at once."""
+
+MOST_CALLS, MOST_DELIVERIES = 16, 6  # pairs and deliveries in hand at once
+MOST_DUE = 5000  # entries that one sweep looks at
+TIMEOUTS = 3  # deliveries in a row without an answer in time, after which the rest wait for the next sweep
 
 MIN_AGE = timedelta(minutes=10)
 """Reconcile leaves younger uploads to their events."""
@@ -27,20 +42,22 @@ OVERLAP = timedelta(days=1)
 
 
 class PacedApi:
-    """The API, called no more often than `rate` times a second."""
+    """The API, called no more often than `rate` times a second by all who share this."""
 
     def __init__(self, api: Api, rate: float, clock: Clock) -> None:
         self.region = api.region
         self._api, self._clock = api, clock
         self._gap = 1 / rate
         self._next = 0.0
+        self._lock = threading.Lock()
 
     def compare(self, live: Resource, image: Resource, seconds: float) -> Answer:
-        now = self._clock.elapsed()
-        self._next = max(self._next, now) + self._gap
-        wait = self._next - self._gap - now
-        self._clock.sleep(max(0.0, wait))
-        return self._api.compare(live, image, seconds - max(0.0, wait))
+        with self._lock:
+            now = self._clock.elapsed()
+            turn = max(self._next, now)
+            self._next = turn + self._gap
+        self._clock.sleep(turn - now)
+        return self._api.compare(live, image, seconds - (turn - now))
 
     def relay(self, bucket: Bucket, stored: Stored, md5: str, seconds: float) -> Resource:
         return self._api.relay(bucket, stored, md5, seconds)
@@ -49,41 +66,114 @@ class PacedApi:
         return self._api.frame(answer, seconds)
 
 
+class _Patience:
+    """The consumer, until it has let `TIMEOUTS` deliveries in a row run out of time."""
+
+    def __init__(self, consumer: Consumer) -> None:
+        self._consumer = consumer
+        self._timeouts = 0
+
+    @property
+    def over(self) -> bool:
+        return self._timeouts >= TIMEOUTS
+
+    def post(self, message_id: str, body: str, now: datetime, seconds: float) -> Delivery:
+        said = self._consumer.post(message_id, body, now, seconds)
+        self._timeouts = self._timeouts + 1 if said.timed_out else 0
+        return said
+
+
+class _Sweep:
+    """One sweep's queues, and what has come of them."""
+
+    def __init__(self, s: Services, keys: list[str]) -> None:
+        self.patience = _Patience(s.consumer)
+        self.calls = deque(key for key in keys if not s.ledger.is_delivery(key))
+        self.deliveries = deque(key for key in keys if s.ledger.is_delivery(key))
+        self.handed: deque[tuple[Record, tuple[str, ...]]] = deque()
+        self.calling = 0
+        self.outcomes: list[str] = []
+        self.failed: Exception | None = None
+        self.done = 0
+        self._until = s.clock.elapsed() + SWEEP_SECONDS
+        self.s = replace(
+            s,
+            api=PacedApi(s.api, s.settings.api_rate, s.clock),
+            consumer=self.patience,
+            hand_over=lambda record, clear: self.handed.append((record, clear)),
+        )
+
+    def _goes_on(self, needed: float) -> bool:
+        """Whether work that needs so many seconds may still begin."""
+        return self.s.clock.elapsed() < self._until and self.s.deadline.left() >= needed
+
+    def call_lane(self) -> None:
+        """Advance what is due."""
+        try:
+            while self.calls and self._goes_on(CALL_LEFT + AFTER_CALL):
+                self._do(partial(_entry, self.s, self.calls.popleft()))
+        finally:
+            self.calling -= 1
+
+    def delivery_lane(self) -> None:
+        """Deliver what the call lanes hand over, and what is due."""
+        while not self.patience.over and self.s.deadline.left() >= POST_SECONDS + 1:
+            if self.handed:
+                record, clear = self.handed.popleft()
+                self._do(partial(told, self.s, record, clear))
+            elif self.deliveries and self._goes_on(POST_SECONDS + 1):
+                self._do(partial(_entry, self.s, self.deliveries.popleft()))
+            elif self.calling:
+                self.s.clock.sleep(0.05)
+            else:
+                return
+
+    def run(self) -> None:
+        """Run all lanes side by side until they have ended."""
+        lanes = min(MOST_CALLS, len(self.calls), math.ceil(self.s.settings.api_rate * CALL_LATENCY))
+        self.calling = lanes
+        delivering = min(MOST_DELIVERIES, len(self.calls) + len(self.deliveries))
+        self.s.together([*[self.call_lane] * lanes, *[self.delivery_lane] * delivering])
+
+    def _do(self, work: Callable[[], list[str]]) -> None:
+        try:
+            self.outcomes += work()
+        except CosError as error:
+            # What it was for stays on the agenda; the others have their turn all the same.
+            self.s.log("entry_failed", "ERROR", error=str(error))
+            self.failed = self.failed or error
+        self.done += 1
+
+
 def sweep(s: Services) -> list[str]:
-    """Do what is due, oldest first, as far as the time goes. Returns the outcomes reached."""
-    s = replace(s, api=PacedApi(s.api, s.settings.api_rate, s.clock))
-    until = s.clock.elapsed() + SWEEP_SECONDS
+    """Do what is due, oldest first, as far as the time goes. Returns the outcomes reached.
+
+    Raises CosError where something could not be written, once everything else has had its turn.
+    """
     began = s.clock.now()
-    outcomes: list[str] = []
-    failed: Exception | None = None
-    done, after, oldest = 0, "", None
-    more = True
-    while more:
-        keys, more = s.ledger.due(began, after)
-        oldest = oldest or (keys[0] if keys else None)
-        for key in keys:
-            after = key
-            if min(until - s.clock.elapsed(), s.deadline.left()) < CALL_LEFT + AFTER_CALL:
-                more = False
-                break
-            done += 1
-            try:
-                outcomes += _do(s, key)
-            except CosError as error:
-                # The entry stays on the agenda; the others have their turn all the same.
-                s.log("entry_failed", "ERROR", agenda_key=key, error=str(error))
-                failed = failed or error
-    s.log("sweep", due=done, oldest=oldest and oldest.split("/agenda/", 1)[-1].split("/")[0])
-    if failed is not None:
-        raise failed
-    return outcomes
+    keys = s.ledger.due(began, MOST_DUE)
+    run = _Sweep(s, keys)
+    run.run()
+    oldest = s.ledger.minute_of(keys[0]) if keys else None
+    s.log(
+        "sweep",
+        due=len(keys),
+        done=run.done,
+        left=len(run.calls) + len(run.deliveries) + len(run.handed),
+        oldest_s=(began - oldest).total_seconds() if oldest else None,
+        webhook_gave_up=run.patience.over or None,
+    )
+    if run.failed is not None:
+        raise run.failed
+    return run.outcomes
 
 
-def _do(s: Services, key: str) -> list[str]:
+def _entry(s: Services, key: str) -> list[str]:
+    """Do what one agenda entry asks for. An entry that cannot be read is reported and removed."""
     try:
         task = s.ledger.task(key)
         if task is None:
-            return []
+            return []  # another sweep was faster
         return walk(s, task, key) if task.kind == "reconcile" else resume(s, key, task)
     except CorruptState as error:
         s.log("corrupt_state", "ERROR", key=error.key, error=str(error))
@@ -92,46 +182,52 @@ def _do(s: Services, key: str) -> list[str]:
 
 
 def reconcile(s: Services) -> list[str]:
-    """Start a walk over the uploads, unless one is under way. Returns the outcomes reached."""
+    """Start a walk over the uploads. Returns the outcomes reached; sweeps go on with what is left."""
     last = s.ledger.last_walk()
-    since = last - OVERLAP if last else None
-    task = Task("reconcile", s.settings.bucket, uploaded_at=s.clock.now(), since=since)
-    entry = Entry(s.clock.now(), task)
-    return walk(s, task, s.ledger.put_on(entry))
-
-
-def walk(s: Services, task: Task, entry: str) -> list[str]:
-    """Advance the pairs of uploads after `task.key`, as far as the time goes; a sweep takes up the rest."""
+    task = Task(
+        "reconcile",
+        s.settings.bucket,
+        uploaded_at=s.clock.now(),
+        since=last - OVERLAP if last else None,
+    )
     s = replace(s, api=PacedApi(s.api, s.settings.api_rate, s.clock))
+    return walk(s, task, s.ledger.put_on(Entry(s.clock.now(), task)))
+
+
+def walk(s: Services, task: Task, entry_key: str) -> list[str]:
+    """Advance the pairs of uploads after `task.key`, as far as the time goes; a sweep takes up the rest."""
     until = s.clock.elapsed() + SWEEP_SECONDS
-    outcomes: list[str] = []
     began = task.uploaded_at or s.clock.now()
-    templates = (*s.settings.templates.live, *s.settings.templates.image)
-    prefixes = sorted({template.prefix for template in templates})
-    # A prefix that begins with another one is walked with it.
-    prefixes = [p for p in prefixes if not any(p != other and p.startswith(other) for other in prefixes)]
-    after, seen = task.key, 0
-    for prefix in prefixes:
-        if after > prefix and not after.startswith(prefix):
-            continue
+    outcomes: list[str] = []
+    after, looked_at = task.key, 0
+    for prefix in _prefixes(s):
+        if after and after > prefix and not after.startswith(prefix):
+            continue  # walked before
         more = True
         while more:
             found, more = s.uploads.list(prefix, after if after.startswith(prefix) else "")
             for stored in found:
-                if min(until - s.clock.elapsed(), s.deadline.left()) < CALL_LEFT + AFTER_CALL:
+                if s.clock.elapsed() > until or s.deadline.left() < CALL_LEFT + AFTER_CALL:
                     put = s.ledger.put_on(Entry(s.clock.now(), replace(task, key=after)))
-                    if put != entry:
-                        s.ledger.take_off([entry])
-                    s.log("reconcile", looked_at=seen, finished=False)
+                    if put != entry_key:
+                        s.ledger.take_off([entry_key])
+                    s.log("reconcile", looked_at=looked_at, finished=False)
                     return outcomes
                 after = stored.key
                 if _is_covered(stored.last_modified, began, task.since):
-                    seen += 1
+                    looked_at += 1
                     outcomes += walked_past(s, stored)
     s.ledger.walked(began)
-    s.ledger.take_off([entry])
-    s.log("reconcile", looked_at=seen, finished=True)
+    s.ledger.take_off([entry_key])
+    s.log("reconcile", looked_at=looked_at, finished=True)
     return outcomes
+
+
+def _prefixes(s: Services) -> list[str]:
+    """What uploads begin with, in order; one that begins with another is walked with it."""
+    templates = (*s.settings.templates.live, *s.settings.templates.image)
+    every = sorted({template.prefix for template in templates})
+    return [p for p in every if not any(p != other and p.startswith(other) for other in every)]
 
 
 def _is_covered(uploaded_at: datetime, began: datetime, since: datetime | None) -> bool:

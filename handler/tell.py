@@ -100,7 +100,21 @@ def record_and_tell(s: Services, record: Record, until: float, clear: tuple[str,
                 if until - s.clock.elapsed() < 2:
                     raise
                 s.clock.sleep(0.5 + s.draw())
-    step = tell(s, record, 1, trace, wait=True)
+    return tell_or_hand_over(s, record, 1, clear, trace)
+
+
+def tell_or_hand_over(
+    s: Services, record: Record, attempt: int, clear: tuple[str, ...], trace: Trace
+) -> Step:
+    """Tell a record here and now; in a sweep hand it to those who deliver, so that no call waits for it.
+
+    The agenda entries in `clear` are there until it has been told.
+    """
+    if s.hand_over is not None and not record.settled:
+        trace.note(decided=record.outcome, verification=record.which.id, run=record.which.run)
+        s.hand_over(record, clear)
+        return Done()
+    step = tell(s, record, attempt, trace, wait=s.hand_over is None)
     return replace(step, clear=(*step.clear, *clear))
 
 
