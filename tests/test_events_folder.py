@@ -550,6 +550,7 @@ MATCHED = load("verification.matched.json")["data"]
         (["webhook.test.json"], put("type", value="verification.matched")),
         (["webhook.test.json"], put("data", "note", value=None)),
         (VERIFICATIONS, put("data", "verification_id", value="")),
+        (VERIFICATIONS, put("data", "verification_id", value=7)),
         (VERIFICATIONS, put("data", "verification_id", value="a.b")),
         (VERIFICATIONS, put("data", "run", value=0)),
         (VERIFICATIONS, put("data", "run", value=1.5)),
@@ -566,11 +567,13 @@ MATCHED = load("verification.matched.json")["data"]
         (UNJUDGED, put("data", "similarity", value=50)),
         (VERIFICATIONS, put("data", "min_similarity", value=None)),
         (VERIFICATIONS, put("data", "min_similarity", value=101)),
+        (VERIFICATIONS, put("data", "min_similarity", value=-1)),
         (UNMATCHED, put("data", "reason", value=None)),
         (["verification.matched.json"], put("data", "reason", value=REASON)),
         (UNMATCHED, put("data", "reason", "code", value=None)),
         (UNMATCHED, put("data", "reason", "category", value="unheard_of")),
         (UNMATCHED, put("data", "reason", "message", value="")),
+        (UNMATCHED, put("data", "reason", "message", value=None)),
         (UNMATCHED, put("data", "reason", "advice", value="unheard_of")),
         (["verification.failed.json"], put("data", "reason", "category", value="spoof")),
         (["verification.rejected.json"], put("data", "reason", "category", value="similarity")),
@@ -581,21 +584,33 @@ MATCHED = load("verification.matched.json")["data"]
         ),
         (["verification.incomplete.json"], put("data", "image", value=MATCHED["image"])),
         (["verification.incomplete.json"], put("data", "reason", "code", value="Livepair.LiveMissing")),
+        (["verification.incomplete.json"], put("data", "reason", "category", value="service")),
         (VERIFICATIONS, put("data", "live", "bucket", value="")),
+        (VERIFICATIONS, put("data", "live", "bucket", value=None)),
+        (VERIFICATIONS, put("data", "live", "key", value="")),
         (VERIFICATIONS, put("data", "live", "key", value=None)),
-        (VERIFICATIONS, put("data", "live", "md5", value=None)),
+        (JUDGED, put("data", "live", "md5", value=None)),
         (VERIFICATIONS, put("data", "live", "md5", value="D41D8CD98F00B204E9800998ECF8427E")),
         (VERIFICATIONS, put("data", "live", "md5", value="0" * 31)),
+        (VERIFICATIONS, put("data", "live", "md5", value=0)),
         (VERIFICATIONS, put("data", "live", "size", value=-1)),
         (VERIFICATIONS, put("data", "live", "size", value="183204")),
         (VERIFICATIONS, put("data", "live", "uploaded_at", value="2026-11-22")),
         (VERIFICATIONS, put("data", "live", "uploaded_at", value="2026-11-22T25:00:00Z")),
         (JUDGED, put("data", "best_frame", "md5", value=None)),
+        (JUDGED, put("data", "best_frame", "md5", value="0" * 31)),
+        (JUDGED, put("data", "best_frame", "bucket", value=None)),
+        (JUDGED, put("data", "best_frame", "bucket", value="")),
+        (JUDGED, put("data", "best_frame", "key", value=None)),
+        (JUDGED, put("data", "best_frame", "key", value="")),
         (UNJUDGED, put("data", "best_frame", value=MATCHED["best_frame"])),
         (JUDGED, put("data", "api", value=None)),
         (JUDGED, put("data", "api", "calls", value=0)),
         (["verification.matched.json"], put("data", "api", "code", value="FailedOperation.UnKnown")),
         (["verification.failed.json"], put("data", "api", "calls", value=-1)),
+        (["verification.failed.json"], put("data", "api", "calls", value="1")),
+        (["verification.failed.json"], put("data", "api", "code", value=None)),
+        (["verification.failed.json"], put("data", "api", "request_id", value=1)),
         (["verification.failed.json"], put("data", "api", "region", value=None)),
         (["verification.incomplete.json"], put("data", "api", value=MATCHED["api"])),
     ],
@@ -610,13 +625,35 @@ def test_a_message_that_breaks_a_rule_is_refused(names: list[str], change: Calla
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_an_unknown_md5_is_taken_only_with_a_rejection_for_size(role: Role) -> None:
-    """The same message without an MD5 is valid where a size is the reason, and no other reason will do."""
+def test_an_unknown_md5_is_taken_only_where_nobody_judged(role: Role) -> None:
+    """An upload that was never read through can be rejected, fail or stay alone, but never match or mismatch."""
     code = "Livepair.LiveTooLarge" if role == "live" else "Livepair.ImageTooLarge"
     message = without_call(code)
     assert message["data"][role]["md5"] is None
     assert faults(message) == []
-    message["data"]["reason"]["code"] = "FailedOperation.LivessDetectFail"
+    for name, allowed in (("matched", False), ("mismatched", False), ("failed", True)):
+        told = load(f"verification.{name}.json")
+        told["data"][role]["md5"] = None
+        assert (faults(told) == []) is allowed, name
+    alone = load("verification.incomplete.json")
+    here = "live" if alone["data"]["live"] else "image"
+    alone["data"][here]["md5"] = None
+    assert faults(alone) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        put("data", "live", value=MATCHED["live"]),
+        put("data", "image", value=None),
+        put("data", "reason", "code", value="Livepair.ImageMissing"),
+    ],
+)
+def test_half_a_pair_is_refused_where_reason_and_halves_differ(change: Callable[[Message], None]) -> None:
+    """The sample lacks the image; the same rules hold where the live package is missing."""
+    message = without_call("Livepair.LiveMissing")
+    assert faults(message) == []
+    change(message)
     assert faults(message)
 
 
