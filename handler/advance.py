@@ -279,5 +279,6 @@ def _unreadable(s: Services, pair: Pair, look: Task, why: str, trace: Trace) -> 
     if record is not None:
         return Done()
     decision = Decision("failed", "Livepair.UploadUnreadable", why)
-    record = decided(s, seen, which, decision, at + PATIENCE, at)
+    # It speaks for the other half too, if that came meanwhile.
+    record = decided(s, seen, which, decision, at + PATIENCE, at + PATIENCE)
     return tell_without_call(s, record, (), trace)

@@ -226,6 +226,11 @@ class CosBucket:
 
     def delete(self, keys: Iterable[str]) -> None:
         objects = [{"Key": key} for key in keys]
+        if len(objects) == 1:
+            # Any key can be named in a URL, but not in the XML of the request for several.
+            key = objects[0]["Key"]
+            self._steady("delete", key, lambda: self._client.delete_object(self.name, key))
+            return
         answer = self._steady(
             "delete",
             objects[0]["Key"],

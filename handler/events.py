@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import unquote, urlsplit
+
+from handler.pairing import MAX_KEY_BYTES
 
 SHORT_REGIONS = {
     "gz": "ap-guangzhou",
@@ -36,9 +39,6 @@ SHORT_REGIONS = {
 
 SAMPLE_BUCKET = "testpic-1253970026"
 """The bucket of the console's test event, which is the documentation's sample."""
-
-MAX_KEY_BYTES = 850
-"""COS's own limit (product 436, page 13324)."""
 
 _LONG_REGION = re.compile(r"[a-z]{2}(-[a-z0-9]+)+\Z")
 _HOST_REGION = re.compile(r"\.cos\.(?P<region>[a-z0-9-]+)\.(myqcloud\.com|tencentcos\.cn)\Z")
@@ -103,21 +103,21 @@ def upload(record: object) -> Upload | Ignored:
     """One record of a COS event. Raises EventError where it is none."""
     name = re.sub(r"\s", "", str(_at(record, "event", "eventName")))
     bucket = f"{_at(record, 'cos', 'cosBucket', 'name')}-{_at(record, 'cos', 'cosBucket', 'appid')}"
-    raw = _at(record, "cos", "cosObject", "key")
+    url = _find(record, "cos", "cosObject", "url")
+    url = url if isinstance(url, str) else ""
+    keys = _keys(record, url)
     if bucket == SAMPLE_BUCKET:
-        return Ignored("the console's test event", str(raw))
+        return Ignored("the console's test event", keys[0])
     if name.startswith(("cos:ObjectRemove:", "cos:ObjectRestore:")):
-        return Ignored(f"{name} is no upload", str(raw))
+        return Ignored(f"{name} is no upload", keys[0])
     if not name.startswith("cos:ObjectCreated:"):
         raise EventError(
             f"expected an eventName cos:ObjectCreated:…, got {name[:80]!r}; "
             "set the trigger's event to cos:ObjectCreated:*"
         )
-    url = _find(record, "cos", "cosObject", "url")
-    keys = _keys(raw, record, url if isinstance(url, str) else "")
     if keys[0].endswith("/"):
         return Ignored("a directory placeholder", keys[0])
-    return Upload(bucket, keys, _region(record, url if isinstance(url, str) else ""), _time(record))
+    return Upload(bucket, keys, _region(record, url), _time(record))
 
 
 def _find(record: object, *path: str) -> Any:
@@ -136,29 +136,31 @@ def _at(record: object, *path: str) -> Any:
     return found
 
 
-def _keys(raw: object, record: object, url: str) -> tuple[str, ...]:
+def _keys(record: object, url: str) -> tuple[str, ...]:
     """The object key: `/appid/name/` is stripped once, everything after it is kept as it is."""
     appid, name = _at(record, "cos", "cosBucket", "appid"), _at(record, "cos", "cosBucket", "name")
-    prefix = f"/{appid}/{name}/"
+    raw, prefix = _at(record, "cos", "cosObject", "key"), f"/{appid}/{name}/"
     if not isinstance(raw, str) or not raw.startswith(prefix) or len(raw) == len(prefix):
         raise EventError(f"expected a cosObject.key that begins with {prefix!r}, got {str(raw)[:200]!r}")
-    keys = [raw[len(prefix) :]]
+    spelled = [raw[len(prefix) :]]
+    with suppress(ValueError):  # a URL that tells nothing
+        # `+` in a path is a plus, so never unquote_plus.
+        spelled.append(unquote(urlsplit(url).path[1:], errors="strict"))
+    faults = {key: _key_fault(key) for key in spelled if key}
+    usable = tuple(key for key, fault in faults.items() if fault is None)
+    if not usable:
+        raise EventError(faults[spelled[0]] or "")
+    return usable
+
+
+def _key_fault(key: str) -> str | None:
     try:
-        path = urlsplit(url).path[1:] if url else ""
-        decoded = unquote(path, errors="strict")
-    except ValueError:
-        decoded = ""
-    # `+` in a path is a plus, so never unquote_plus.
-    if decoded and decoded != keys[0]:
-        keys.append(decoded)
-    for key in keys:
-        try:
-            size = len(key.encode())
-        except UnicodeEncodeError:
-            raise EventError(f"the object key {key!r} is not valid Unicode text") from None
-        if size > MAX_KEY_BYTES:
-            raise EventError(f"the object key is {size} bytes long; COS allows {MAX_KEY_BYTES}")
-    return tuple(keys)
+        size = len(key.encode())
+    except UnicodeEncodeError:
+        return f"the object key {key[:200]!r} is not valid Unicode text"
+    if size > MAX_KEY_BYTES:
+        return f"the object key is {size} bytes long; COS allows {MAX_KEY_BYTES}"
+    return None
 
 
 def _region(record: object, url: str) -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
 
@@ -183,11 +183,10 @@ CODES: dict[str, Code] = {
 }
 """One row for every code."""
 
+_THROTTLED = CODES["FailedOperation.RequestLimitExceeded"]
+
 FAMILIES: tuple[tuple[str, Code], ...] = (
-    (
-        "RequestLimitExceeded",
-        Code("busy", "failed", "service", "retry_later", "too many calls a second; not executed"),
-    ),
+    ("RequestLimitExceeded", _THROTTLED),
     *(
         (family, Code("ours", "failed", "configuration", "fix_configuration", says))
         for family, says in (
@@ -199,23 +198,33 @@ FAMILIES: tuple[tuple[str, Code], ...] = (
         )
     ),
 )
-"""Codes that stand for all that begin with them."""
+"""Codes that stand for themselves and for all that go on with a dot; the last two for any that begin so."""
+
+_OPEN = ("Unsupported", "InvalidParameter")
 
 UNKNOWN = Code("unknown", "failed", "service", "retry_later", "any other code; passed through as it came")
 
 
 def code_row(code: str) -> Code:
-    """The row of `code`: its own, else that of its last part in the other family, else its family's."""
+    """The row of `code`: its own, else that of its last part in the other family, else its family's.
+
+    Both families of engine codes repeat each other, and some answers leave the family out.
+    """
     if code in CODES:
         return CODES[code]
     family, _, last = code.rpartition(".")
-    for other in ("FailedOperation", "InternalError"):
-        if family in ("", "FailedOperation", "InternalError") and f"{other}.{last}" in CODES:
-            return CODES[f"{other}.{last}"]
-    for family, row in FAMILIES:
-        if code.startswith(family):
+    if family in ("", *_ENGINE):
+        for other in _ENGINE:
+            if f"{other}.{last}" in CODES:
+                return CODES[f"{other}.{last}"]
+    head = code.partition(".")[0]
+    for name, row in FAMILIES:
+        if head == name or (name in _OPEN and head.startswith(name)):
             return row
     return UNKNOWN
+
+
+_ENGINE = ("FailedOperation", "InternalError")
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,8 +291,9 @@ class Api(Protocol):
         ...
 
 
+_WORD = re.compile(r"[\w.:-]{1,100}", re.ASCII)
 _LINK = re.compile(r"(https?:)?//\S+|\S*(q-signature|x-cos-security-token|q-ak)\S*", re.IGNORECASE)
-_FRAME_HOST = re.compile(r"([a-z0-9-]+\.)+cos[a-z0-9-]*(\.[a-z0-9-]+)?\.(myqcloud\.com|tencentcos\.cn)\Z")
+_COS_HOST = re.compile(r"([a-z0-9-]+\.)+cos[a-z0-9-]*(\.[a-z0-9-]+)?\.(myqcloud\.com|tencentcos\.cn)\Z")
 
 
 def _said(text: object, *secrets: str | None) -> str:
@@ -337,9 +347,9 @@ class FaceidClient:
     def relay(self, bucket: Bucket, stored: Stored, md5: str, seconds: float) -> Resource:
         answer, found = self._call("CreateUploadUrl", {"TargetAction": ACTION}, seconds)
         if found is None:
-            raise RelayError(answer)
+            raise RelayError(replace(answer, executed=False))
         upload, resource = found.get("UploadUrl"), found.get("ResourceUrl")
-        if not isinstance(upload, str) or not isinstance(resource, str) or not self._is_relay(upload):
+        if not isinstance(upload, str) or not isinstance(resource, str) or not self._is_cos(upload):
             raise RelayError(
                 Answer(
                     "Livepair.UnreadableAnswer",
@@ -368,10 +378,8 @@ class FaceidClient:
         url = answer.frame_url
         if not url:
             raise FrameError("the API gave no best frame")
-        parts = urlsplit(url)
-        schemes = ("http", "https") if self._plain else ("https",)
-        if parts.scheme not in schemes or not _FRAME_HOST.match(parts.hostname or "") or parts.username:
-            raise FrameError(f"its link is not https on a COS host but {parts.scheme}://{parts.hostname}")
+        if not self._is_cos(url):
+            raise FrameError("its link is not https on a COS host")
         try:
             with self._wire.limit(FRAME, seconds):
                 found = self._links.get(self._local(url), stream=True, allow_redirects=False)
@@ -388,10 +396,15 @@ class FaceidClient:
             raise FrameError(f"its {len(frame)} bytes have not the MD5 that the API told")
         return frame
 
-    def _is_relay(self, url: str) -> bool:
-        parts = urlsplit(url)
+    def _is_cos(self, url: str) -> bool:
+        """Whether a link that the API gave leads to COS, by https unless to a local cloud."""
+        try:
+            parts = urlsplit(url)
+            host, user = parts.hostname or "", parts.username
+        except ValueError:
+            return False
         schemes = ("http", "https") if self._plain else ("https",)
-        return parts.scheme in schemes and bool(_FRAME_HOST.match(parts.hostname or ""))
+        return parts.scheme in schemes and user is None and bool(_COS_HOST.match(host))
 
     def _local(self, url: str) -> str:
         """With a local cloud, links go to it as plain http; else they stay as they are."""
@@ -418,37 +431,36 @@ class FaceidClient:
             except (requests.RequestException, OSError):
                 # The SDK reads the body outside its try.
                 return Answer("ClientNetworkError", "the answer was cut", exchange.sent), None
-            except (ValueError, KeyError, TypeError, AttributeError):
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 return Answer("Livepair.UnreadableAnswer", "the answer is no JSON of the API"), None
         response = answered.get("Response") if isinstance(answered, dict) else None
         if not isinstance(response, dict):
             return Answer("Livepair.UnreadableAnswer", "the answer holds no Response"), None
-        request_id = _id(response.get("RequestId"))
+        request_id = _word(response.get("RequestId"))
         failure = response.get("Error")
         if failure is not None:
             # The SDK overlooks an error whose Content-Type carries a charset.
             told = failure if isinstance(failure, dict) else {}
             return _failure(told.get("Code"), told.get("Message"), request_id, secrets), None
-        if isinstance(response.get("Result"), str) and response["Result"]:
+        result = _word(response.get("Result"))
+        if result is not None:
             description = _said(response.get("Description"), *secrets)
-            return Answer(response["Result"][:100], description, request_id=request_id), response
+            return Answer(result, description, request_id=request_id), response
         unread = Answer("Livepair.UnreadableAnswer", "the answer holds no Result", request_id=request_id)
         return unread, response
 
 
-def _id(value: object) -> str | None:
-    return value[:100] if isinstance(value, str) else None
+def _word(value: object) -> str | None:
+    """A code or a request id as it came; None where it is no such thing, so that no link passes for one."""
+    return value if isinstance(value, str) and _WORD.fullmatch(value) else None
 
 
 def _failure(code: object, message: object, request_id: object, secrets: tuple[str | None, ...]) -> Answer:
-    if not isinstance(code, str) or not code:
-        code, message = "Livepair.UnreadableAnswer", "an Error without a Code"
-    return Answer(
-        code[:100],
-        _said(message, *secrets),
-        executed=code_row(code).klass != "busy",
-        request_id=_id(request_id),
-    )
+    word = _word(code)
+    if word is None or word == "Success":
+        word, message = "Livepair.UnreadableAnswer", "an Error without a code of its own"
+    executed = code_row(word).klass != "busy"
+    return Answer(word, _said(message, *secrets), executed, request_id=_word(request_id))
 
 
 def _read(answer: Answer, response: Mapping[str, Any]) -> Answer:

@@ -7,12 +7,13 @@ its heart, and the order of things here is the rest of it.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
 from handler.clock import Deadline
-from handler.cos import CosError, Stored
+from handler.cos import Changed, CosError, Forbidden, Stored
 from handler.faceid import Answer, FrameError, RelayError, Resource, code_row
 from handler.ledger import (
     CLOCK_MARGIN,
@@ -25,7 +26,7 @@ from handler.ledger import (
     Task,
     new_nonce,
 )
-from handler.look import at_once, look_keys, look_up, seen_of
+from handler.look import at_once, look_keys
 from handler.outcome import Called, Frame, Half, Seen, Verification, decide, unfit, verification
 from handler.pairing import Role
 from handler.services import Cause, Later, Services, Step, Trace
@@ -51,12 +52,12 @@ FRAME_SECONDS = 3.0
 YIELD_SECONDS = 0.25  # how long the event of the earlier upload lets the later one go first
 LINK_MARGIN = 60  # seconds that a link outlives the call it is made for
 
-_LOOKED_UP = (
+_NOT_FETCHED = (
     "FailedOperation.DownLoadError",
     "FailedOperation.DownLoadTimeoutError",
     "InvalidParameterValue",
 )
-"""Codes that also come where an upload was replaced after it was looked up."""
+"""Codes that also come where an upload was replaced after it was looked up, or may not be read."""
 
 
 def _goes_first(seen: Seen, role: Role) -> bool:
@@ -187,7 +188,13 @@ def _next_claim(
     if now <= free_at or not may_take_over:
         return Later(Entry(free_at, task))
     # Its owner is gone, perhaps with a verdict: that counts as a call and as a try.
-    return replace(after, calls=last.calls + 1, tries=_one_more(last.tries, "trouble"))
+    calls = last.calls + (not _is_lost(last))
+    return replace(after, calls=calls, tries=_one_more(last.tries, "trouble"))
+
+
+def _is_lost(claim: Claim) -> bool:
+    """So many instances have died with this verification in hand that the API is not asked again for it."""
+    return claim.tries.get("trouble", 0) > len(TROUBLE_MINUTES)
 
 
 def _one_more(tries: Mapping[str, int], klass: str) -> dict[str, int]:
@@ -206,7 +213,7 @@ def _call(
 ) -> Step | None:
     """With the claim in hand: ask the API, then record, or give the claim back."""
     entry_key = s.ledger.agenda_key(takeover)
-    lost = claim.tries.get("trouble", 0) > len(TROUBLE_MINUTES)
+    lost = _is_lost(claim)
     answer: Answer | None = Answer("Livepair.AnswerLost", "", executed=False)
     if not lost:
         if lease.left() < _needed(s):
@@ -253,8 +260,8 @@ def _retry_at(s: Services, claim: Claim, code: str) -> datetime | None:
     """When the next try is allowed after `code`, None where it is to be told."""
     klass, now = code_row(code).klass, s.clock.now()
     tried = claim.tries.get(klass, 0)
-    if code == "Livepair.NoSimilarity":
-        return None  # it was billed, and asked again once already
+    if code == "Livepair.NoSimilarity" and claim.tries[code] > 1:
+        return None  # each was billed, and one more is all that is worth it
     if klass == "trouble":
         return now + timedelta(minutes=TROUBLE_MINUTES[tried]) if tried < len(TROUBLE_MINUTES) else None
     steps: tuple[float, ...] | None = {"busy": BUSY_MINUTES, "ours": OURS_MINUTES}.get(klass)
@@ -274,9 +281,14 @@ def _ask(
     while True:
         with trace.stage("call"):
             answer = _compare(s, seen, lease)
-        claim = replace(claim, calls=claim.calls + answer.executed)
-        if answer.code.startswith(_LOOKED_UP) and _was_replaced(s, seen, trace):
+        if answer is not None and answer.code.startswith(_NOT_FETCHED):
+            answer = _checked(s, seen, answer)
+        if answer is None:
             return None, claim
+        claim = replace(claim, calls=claim.calls + answer.executed)
+        if answer.code == "Livepair.NoSimilarity":
+            claim = replace(claim, tries=_one_more(claim.tries, answer.code))
+            first = first and claim.tries[answer.code] == 1
         klass = code_row(answer.code).klass
         # From the agenda a throttled call is not repeated at once: the next sweep paces it.
         again = klass == "trouble" or (klass == "busy" and not cause.agenda)
@@ -287,11 +299,10 @@ def _ask(
         s.clock.sleep(pause)
 
 
-def _compare(s: Services, seen: Seen, lease: Deadline) -> Answer:
-    """One call, its resources passed the way PASS_RESOURCES says."""
-    live, image = seen.live, seen.image
-    assert live is not None and image is not None  # noqa: S101, PT018 # a claim is for a complete pair
-    for half in (live, image):
+def _compare(s: Services, seen: Seen, lease: Deadline) -> Answer | None:
+    """One call, its resources passed the way PASS_RESOURCES says; None where an upload was replaced."""
+    halves = _halves(seen)
+    for half in halves:
         if half.archived:
             return Answer("Livepair.UploadUnreadable", f"{half.key} is archived; restore it", executed=False)
 
@@ -300,25 +311,51 @@ def _compare(s: Services, seen: Seen, lease: Deadline) -> Answer:
 
     if s.settings.pass_resources == "presigned":
         expires = int(seconds()) + LINK_MARGIN
-        passed = [Resource(s.uploads.link(h.key, expires), h.md5 or "") for h in (live, image)]
+        passed = [Resource(s.uploads.link(half.key, expires), half.md5 or "") for half in halves]
         return s.api.compare(passed[0], passed[1], seconds())
     try:
-        passed = s.together([partial(_relayed, s, half) for half in (live, image)])
+        passed = s.together([partial(_relayed, s, half) for half in halves])
     except RelayError as error:
         return error.answer
+    except CosError as error:
+        return _unread(error)
     return s.api.compare(passed[0], passed[1], seconds())
 
 
+def _halves(seen: Seen) -> tuple[Half, Half]:
+    assert seen.live is not None and seen.image is not None  # noqa: S101, PT018 # a claim is for both
+    return seen.live, seen.image
+
+
 def _relayed(s: Services, half: Half) -> Resource:
-    stored = Stored(half.key, half.etag, half.md5, half.size, half.uploaded_at)
-    return s.api.relay(s.uploads, stored, half.md5 or "", RELAY_SECONDS)
+    return s.api.relay(s.uploads, _stored(half), half.md5 or "", RELAY_SECONDS)
 
 
-def _was_replaced(s: Services, seen: Seen, trace: Trace) -> bool:
-    now = seen_of(s, seen.pair, look_up(s, seen.pair, trace))
-    return not (
-        seen.live and seen.image and seen.live.same_bytes(now.live) and seen.image.same_bytes(now.image)
-    )
+def _stored(half: Half) -> Stored:
+    return Stored(half.key, half.etag, half.md5, half.size, half.uploaded_at)
+
+
+def _checked(s: Services, seen: Seen, answer: Answer) -> Answer | None:
+    """Whether the uploads are there to be fetched: `answer` if they are, else what is wrong.
+
+    None where one is no longer what was looked up.
+    """
+    try:
+        for half in _halves(seen):
+            with closing(s.uploads.pieces(_stored(half))) as pieces:
+                next(pieces, None)
+    except CosError as error:
+        found = _unread(error)
+        return found and replace(found, executed=answer.executed, request_id=answer.request_id)
+    return answer
+
+
+def _unread(error: CosError) -> Answer | None:
+    """An upload that could not be read, as an answer; None where it was replaced or is gone."""
+    if isinstance(error, Changed) or error.status == 404:
+        return None
+    code = "Livepair.UploadUnreadable" if isinstance(error, Forbidden) else "ClientNetworkError"
+    return Answer(code, str(error), executed=False)
 
 
 def _keep_frame(

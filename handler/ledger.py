@@ -159,7 +159,7 @@ MINUTE = "%Y%m%dT%H%MZ"
 
 def minute_text(at: datetime) -> str:
     """A UTC minute as it stands in agenda keys; these sort as the minutes do."""
-    return at.strftime(MINUTE)
+    return at.astimezone(timezone.utc).strftime(MINUTE)
 
 
 # --- as JSON ----------------------------------------------------------------------------------------
@@ -184,6 +184,18 @@ def _sure(at: datetime | None) -> datetime:
     if at is None:
         raise ValueError("a time is missing")
     return at
+
+
+def _optional(value: Any, kind: type[T]) -> T | None:
+    if value is not None and not isinstance(value, kind):
+        raise TypeError("a value of another kind")
+    return value
+
+
+def _roles(value: Any) -> tuple[Role, ...]:
+    if not isinstance(value, list) or not set(value) <= {"live", "image"}:
+        raise ValueError("roles that are not known")
+    return tuple(value)
 
 
 def _dump(value: Mapping[str, Any]) -> bytes:
@@ -235,7 +247,7 @@ def _read_claim(found: Mapping[str, Any]) -> Claim:
         calls=int(found["calls"]),
         tries={str(name): int(count) for name, count in found["tries"].items()},
         retry_at=_time(found["retry_at"]),
-        code=found["code"],
+        code=_optional(found["code"], str),
     )
 
 
@@ -272,16 +284,16 @@ def _read_record(found: Mapping[str, Any]) -> Record:
         live_key=str(found["live_key"]),
         image_key=str(found["image_key"]),
         outcome=str(found["outcome"]),
-        code=found["code"],
+        code=_optional(found["code"], str),
         uploaded_at=_sure(_time(found["uploaded_at"])),
         decided_at=_sure(_time(found["decided_at"])),
         body=str(found["body"]),
         nonce=str(found["nonce"]),
-        live=found["live"],
-        image=found["image"],
-        answer=found["answer"],
-        best_frame=found["best_frame"],
-        delete=tuple(found["delete"]),
+        live=_optional(found["live"], dict),
+        image=_optional(found["image"], dict),
+        answer=_optional(found["answer"], dict),
+        best_frame=_optional(found["best_frame"], dict),
+        delete=_roles(found["delete"]),
         delivered_at=_time(found["delivered_at"]),
         dead_at=_time(found["dead_at"]),
         attempts=int(found["attempts"]),

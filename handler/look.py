@@ -13,7 +13,7 @@ from functools import partial
 from handler.cos import Stored
 from handler.ledger import Entry, Task
 from handler.outcome import Half, Seen
-from handler.pairing import Pair, Role
+from handler.pairing import MAX_KEY_BYTES, Pair, Role
 from handler.services import Services, Trace
 
 LOOKS = (60, 300, 1200)
@@ -33,8 +33,13 @@ def look_up(s: Services, pair: Pair, trace: Trace) -> dict[str, Half | None]:
     """HEAD every key that the pair may have, at once."""
     keys = [*pair.live_keys, *pair.image_keys]
     with trace.stage("look_up"):
-        found = s.together([partial(s.uploads.head, key) for key in keys])
+        found = s.together([partial(_head, s, key) for key in keys])
     return {key: _half(s, stored) for key, stored in zip(keys, found, strict=True)}
+
+
+def _head(s: Services, key: str) -> Stored | None:
+    # A partner whose key would be longer than COS allows cannot be there.
+    return s.uploads.head(key) if len(key.encode()) <= MAX_KEY_BYTES else None
 
 
 def _half(s: Services, stored: Stored | None) -> Half | None:

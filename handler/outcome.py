@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from handler.faceid import Answer, Outcome, code_row
@@ -112,7 +112,7 @@ def decide(answer: Answer, min_similarity: float) -> Decision:
             raise ValueError("a Success without similarity is Livepair.NoSimilarity")
         if similarity >= min_similarity:
             return Decision("matched", None, None, similarity)
-        says = f"similarity {similarity:g} is below MIN_SIMILARITY {min_similarity:g}"
+        says = f"similarity {similarity} is below MIN_SIMILARITY {min_similarity}"
         return Decision("mismatched", "Livepair.BelowMinSimilarity", says, similarity)
     similarity = answer.similarity if row.klass == "verdict" else None
     return Decision(row.outcome, answer.code, answer.message or row.says, similarity)
@@ -205,9 +205,9 @@ def _reason(decision: Decision) -> dict[str, str] | None:
     row = code_row(decision.code)
     return {
         "code": decision.code,
-        "category": row.category or "service",
+        "category": str(row.category),
         "message": decision.message or row.says,
-        "advice": row.advice or "none",
+        "advice": str(row.advice),
     }
 
 
@@ -225,4 +225,4 @@ def _half(half: Half | None) -> dict[str, Any] | None:
 
 def timestamp(at: datetime) -> str:
     """RFC 3339 in UTC, whole seconds."""
-    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return at.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

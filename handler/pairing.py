@@ -15,6 +15,9 @@ from urllib.parse import quote
 
 Role = Literal["live", "image"]
 
+MAX_KEY_BYTES = 850
+"""COS's own limit of a key (product 436, page 13324)."""
+
 MAX_PATH = 400  # bytes of a pair's path in state keys; COS allows 850 for the whole key
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
@@ -31,11 +34,14 @@ class AmbiguousKey(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """One key template, parsed."""
+    """One key template, parsed.
+
+    `segments` are its parts between slashes, each split at its placeholders: text, name, text, name, text.
+    """
 
     text: str
     names: tuple[str, ...]
-    pattern: re.Pattern[str]
+    segments: tuple[tuple[str, ...], ...]
 
     @property
     def prefix(self) -> str:
@@ -43,48 +49,76 @@ class Template:
         return self.text[: self.text.index("{")]
 
     def match(self, key: str) -> dict[str, str] | None:
-        """The placeholders' values in `key`, or None if the key is not of this template."""
-        found = self.pattern.fullmatch(key)
-        return found.groupdict() if found else None
+        """The placeholders' values in `key`, or None if the key is not of this template.
+
+        Where a segment can be read in several ways, its first placeholder takes as much as it can. Takes time
+        in proportion to the key, whoever chose it.
+        """
+        parts = key.split("/")
+        if len(parts) != len(self.segments):
+            return None
+        values: dict[str, str] = {}
+        for part, segment in zip(parts, self.segments, strict=True):
+            found = _read_segment(part, segment)
+            if found is None:
+                return None
+            for name, value in found:
+                if values.setdefault(name, value) != value:
+                    return None
+        return values
 
     def key(self, values: Mapping[str, str]) -> str:
         """The key with these placeholder values. Needs a value for each of `names`."""
         return _PLACEHOLDER.sub(lambda found: values[found[1]], self.text)
 
 
+def _read_segment(part: str, segment: tuple[str, ...]) -> list[tuple[str, str]] | None:
+    """The values of one segment's placeholders: each text is looked for from the right."""
+    if not part.startswith(segment[0]) or not part.endswith(segment[-1]):
+        return None
+    if len(segment) == 1:
+        return [] if part == segment[0] else None
+    end, values = len(part) - len(segment[-1]), []
+    for index in range(len(segment) - 2, 0, -2):
+        before = segment[index - 1]
+        # A value holds one character at least, so the text before it ends before `end`.
+        at = part.rfind(before, 0, end - 1) if index > 1 else 0
+        begin = at + len(before)
+        if at < 0 or begin >= end:
+            return None
+        values.append((segment[index], part[begin:end]))
+        end = at
+    return values
+
+
 def parse_template(text: str) -> Template:
     """Parse one template. Raises TemplateError."""
-    names: list[str] = []
-    pattern = ""
-    rest = 0
-    for found in _PLACEHOLDER.finditer(text):
-        name = found[1]
+    if re.search(r"[{}]", _PLACEHOLDER.sub("", text)):
+        raise TemplateError(f"{text!r} has a brace without its partner")
+    names = [found[1] for found in _PLACEHOLDER.finditer(text)]
+    for name in names:
         if not _NAME.match(name):
             raise TemplateError(
                 f"{text!r}: {{{name}}} is no placeholder; name it with letters, digits and _, like {{id}}"
             )
-        pattern += re.escape(text[rest : found.start()])
-        pattern += f"(?P={name})" if name in names else f"(?P<{name}>[^/]+)"
-        if name not in names:
-            names.append(name)
-        rest = found.end()
-    pattern += re.escape(text[rest:])
     if not names:
         raise TemplateError(f"{text!r} holds no placeholder; write for example uploads/{{id}}/live.gz")
-    if "{" in _PLACEHOLDER.sub("", text) or "}" in _PLACEHOLDER.sub("", text):
-        raise TemplateError(f"{text!r} has a brace without its partner")
     if text.startswith(("{", "/")):
         raise TemplateError(
             f"{text!r} must begin with a fixed prefix (no placeholder, no /), like uploads/{{id}}/live.gz"
         )
-    if text.endswith("/"):
-        raise TemplateError(f"{text!r} ends with /, which names a folder and no object")
-    return Template(text, tuple(names), re.compile(pattern, re.DOTALL))
+    segments = [tuple(_PLACEHOLDER.split(segment)) for segment in text.split("/")]
+    if text.endswith("/") or any(segment in ((".",), ("..",)) for segment in segments):
+        raise TemplateError(f"{text!r} names no object: it ends with / or has a segment of dots")
+    for segment in segments:
+        if len(set(segment[1::2])) != len(segment[1::2]):
+            raise TemplateError(f"{text!r} has a placeholder twice in one segment; keep one of them")
+    return Template(text, tuple(dict.fromkeys(names)), tuple(segments))
 
 
-def _symbols(segment: str) -> list[str | None]:
+def _symbols(segment: tuple[str, ...]) -> list[str | None]:
     symbols: list[str | None] = []
-    for index, part in enumerate(_PLACEHOLDER.split(segment)):
+    for index, part in enumerate(segment):
         symbols.extend(part if index % 2 == 0 else [_ANY])
     return symbols
 
@@ -116,7 +150,7 @@ def _segments_meet(left: list[str | None], right: list[str | None]) -> bool:
 
 def templates_meet(left: Template, right: Template) -> bool:
     """Whether some key is matched by both templates (a repeated placeholder counts as two different ones)."""
-    a, b = left.text.split("/"), right.text.split("/")
+    a, b = left.segments, right.segments
     return len(a) == len(b) and all(
         _segments_meet(_symbols(x), _symbols(y)) for x, y in zip(a, b, strict=True)
     )
@@ -228,10 +262,10 @@ class Templates:
                 )
 
 
-def parse_templates(live: str, image: str, state_prefix: str) -> tuple[Templates | None, list[str]]:
+def parse_templates(live: str, image: str, state_prefix: str | None) -> tuple[Templates | None, list[str]]:
     """Parse LIVE_KEY and IMAGE_KEY, alternatives separated by commas.
 
-    Returns the templates, or None and every fault found.
+    `state_prefix` is None where it is not known. Returns the templates, or None and every fault found.
     """
     faults: list[str] = []
     parsed: dict[str, tuple[Template, ...]] = {}
@@ -247,7 +281,7 @@ def parse_templates(live: str, image: str, state_prefix: str) -> tuple[Templates
                 faults.append(f"{setting}: {error}")
         parsed[setting] = tuple(templates)
         for template in templates:
-            if template.prefix.startswith(state_prefix) or state_prefix.startswith(template.prefix):
+            if state_prefix and _begin_alike(template.prefix, state_prefix):
                 faults.append(
                     f"{setting}: {template.text!r} reaches into STATE_PREFIX {state_prefix!r}; "
                     "keep uploads and state under different prefixes"
@@ -257,10 +291,8 @@ def parse_templates(live: str, image: str, state_prefix: str) -> tuple[Templates
                     f"{setting}: the alternatives {templates[0].text!r} and {template.text!r} "
                     "name different placeholders; give all the same ones"
                 )
-    if faults:
-        return None, faults
     lives, images = parsed["LIVE_KEY"], parsed["IMAGE_KEY"]
-    extra = sorted(set(images[0].names) - set(lives[0].names))
+    extra = sorted(set(images[0].names) - set(lives[0].names)) if lives and images else []
     if extra:
         faults.append(
             f"IMAGE_KEY: placeholder {{{extra[0]}}} is not in LIVE_KEY; "
@@ -275,3 +307,7 @@ def parse_templates(live: str, image: str, state_prefix: str) -> tuple[Templates
             if templates_meet(left, right)
         )
     return (None, faults) if faults else (Templates(lives, images), [])
+
+
+def _begin_alike(left: str, right: str) -> bool:
+    return left.startswith(right) or right.startswith(left)

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any
 from urllib.parse import urlsplit
 
 from handler.log import LEVELS
 from handler.pairing import Templates, parse_templates
-
-T = TypeVar("T")
 
 REGIONS = ("ap-bangkok", "ap-hongkong", "ap-singapore")
 """Where DetectReflectLivenessAndCompare is offered (product 1061, page 44246)."""
@@ -21,7 +18,7 @@ REGIONS = ("ap-bangkok", "ap-hongkong", "ap-singapore")
 PASS_RESOURCES = ("presigned", "upload_url")
 DELETE_UPLOADS = ("none", "live", "both")
 
-_BUCKET = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?-[0-9]+\Z")
+_BUCKET = re.compile(r"[a-z0-9]([a-z0-9-]{0,48}[a-z0-9])?-[0-9]{1,20}\Z")
 _STATE_PREFIX = re.compile(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*/\Z")
 _REGION = "|".join(REGIONS)
 _ENDPOINT = re.compile(
@@ -87,7 +84,10 @@ class Settings:
 
 
 def _is_loopback(host: str | None) -> bool:
-    return host in ("localhost", "::1") or bool(re.fullmatch(r"127(\.\d{1,3}){3}", host or ""))
+    if host in ("localhost", "::1"):
+        return True
+    numbers = re.fullmatch(r"127\.([0-9]{1,3})\.([0-9]{1,3})\.([0-9]{1,3})", host or "")
+    return numbers is not None and all(int(number) < 256 for number in numbers.groups())
 
 
 def _bucket(text: str) -> str:
@@ -122,7 +122,7 @@ def _webhook_secrets(text: str) -> tuple[str, ...]:
             raise ValueError(f"{which} must begin with whsec_, followed by base64")
         try:
             key = base64.b64decode(secret[len("whsec_") :], validate=True)
-        except binascii.Error:
+        except ValueError:
             raise ValueError(
                 f"{which} is not base64 after whsec_; make one with: "
                 "echo whsec_$(head -c 32 /dev/urandom | base64)"
@@ -188,89 +188,75 @@ def _local_cloud(text: str) -> str:
     except ValueError:
         port = None
     is_local = port is not None and parts.scheme == "http" and _is_loopback(parts.hostname)
-    if not is_local or parts.path not in ("", "/"):
-        raise ValueError(
-            f"{text!r} is refused: it must be a loopback http address, like http://127.0.0.1:8080"
-        )
+    bare = parts.path in ("", "/") and not parts.query and not parts.fragment and parts.username is None
+    if not is_local or not bare:
+        raise ValueError("is refused: it must be a loopback http address with a port: http://127.0.0.1:8080")
     return text.rstrip("/")
 
 
-def load_settings(environ: Mapping[str, str]) -> Settings:
-    """Read the settings from `environ`. Raises SettingsError naming every fault at once."""
-    faults: list[str] = []
+_SETTINGS: dict[str, tuple[str | None, Callable[[str], Any]]] = {
+    "BUCKET": (None, _bucket),
+    "WEBHOOK_URL": (None, _webhook_url),
+    "WEBHOOK_SECRET": (None, _webhook_secrets),
+    "MIN_SIMILARITY": ("70", _number(0, 100)),
+    "PAIR_TIMEOUT": ("3600", _whole(1, 604_800)),
+    "PASS_RESOURCES": ("presigned", _one_of(PASS_RESOURCES)),
+    "STATE_PREFIX": ("livepair/", _state_prefix),
+    "STATE_BUCKET": ("", lambda text: _bucket(text) if text else None),
+    "KEEP_BEST_FRAME": ("true", _one_of(("true", "false"))),
+    "DELETE_UPLOADS": ("none", _one_of(DELETE_UPLOADS)),
+    "MAX_LIVE_BYTES": ("50000000", _whole(1, 5_000_000_000)),
+    "MAX_IMAGE_BYTES": ("10000000", _whole(1, 5_000_000_000)),
+    "API_RATE": ("5", _number(0.01, 1000)),
+    "FACEID_ENDPOINT": ("faceid.tencentcloudapi.com", _endpoint),
+    "LOG_LEVEL": ("INFO", _one_of(tuple(LEVELS))),
+    "LOCAL_CLOUD": ("", lambda text: _local_cloud(text) if text else None),
+}
+"""Every setting but the templates: its default (None where it is required) and what reads it."""
 
-    def read(name: str, parse: Callable[[str], T], default: str | None) -> T | None:
+
+def load_settings(environ: Mapping[str, str]) -> Settings:
+    """Read the settings from `environ`; an empty one counts as not set.
+
+    Raises SettingsError naming every fault at once.
+    """
+    faults: list[str] = []
+    found: dict[str, Any] = {}
+    for name, (default, parse) in _SETTINGS.items():
         text = environ.get(name, "").strip() or default
         if text is None:
             faults.append(f"{name} is not set")
-            return None
+            continue
         try:
-            return parse(text)
+            found[name] = parse(text)
         except ValueError as error:
             faults.append(f"{name}: {error}")
-            return None
-
-    def text(name: str, default: str) -> str:
-        return environ.get(name, "").strip() or default
-
-    bucket = read("BUCKET", _bucket, None)
-    webhook_url = read("WEBHOOK_URL", _webhook_url, None)
-    webhook_secrets = read("WEBHOOK_SECRET", _webhook_secrets, None)
-    state_prefix = read("STATE_PREFIX", _state_prefix, "livepair/")
-    state_bucket = read("STATE_BUCKET", _bucket, bucket or "unknown-0")
-    templates, template_faults = parse_templates(
-        text("LIVE_KEY", "uploads/{id}/live.gz"),
-        text("IMAGE_KEY", "uploads/{id}/image.jpg"),
-        state_prefix or "livepair/",
+    templates, more = parse_templates(
+        environ.get("LIVE_KEY", "").strip() or "uploads/{id}/live.gz",
+        environ.get("IMAGE_KEY", "").strip() or "uploads/{id}/image.jpg",
+        found.get("STATE_PREFIX"),
     )
-    faults.extend(template_faults)
-    min_similarity = read("MIN_SIMILARITY", _number(0, 100), "70")
-    pair_timeout = read("PAIR_TIMEOUT", _whole(1, 604_800), "3600")
-    pass_resources = read("PASS_RESOURCES", _one_of(PASS_RESOURCES), "presigned")
-    keep_best_frame = read("KEEP_BEST_FRAME", _one_of(("true", "false")), "true")
-    delete_uploads = read("DELETE_UPLOADS", _one_of(DELETE_UPLOADS), "none")
-    max_live_bytes = read("MAX_LIVE_BYTES", _whole(1, 5_000_000_000), "50000000")
-    max_image_bytes = read("MAX_IMAGE_BYTES", _whole(1, 5_000_000_000), "10000000")
-    api_rate = read("API_RATE", _number(0.01, 1000), "5")
-    faceid_endpoint = read("FACEID_ENDPOINT", _endpoint, "faceid.tencentcloudapi.com")
-    log_level = read("LOG_LEVEL", _one_of(tuple(LEVELS)), "INFO")
-    local_cloud = read("LOCAL_CLOUD", _local_cloud, None) if text("LOCAL_CLOUD", "") else None
-    if (
-        faults
-        or bucket is None
-        or webhook_url is None
-        or webhook_secrets is None
-        or state_prefix is None
-        or state_bucket is None
-        or templates is None
-        or min_similarity is None
-        or pair_timeout is None
-        or pass_resources is None
-        or keep_best_frame is None
-        or delete_uploads is None
-        or max_live_bytes is None
-        or max_image_bytes is None
-        or api_rate is None
-        or faceid_endpoint is None
-        or log_level is None
-    ):
+    faults += more
+    if faults or templates is None:
         raise SettingsError(faults)
+    bucket, prefix = found["BUCKET"], found["STATE_PREFIX"]
+    state_bucket = found["STATE_BUCKET"] or bucket
     return Settings(
         bucket=bucket,
-        webhook_url=webhook_url,
-        webhook_secrets=webhook_secrets,
+        webhook_url=found["WEBHOOK_URL"],
+        webhook_secrets=found["WEBHOOK_SECRET"],
         templates=templates,
-        min_similarity=min_similarity,
-        pair_timeout=pair_timeout,
-        pass_resources=pass_resources,
-        state_prefix=state_prefix if state_bucket == bucket else f"{state_prefix}{bucket}/",
+        min_similarity=found["MIN_SIMILARITY"],
+        pair_timeout=found["PAIR_TIMEOUT"],
+        pass_resources=found["PASS_RESOURCES"],
+        state_prefix=prefix if state_bucket == bucket else f"{prefix}{bucket}/",
         state_bucket=state_bucket,
-        keep_best_frame=keep_best_frame == "true",
-        delete_uploads=delete_uploads,
-        max_live_bytes=max_live_bytes,
-        max_image_bytes=max_image_bytes,
-        api_rate=api_rate,
-        faceid_endpoint=faceid_endpoint,
-        log_level=log_level,
-        local_cloud=local_cloud,
+        keep_best_frame=found["KEEP_BEST_FRAME"] == "true",
+        delete_uploads=found["DELETE_UPLOADS"],
+        max_live_bytes=found["MAX_LIVE_BYTES"],
+        max_image_bytes=found["MAX_IMAGE_BYTES"],
+        api_rate=found["API_RATE"],
+        faceid_endpoint=found["FACEID_ENDPOINT"],
+        log_level=found["LOG_LEVEL"],
+        local_cloud=found["LOCAL_CLOUD"],
     )

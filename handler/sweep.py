@@ -138,9 +138,10 @@ class _Sweep:
     def _do(self, work: Callable[[], list[str]]) -> None:
         try:
             self.outcomes += work()
-        except CosError as error:
-            # What it was for stays on the agenda; the others have their turn all the same.
-            self.s.log("entry_failed", "ERROR", error=str(error))
+        except Exception as error:  # noqa: BLE001 # raised again when the others have had their turn
+            # What it was for stays on the agenda.
+            ours = isinstance(error, CosError)
+            self.s.log("entry_failed", "ERROR", error=str(error) if ours else type(error).__name__)
             self.failed = self.failed or error
         self.done += 1
 
@@ -148,7 +149,7 @@ class _Sweep:
 def sweep(s: Services) -> list[str]:
     """Do what is due, oldest first, as far as the time goes. Returns the outcomes reached.
 
-    Raises CosError where something could not be written, once everything else has had its turn.
+    Raises the first failure, once everything else has had its turn.
     """
     began = s.clock.now()
     keys = s.ledger.due(began, MOST_DUE)

@@ -140,7 +140,11 @@ def tell(s: Services, record: Record, attempt: int, trace: Trace, *, wait: bool)
                 record = replace(record, delivered_at=now)
                 s.ledger.mark(record)
                 break
-            again = None if said.gone else next_attempt(attempt, now, said.retry_after, s.draw())
+            again = (
+                None
+                if said.gone
+                else next_attempt(attempt, record.decided_at, now, said.retry_after, s.draw())
+            )
             if again is None:
                 record = replace(record, dead_at=now)
                 s.ledger.bury(record, said.error or "no answer")

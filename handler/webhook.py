@@ -48,16 +48,22 @@ class Consumer(Protocol):
         ...
 
 
-def next_attempt(attempt: int, now: datetime, retry_after: timedelta | None, draw: float) -> datetime | None:
-    """When to post again after `attempt` attempts failed, None when it is time to give up.
+def next_attempt(
+    attempt: int, first: datetime, now: datetime, retry_after: timedelta | None, draw: float
+) -> datetime | None:
+    """When to post again after attempt number `attempt`, counting from 1, failed; None to give up.
 
-    `draw` is a random number from 0 to 1 that spreads consumers' retries.
+    `first` is when the message was decided: a consumer whose Retry-After asks for early attempts uses up
+    numbers, but not the days of the schedule. `draw`, from 0 to 1, spreads consumers' retries.
     """
-    if attempt > len(SCHEDULE):
+    if attempt < 1:
+        raise ValueError("attempts are counted from 1")
+    if attempt > len(SCHEDULE) and now - first >= sum(SCHEDULE, timedelta()) * (1 - SPREAD):
         return None
     if retry_after is not None:
         return now + min(max(retry_after, RETRY_AFTER[0]), RETRY_AFTER[1])
-    return now + SCHEDULE[attempt - 1] * (1 - SPREAD + 2 * SPREAD * draw)
+    wait = SCHEDULE[min(attempt, len(SCHEDULE)) - 1]
+    return now + wait * (1 - SPREAD + 2 * SPREAD * draw)
 
 
 class WebhookClient:
@@ -123,6 +129,6 @@ def _retry_after(text: str | None, now: datetime) -> timedelta | None:
         return timedelta(seconds=int(text))
     try:
         at = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return (at if at.tzinfo else at.replace(tzinfo=timezone.utc)) - now
