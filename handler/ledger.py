@@ -192,6 +192,12 @@ def _optional(value: Any, kind: type[T]) -> T | None:
     return value
 
 
+def _words(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("no text")
+    return value
+
+
 def _roles(value: Any) -> tuple[Role, ...]:
     if not isinstance(value, list) or not set(value) <= {"live", "image"}:
         raise ValueError("roles that are not known")
@@ -217,7 +223,7 @@ def _of(which: Verification) -> dict[str, Any]:
 
 
 def _which(found: Mapping[str, Any]) -> Verification:
-    return Verification(str(found["verification"]), int(found["run"]), str(found["pair"]))
+    return Verification(_words(found["verification"]), int(found["run"]), _words(found["pair"]))
 
 
 def _claim_json(which: Verification, claim: Claim) -> bytes:
@@ -240,8 +246,8 @@ def _claim_json(which: Verification, claim: Claim) -> bytes:
 def _read_claim(found: Mapping[str, Any]) -> Claim:
     return Claim(
         n=int(found["n"]),
-        nonce=str(found["nonce"]),
-        request_id=str(found["request_id"]),
+        nonce=_words(found["nonce"]),
+        request_id=_words(found["request_id"]),
         lease_until=_sure(_time(found["lease_until"])),
         first_try_at=_sure(_time(found["first_try_at"])),
         calls=int(found["calls"]),
@@ -280,15 +286,15 @@ def _record_json(record: Record) -> bytes:
 def _read_record(found: Mapping[str, Any]) -> Record:
     return Record(
         which=_which(found),
-        bucket=str(found["bucket"]),
-        live_key=str(found["live_key"]),
-        image_key=str(found["image_key"]),
-        outcome=str(found["outcome"]),
+        bucket=_words(found["bucket"]),
+        live_key=_words(found["live_key"]),
+        image_key=_words(found["image_key"]),
+        outcome=_words(found["outcome"]),
         code=_optional(found["code"], str),
         uploaded_at=_sure(_time(found["uploaded_at"])),
         decided_at=_sure(_time(found["decided_at"])),
-        body=str(found["body"]),
-        nonce=str(found["nonce"]),
+        body=_words(found["body"]),
+        nonce=_words(found["nonce"]),
         live=_optional(found["live"], dict),
         image=_optional(found["image"], dict),
         answer=_optional(found["answer"], dict),
@@ -331,8 +337,8 @@ def _read_task(found: Mapping[str, Any]) -> Task:
         raise ValueError("no verification")
     return Task(
         kind=kind,
-        bucket=str(found["bucket"]),
-        key=str(found["key"]),
+        bucket=_words(found["bucket"]),
+        key=_words(found["key"]),
         role=role,
         uploaded_at=_time(found["uploaded_at"]),
         step=int(found["step"]),
@@ -562,7 +568,7 @@ class Ledger:
             return None
         try:
             return parse(_load(key, data))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise CorruptState(key, type(error).__name__) from None
 
 

@@ -182,14 +182,8 @@ def _endpoint(text: str) -> str:
 
 
 def _local_cloud(text: str) -> str:
-    try:
-        parts = urlsplit(text)
-        port = parts.port
-    except ValueError:
-        port = None
-    is_local = port is not None and parts.scheme == "http" and _is_loopback(parts.hostname)
-    bare = parts.path in ("", "/") and not parts.query and not parts.fragment and parts.username is None
-    if not is_local or not bare:
+    found = re.fullmatch(r"http://(?P<host>\[[^\]/]+\]|[^\[\]/:@]+):(?P<port>[0-9]{1,5})/?", text)
+    if found is None or not _is_loopback(found["host"].strip("[]")) or int(found["port"]) > 65_535:
         raise ValueError("is refused: it must be a loopback http address with a port: http://127.0.0.1:8080")
     return text.rstrip("/")
 

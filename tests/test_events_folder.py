@@ -626,7 +626,7 @@ def test_a_message_that_breaks_a_rule_is_refused(names: list[str], change: Calla
 
 @pytest.mark.parametrize("role", ROLES)
 def test_an_unknown_md5_is_taken_only_where_nobody_judged(role: Role) -> None:
-    """An upload that was never read through can be rejected, fail or stay alone, but never match or mismatch."""
+    """An upload never read through can be rejected, fail or stay alone, but never match or mismatch."""
     code = "Livepair.LiveTooLarge" if role == "live" else "Livepair.ImageTooLarge"
     message = without_call(code)
     assert message["data"][role]["md5"] is None
