@@ -22,7 +22,7 @@ from handler.ledger import CorruptState, Record, Task
 from handler.look import UNREADABLE_LOOKS, at_once, is_seen, look_up, next_look, seen_of, with_md5
 from handler.outcome import Decision, Seen, incomplete
 from handler.pairing import AmbiguousKey, Pair, Role, SharedImage
-from handler.services import Cause, Done, Later, Services, Step, Trace
+from handler.services import Cause, Done, Later, Pending, Services, Step, Trace
 from handler.tell import decided, find_run, stands, tell, tell_or_hand_over, tell_without_call
 
 
@@ -40,7 +40,7 @@ def uploaded(s: Services, upload: Upload) -> list[str]:
         ignored = False
         role, target = found
         look = Task("look", s.settings.bucket, key, role, upload.at or s.clock.now())
-        if _visit(s, target, look, Cause(role), outcomes):
+        if _visit(s, target, look, Cause(role), outcomes, etag=upload.etag):
             break  # the other spelling of the key, if there is one, names no object
     if ignored:
         s.log("ignored", reason="the key matches no template, or is state", key=upload.keys[0])
@@ -92,8 +92,11 @@ def _derived(s: Services, task: Task) -> tuple[Role, Pair | SharedImage] | None:
         return None
 
 
-def walked_past(s: Services, stored: Stored) -> list[str]:
-    """Make sure that an upload found by a walk has its outcome. Returns the outcomes reached."""
+def walked_past(s: Services, stored: Stored, pending: Pending) -> list[str]:
+    """Make sure that an upload found by a walk has its outcome. Returns the outcomes reached.
+
+    `pending` is what stands on the agenda: what will be told anyway is left to it.
+    """
     outcomes: list[str] = []
     try:
         found = s.settings.templates.match(stored.key)
@@ -103,7 +106,7 @@ def walked_past(s: Services, stored: Stored) -> list[str]:
     if found is not None:
         role, target = found
         look = Task("look", s.settings.bucket, stored.key, role, stored.last_modified)
-        _visit(s, target, look, Cause(walk=True), outcomes)
+        _visit(s, target, look, Cause(walk=pending), outcomes)
     return outcomes
 
 
@@ -117,6 +120,7 @@ def _visit(
     cause: Cause,
     outcomes: list[str],
     entry_key: str | None = None,
+    etag: str | None = None,
 ) -> bool:
     """Look at what an upload or an agenda entry is about, and leave on the agenda what is left to do.
 
@@ -130,7 +134,7 @@ def _visit(
                 itself, step = _serve(s, look, outcomes)
             else:
                 heads = look_up(s, target, trace)
-                itself = is_seen(heads[look.key], look)
+                itself = is_seen(heads[look.key], look, etag)
                 step = advance(s, seen_of(s, target, heads), cause, trace)
         except CorruptState as error:
             # Judging again could bill again: whoever reads the log decides.
@@ -140,7 +144,7 @@ def _visit(
             # The agenda brings it back, also where the platform's two retries would not help.
             trace.note(error=str(error))
             step = Later(at_once(s, look))
-            if isinstance(error, Forbidden) and isinstance(target, Pair) and error.bucket == s.uploads.name:
+            if isinstance(error, Forbidden) and isinstance(target, Pair) and _is_upload(target, error):
                 step = _unreadable(s, target, look, str(error), trace)
         again = None if itself else next_look(s, look)
         if again is not None:
@@ -148,6 +152,10 @@ def _visit(
             stale.discard(s.ledger.put_on(again))
         _leave(s, step, stale, trace)
     return itself
+
+
+def _is_upload(pair: Pair, error: CosError) -> bool:
+    return error.key in (*pair.live_keys, *pair.image_keys)
 
 
 def _serve(s: Services, look: Task, outcomes: list[str]) -> tuple[bool, Step]:
@@ -257,13 +265,16 @@ def _wait(s: Services, seen: Seen, cause: Cause, trace: Trace) -> Step:
 
 
 def _was_settled(s: Services, seen: Seen) -> bool:
-    """Whether the missing half was deleted by us, after its verification had been delivered."""
+    """Whether what is there is the rest of a pair that was judged and told, its other half deleted since."""
     roles: tuple[Role, ...] = ("live", "image")
     for record in s.ledger.records(seen.pair.path):
+        if not record.live or not record.image or not (record.delivered_at or record.dead_at):
+            continue
         for role in roles:
             half, judged = seen.half(role), record.live if role == "live" else record.image
-            same = half and judged and (judged["etag"], judged["size"]) == (half.etag, half.size)
-            if same and record.delete and record.delivered_at:
+            same = half and judged and (judged["md5"] or judged["etag"]) == (half.md5 or half.etag)
+            # The same bytes uploaded again later wait for a partner of their own.
+            if same and half and half.uploaded_at <= record.uploaded_at:
                 return True
     return False
 

@@ -123,9 +123,9 @@ class Bucket(Protocol):
         ...
 
     def write(
-        self, key: str, data: bytes, content_type: str = "application/json", seconds: float = REQUEST_SECONDS
+        self, key: str, data: bytes, content_type: str = "application/json", seconds: float | None = None
     ) -> bool:
-        """Put an object, replacing any, in `seconds` a try.
+        """Put an object, replacing any; asked once only where it is bounded to `seconds`.
 
         Returns whether the bucket keeps versions or ever did.
         """
@@ -189,8 +189,7 @@ class CosBucket:
         self._client = CosS3Client(config, retry=0, session=session)
 
     def head(self, key: str) -> Stored | None:
-        answer = self._found("head", key, lambda: self._client.head_object(self.name, key))
-        return _stored(key, answer) if answer is not None else None
+        return self._found("head", key, lambda: _stored(key, self._client.head_object(self.name, key)))
 
     def read(self, key: str) -> bytes | None:
         def get() -> bytes:
@@ -200,15 +199,15 @@ class CosBucket:
         return self._found("read", key, get)
 
     def write(
-        self, key: str, data: bytes, content_type: str = "application/json", seconds: float = REQUEST_SECONDS
+        self, key: str, data: bytes, content_type: str = "application/json", seconds: float | None = None
     ) -> bool:
-        answer = self._steady(
-            "write",
-            key,
-            lambda: self._client.put_object(self.name, data, key, ContentType=content_type),
-            seconds,
-        )
-        return _versioned(answer)
+        def put() -> dict[str, str]:
+            answer: dict[str, str] = self._client.put_object(self.name, data, key, ContentType=content_type)
+            return answer
+
+        if seconds is None:
+            return _versioned(self._steady("write", key, put))
+        return _versioned(self._once("write", key, put, seconds))
 
     def create(self, key: str, data: bytes) -> bool:
         answer = self._once(
@@ -282,11 +281,11 @@ class CosBucket:
         link: str = self._client.get_presigned_url(self.name, key, "GET", Expired=seconds, Params=params)
         return link
 
-    def _steady(self, asked: str, key: str, request: Callable[[], T], seconds: float = REQUEST_SECONDS) -> T:
+    def _steady(self, asked: str, key: str, request: Callable[[], T]) -> T:
         """Ask what is safe to ask twice."""
         for attempt in range(1, TRIES + 1):
             try:
-                return self._once(asked, key, request, seconds)
+                return self._once(asked, key, request)
             except Unavailable:
                 pause = 0.1 * 4**attempt * random.uniform(0.5, 1.0)  # noqa: S311 # jitter, no secret
                 if attempt == TRIES or self._deadline.left() < pause + 1:
@@ -310,8 +309,10 @@ class CosBucket:
     def _errors(self, asked: str, key: str, seconds: float) -> Generator[None, None, None]:
         """Turn the SDK's errors into ours. Their texts hold URLs and strings to sign, so none is kept."""
         try:
-            with self._wire.limit(COS, seconds):
+            with self._wire.limit(COS, seconds) as exchange:
                 yield
+            if exchange.status == 304:
+                raise ValueError("the SDK takes it for success")
         except CosServiceError as error:
             status = error.get_status_code()
             digest = error.get_digest_msg()
@@ -323,6 +324,9 @@ class CosBucket:
             if isinstance(error, Refused):
                 raise CosError(asked, self.name, key, None, str(error)) from None
             raise Unavailable(asked, self.name, key, None, "no answer in time or none at all") from None
+        except (KeyError, TypeError, ValueError, SyntaxError):
+            # What is cut within its headers passes for whole: a HEAD without Last-Modified, no XML.
+            raise Unavailable(asked, self.name, key, None, "an answer that cannot be read") from None
 
 
 def _plain(text: object) -> str | None:

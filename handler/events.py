@@ -61,13 +61,14 @@ class Upload:
 
     `keys` holds the object key as the event spells it and, where the event's URL spells another one, that
     one second: which of them is percent-encoded is documented nowhere. `region` is the long name, None where
-    the event tells none. `at` is the event's time, None where it tells none.
+    the event tells none. `at` is the event's time and `etag` the object's, None where it tells none.
     """
 
     bucket: str
     keys: tuple[str, ...]
     region: str | None
     at: datetime | None
+    etag: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,10 @@ def upload(record: object) -> Upload | Ignored:
         )
     if keys[0].endswith("/"):
         return Ignored("a directory placeholder", keys[0])
-    return Upload(bucket, keys, _region(record, url), _time(record))
+    etag = _find(record, "cos", "cosObject", "meta", "ETag")
+    return Upload(
+        bucket, keys, _region(record, url), _time(record), etag if isinstance(etag, str) and etag else None
+    )
 
 
 def _find(record: object, *path: str) -> Any:

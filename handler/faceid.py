@@ -298,7 +298,7 @@ _COS_HOST = re.compile(r"([a-z0-9-]+\.)+cos[a-z0-9-]*(\.[a-z0-9-]+)?\.(myqcloud\
 
 def _said(text: object, *secrets: str | None) -> str:
     """The API's own words, without links and credentials, bounded."""
-    said = _LINK.sub("(link)", str(text or ""))
+    said = _LINK.sub("(link)", _whole(str(text or "")))
     for secret in secrets:
         if secret:
             said = said.replace(secret, "(secret)")
@@ -477,7 +477,7 @@ def _read(answer: Answer, response: Mapping[str, Any]) -> Answer:
         message,
         executed,
         None if similarity is None else float(similarity),
-        url if isinstance(url, str) and url else None,
+        _whole(url) if isinstance(url, str) and url else None,
         md5 if isinstance(md5, str) and md5 else None,
         answer.request_id,
     )

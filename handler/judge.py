@@ -109,8 +109,12 @@ def judge(s: Services, seen: Seen, cause: Cause, trace: Trace) -> Step | None:
         if lease.left() < _needed(s) + (SETTLE if s.ledger.trusts_create else SETTLE_VERSIONED):
             return _no_time(s, seen, which, claim.n, trace)
         takeover = Entry(claim.lease_until + CLOCK_MARGIN, _takeover_task(seen, which, claim.n))
-        with trace.stage("claim"):
-            standing = s.ledger.take_claim(which, claim, [partial(s.ledger.put_on, takeover)])
+        try:
+            with trace.stage("claim"):
+                standing = s.ledger.take_claim(which, claim, [partial(s.ledger.put_on, takeover)])
+        except CorruptState:
+            look_first, standing = True, None  # whoever looks first steps around it
+            continue
         if standing is claim:
             return _call(s, seen, which, claim, lease, takeover, cause, trace)
         # Somebody else was first: look at what stands, as at the start.
@@ -146,14 +150,17 @@ def _standing(
             return record
         last: Claim | None = None
         while (claim := _claim(s, which, number)) is not None:
-            if claim.retry_at is None and s.clock.now() <= claim.lease_until:
-                return claim  # its lease runs, so nothing comes after it
             if last is None and not record_first:
                 record = s.ledger.record(which)
                 if record is not None:
                     return record
+            if claim.retry_at is None and s.clock.now() <= claim.lease_until:
+                return claim  # its lease runs, so nothing comes after it
             last, number = claim, number + 1
-        return last
+    if last is None and number > 1:
+        # The claim that the agenda names was never created: those before it are what stands.
+        return _standing(s, which, 1, record_first, trace)
+    return last
 
 
 def _claim(s: Services, which: Verification, n: int) -> Claim | None:

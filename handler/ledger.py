@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any, Literal, TypeVar
@@ -32,6 +32,9 @@ VERSION = 1
 
 SETTLE = 0.05
 """Seconds between creating a claim and reading it back, longer than two writers can both succeed."""
+
+READ_BACK = (0.2, 0.8, 2.0)
+"""Seconds between looks for a claim that was written and is not shown yet."""
 
 SETTLE_VERSIONED = 3.0
 """The same where the bucket keeps versions, so that every writer succeeds."""
@@ -177,6 +180,8 @@ def _time(text: object) -> datetime | None:
     at = datetime.fromisoformat(text)
     if at.tzinfo is None:
         raise ValueError("a time without zone")
+    if not 2000 <= at.year < 3000:
+        raise ValueError("a time out of reach")
     return at.astimezone(timezone.utc)
 
 
@@ -195,6 +200,7 @@ def _optional(value: Any, kind: type[T]) -> T | None:
 def _words(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError("no text")
+    value.encode()  # a lone surrogate is no text either
     return value
 
 
@@ -412,6 +418,10 @@ class Ledger:
             more = more and len(due) == len(found)
         return keys
 
+    def pending(self) -> frozenset[str]:
+        """The purposes of all entries, due or not. May miss what is very new."""
+        return frozenset(key.rpartition("/")[2] for key in self._keys(f"{self.prefix}agenda/"))
+
     def minute_of(self, key: str) -> datetime | None:
         """When an agenda key was due; None where it is no agenda key."""
         try:
@@ -465,14 +475,14 @@ class Ledger:
 
     def records(self, pair_path: str) -> list[Record]:
         """All that was decided about a pair, in no order. May miss what is very new."""
-        keys, _ = self.bucket.list(f"{self.prefix}records/{pair_path}/")
-        found = [self._read(stored.key, _read_record) for stored in keys]
+        found = [self._read(key, _read_record) for key in self._keys(f"{self.prefix}records/{pair_path}/")]
         return [record for record in found if record]
 
     def record_once(self, record: Record) -> Record:
         """Create the record, or find the one that was created first: that one counts, and is returned.
 
-        Raises Unavailable where it is not certain that any is stored.
+        An outcome without a call has no claim that keeps others from deciding it at the same moment, so its
+        record is read back like a claim. Raises Unavailable where it is not certain that any is stored.
         """
         key = self.record_key(record.which)
         if not self.trusts_create:
@@ -481,13 +491,15 @@ class Ledger:
                 return first
         try:
             self._remember(self.bucket.create(key, _record_json(record)))
+            if record.answer is not None:
+                return record
         except (Exists, Unavailable):
-            # The answer to an earlier writer, or to this very request, may have been lost.
-            first = self.record(record.which)
-            if first is None:
-                raise Unavailable("write", self.bucket.name, key, None, "the record is not there") from None
-            return first
-        return record
+            pass  # the answer to an earlier writer, or to this very request, may have been lost
+        self._clock.sleep(SETTLE if self.trusts_create else SETTLE_VERSIONED)
+        first = self.record(record.which)
+        if first is None:
+            raise Unavailable("write", self.bucket.name, key, None, "the record is not there")
+        return record if first.nonce == record.nonce else first
 
     def mark(self, record: Record) -> None:
         """Store what became of a record's delivery."""
@@ -545,16 +557,39 @@ class Ledger:
         settled_at = self._clock.elapsed() + settle
         self._together(meanwhile)
         self._clock.sleep(max(0.0, settled_at - self._clock.elapsed()))
-        stored = self.claim(which, claim.n)
+        stored = self._read_back(which, claim.n)
         if stored is None:
             raise Unavailable("write", self.bucket.name, key, None, "the claim is not there")
+        if not self.trusts_create:
+            # A write that came late has overwritten the claim of one who may have decided since.
+            record = self.record(which)
+            if record is not None:
+                return record
         return claim if stored.nonce == claim.nonce else stored
+
+    def _read_back(self, which: Verification, n: int) -> Claim | None:
+        """A claim that was just written; GET may show it late."""
+        for pause in READ_BACK:
+            stored = self.claim(which, n)
+            if stored is not None:
+                return stored
+            self._clock.sleep(pause)
+        return self.claim(which, n)
 
     def give_back(self, which: Verification, claim: Claim) -> None:
         """Store `claim` with its `retry_at`. Only its owner may."""
         self._write(self.claim_key(which, claim.n), _claim_json(which, claim))
 
     # --- all
+
+    def _keys(self, prefix: str) -> Iterator[str]:
+        after, more = "", True
+        while more:
+            found, more = self.bucket.list(prefix, after)
+            for stored in found:
+                after = stored.key
+                yield after
+            more = more and bool(found)
 
     def _remember(self, versioned: bool) -> None:
         self._memory.versioned = versioned or bool(self._memory.versioned)

@@ -106,14 +106,20 @@ def look_keys(s: Services, seen: Seen) -> tuple[str, ...]:
         for step, seconds in enumerate(_look_times(s)):
             look = Task("look", half.bucket, half.key, role, half.uploaded_at, step)
             keys.append(s.ledger.agenda_key(Entry(half.uploaded_at + timedelta(seconds=seconds), look)))
-    if seen.pair.shared:
+    if seen.pair.shared and seen.complete:
         keys += [s.ledger.waiting_prefix(key) + seen.pair.path for key in seen.pair.image_keys]
     return tuple(keys)
 
 
-def is_seen(stored: Stored | Half | None, look: Task) -> bool:
-    """Whether the upload that is looked for is what COS shows, and not an older one or none."""
+def is_seen(stored: Stored | Half | None, look: Task, etag: str | None = None) -> bool:
+    """Whether the upload that is looked for is what COS shows, or a later one, and not an older one or none.
+
+    `etag` is the event's, which alone tells two uploads within SLACK apart.
+    """
     if stored is None:
         return False
     at = stored.uploaded_at if isinstance(stored, Half) else stored.last_modified
-    return look.uploaded_at is None or at >= look.uploaded_at - SLACK
+    if look.uploaded_at is not None and at > look.uploaded_at:
+        return True
+    is_recent = look.uploaded_at is None or at >= look.uploaded_at - SLACK
+    return is_recent and (etag is None or etag.strip('"') == stored.etag.strip('"'))

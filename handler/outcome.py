@@ -79,13 +79,16 @@ def verification(seen: Seen, run: int) -> Verification:
     """The verification of these bytes.
 
     Its id is a digest, 32 hex digits: it holds no `.` and no personal data.
-    Where one image serves many live packages the live half alone counts.
+    Where one image serves many live packages the live half alone counts, and whether there is an image: a
+    verdict and an `incomplete` that is decided at the same moment are two verifications.
     """
     live = seen.live.key if seen.live else seen.pair.live_keys[0]
     parts: list[object] = [seen.bucket, live, seen.live.identity if seen.live else "-"]
     if not seen.pair.shared:
         image = seen.image.key if seen.image else seen.pair.image_keys[0]
         parts += [image, seen.image.identity if seen.image else "-"]
+    elif seen.image is None:
+        parts.append("-")
     text = json.dumps([*parts, run], ensure_ascii=False)
     return Verification(hashlib.sha256(text.encode()).hexdigest()[:32], run, seen.pair.path)
 

@@ -55,18 +55,22 @@ class Later:
 Step = Done | Later
 
 
+Pending = frozenset[str]
+"""The purposes that stand on the agenda."""
+
+
 @dataclass(frozen=True, slots=True)
 class Cause:
     """Why a pair is looked at: an upload of `role`, or the agenda, which alone takes over expired leases.
 
     `run` is one that the operator asked for; `claim` the agenda's entry for a claim, which names the last one
-    known. A `walk` over all uploads also tells what was decided and not told.
+    known. A `walk` over all uploads also has what was decided told, unless that is pending.
     """
 
     role: Role | None = None
     run: int | None = None
     claim: Task | None = None
-    walk: bool = False
+    walk: Pending | None = None
 
     @property
     def agenda(self) -> bool:

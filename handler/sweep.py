@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
+from typing import TypeVar
 
 from handler.advance import resume, told, walked_past
 from handler.clock import Clock
@@ -23,6 +24,8 @@ from handler.judge import AFTER_CALL, CALL_LEFT
 from handler.ledger import CorruptState, Entry, Record, Task
 from handler.services import Services
 from handler.webhook import POST_SECONDS, Consumer, Delivery
+
+T = TypeVar("T")
 
 SWEEP_SECONDS = 50.0
 """How long a sweep takes up new work: the next one starts a minute after it."""
@@ -49,12 +52,17 @@ class PacedApi:
         self._api, self._clock = api, clock
         self._gap = 1 / rate
         self._next = 0.0
+        self.over = False
+        """A pair found no turn in the time it had: what is still due waits for the next sweep."""
         self._lock = threading.Lock()
 
     def compare(self, live: Resource, image: Resource, seconds: float) -> Answer:
         with self._lock:
             now = self._clock.elapsed()
             turn = max(self._next, now)
+            if turn - now > seconds - CALL_LEFT + AFTER_CALL:
+                self.over = True
+                return Answer("RequestLimitExceeded", "API_RATE leaves no turn in time", executed=False)
             self._next = turn + self._gap
         self._clock.sleep(turn - now)
         return self._api.compare(live, image, seconds - (turn - now))
@@ -96,9 +104,10 @@ class _Sweep:
         self.failed: Exception | None = None
         self.done = 0
         self._until = s.clock.elapsed() + SWEEP_SECONDS
+        self.api = PacedApi(s.api, s.settings.api_rate, s.clock)
         self.s = replace(
             s,
-            api=PacedApi(s.api, s.settings.api_rate, s.clock),
+            api=self.api,
             consumer=self.patience,
             hand_over=lambda record, clear: self.handed.append((record, clear)),
         )
@@ -110,19 +119,24 @@ class _Sweep:
     def call_lane(self) -> None:
         """Advance what is due."""
         try:
-            while self.calls and self._goes_on(CALL_LEFT + AFTER_CALL):
-                self._do(partial(_entry, self.s, self.calls.popleft()))
+            while not self.api.over and self._goes_on(CALL_LEFT + AFTER_CALL):
+                key = _next(self.calls)
+                if key is None:
+                    return
+                self._do(partial(_entry, self.s, key))
         finally:
             self.calling -= 1
 
     def delivery_lane(self) -> None:
         """Deliver what the call lanes hand over, and what is due."""
         while not self.patience.over and self.s.deadline.left() >= POST_SECONDS + 1:
-            if self.handed:
-                record, clear = self.handed.popleft()
-                self._do(partial(told, self.s, record, clear))
-            elif self.deliveries and self._goes_on(POST_SECONDS + 1):
-                self._do(partial(_entry, self.s, self.deliveries.popleft()))
+            handed = _next(self.handed)
+            if handed is not None:
+                self._do(partial(told, self.s, *handed))
+                continue
+            key = _next(self.deliveries) if self._goes_on(POST_SECONDS + 1) else None
+            if key is not None:
+                self._do(partial(_entry, self.s, key))
             elif self.calling:
                 self.s.clock.sleep(0.05)
             else:
@@ -144,6 +158,14 @@ class _Sweep:
             self.s.log("entry_failed", "ERROR", error=str(error) if ours else type(error).__name__)
             self.failed = self.failed or error
         self.done += 1
+
+
+def _next(queue: deque[T]) -> T | None:
+    """The next of a queue that lanes share, None where it is empty."""
+    try:
+        return queue.popleft()
+    except IndexError:
+        return None
 
 
 def sweep(s: Services) -> list[str]:
@@ -184,7 +206,11 @@ def _entry(s: Services, key: str) -> list[str]:
 
 def reconcile(s: Services) -> list[str]:
     """Start a walk over the uploads. Returns the outcomes reached; sweeps go on with what is left."""
-    last = s.ledger.last_walk()
+    try:
+        last = s.ledger.last_walk()
+    except CorruptState as error:
+        s.log("corrupt_state", "ERROR", key=error.key, error=str(error))
+        last = None  # so everything is walked
     task = Task(
         "reconcile",
         s.settings.bucket,
@@ -200,7 +226,7 @@ def walk(s: Services, task: Task, entry_key: str) -> list[str]:
     until = s.clock.elapsed() + SWEEP_SECONDS
     began = task.uploaded_at or s.clock.now()
     outcomes: list[str] = []
-    after, looked_at = task.key, 0
+    after, looked_at, pending = task.key, 0, s.ledger.pending()
     for prefix in _prefixes(s):
         if after and after > prefix and not after.startswith(prefix):
             continue  # walked before
@@ -217,7 +243,7 @@ def walk(s: Services, task: Task, entry_key: str) -> list[str]:
                 after = stored.key
                 if _is_covered(stored.last_modified, began, task.since):
                     looked_at += 1
-                    outcomes += walked_past(s, stored)
+                    outcomes += walked_past(s, stored, pending)
     s.ledger.walked(began)
     s.ledger.take_off([entry_key])
     s.log("reconcile", looked_at=looked_at, finished=True)

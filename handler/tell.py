@@ -15,8 +15,11 @@ from handler.ledger import Entry, Record, Task, new_nonce
 from handler.look import look_keys
 from handler.outcome import Called, Decision, Frame, Half, Seen, Verification, body, verification
 from handler.pairing import Role
-from handler.services import Cause, Done, Later, Services, Step, Trace
+from handler.services import Cause, Done, Later, Pending, Services, Step, Trace
 from handler.webhook import POST_SECONDS, next_attempt
+
+MOST_ATTEMPTS = 40
+"""Delivery attempts and claims of one verification that are looked for on the agenda."""
 
 
 def find_run(
@@ -178,6 +181,17 @@ def _delete_uploads(s: Services, record: Record) -> None:
 
 def stands(s: Services, seen: Seen, record: Record, cause: Cause, trace: Trace) -> Step:
     """A record is there. Whoever decided it has left its delivery on the agenda; a walk makes sure of it."""
-    if cause.walk and not record.settled:
-        return tell(s, record, record.attempts + 1, trace, wait=False)
+    if cause.walk is not None and not record.settled and not _is_pending(record, cause.walk):
+        trace.note(untold=record.outcome)
+        return Later(Entry(s.clock.now(), _delivery(record, 1)))
     return Done(clear=look_keys(s, seen) if record.settled and cause.agenda else ())
+
+
+def _is_pending(record: Record, pending: Pending) -> bool:
+    """Whether the agenda will come back to a record by itself: to deliver it, or at the end of a lease."""
+    takeover = Task("take_over", record.bucket, verification=record.which)
+    return any(
+        task.purpose in pending
+        for number in range(1, MOST_ATTEMPTS)
+        for task in (_delivery(record, number), replace(takeover, n=number))
+    )

@@ -170,7 +170,10 @@ class _Adapter(HTTPAdapter):
         if 300 <= response.status_code < 400 and response.status_code != 304:
             response.close()
             raise Refused(f"redirected with status {response.status_code}", request=request)
-        if not stream or exchange.kind == API:
+        headers = response.headers
+        bounded = "content-length" in headers or "transfer-encoding" in headers
+        refused = exchange.kind == COS and (response.status_code >= 400 or not bounded)
+        if not stream or exchange.kind == API or refused:
             # What requests would read by itself, within the bounds.
             response._content = read_all(response.raw, MAX_ANSWER, decode=True)
             response._content_consumed = True  # type: ignore[attr-defined]

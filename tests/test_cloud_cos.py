@@ -174,10 +174,17 @@ def test_a_key_that_clients_fold_is_refused_not_misplaced(world: World, key: str
 
 @pytest.mark.parametrize(
     ("path", "code"),
-    [("/" + "x" * 851, "KeyTooLong"), ("//x", "InvalidArgument"), ("/%FF", "InvalidURI")],
+    [
+        ("/" + "x" * 851, "KeyTooLong"),
+        ("//x", "InvalidArgument"),
+        ("/%5Cx", "InvalidArgument"),
+        ("/x%1By", "InvalidArgument"),
+        ("/%FF", "InvalidURI"),
+    ],
 )
 def test_keys_cos_does_not_take_are_refused(world: World, path: str, code: str) -> None:
-    """Longer than 850 bytes, a leading slash, or no UTF-8."""
+    """Page 13324: longer than 850 bytes, a leading slash or backslash, four control characters;
+    and what is no UTF-8."""
     answer = world.request("PUT", path, data=b"x")
     assert answer.status_code == 400
     assert f"<Code>{code}</Code>" in answer.text
@@ -312,6 +319,8 @@ def test_create_only_is_ignored_where_versioning_is_or_was_on(world: World, vers
     assert world.get("k") == b"second"
     if versioning == "Suspended":
         assert first["x-cos-version-id"] == second["x-cos-version-id"] == "null"
+        world.bucket.suspended_names_null = False
+        assert "x-cos-version-id" not in world.put("k", b"third", Metadata=CREATE_ONLY)
     else:
         assert first["x-cos-version-id"] != second["x-cos-version-id"]
         assert world.get("k", VersionId=first["x-cos-version-id"]) == b"first"
@@ -515,6 +524,16 @@ def test_deleting_is_204_even_where_nothing_is(world: World) -> None:
     assert world.events == []
 
 
+def test_a_key_can_come_back_after_its_deletion(world: World) -> None:
+    """And is listed once."""
+    for body in (b"first", b"second"):
+        world.put("k", body)
+        assert world.bucket.keys() == ["k"]
+        assert world.get("k") == body
+        world.sdk.delete_object(Bucket=NAME, Key="k")
+        assert world.bucket.keys() == []
+
+
 def test_many_are_deleted_in_one_request(world: World) -> None:
     """Page 8289: quiet answers name only what failed; Content-MD5 is checked."""
     for key in ("a", "b c", "d"):
@@ -540,6 +559,7 @@ def test_versions_are_kept_and_deletion_leaves_a_marker(world: World) -> None:
     world.put("k", b"second")
     marker = world.sdk.delete_object(Bucket=NAME, Key="k")
     assert marker["x-cos-delete-marker"] == "true"
+    assert refused(world.get, "k", VersionId=marker["x-cos-version-id"])[0] == 404
     assert refused(world.get, "k") == (404, "NoSuchKey")
     assert world.bucket.keys() == []
     found = world.sdk.list_objects_versions(Bucket=NAME)
@@ -593,7 +613,7 @@ def test_an_unversioned_bucket_says_nothing_of_versions(world: World) -> None:
 
 
 def test_a_multipart_upload_has_an_etag_of_its_own(world: World) -> None:
-    """Pages 7746 to 7748: the digest of the parts' digests and their number; nothing is there
+    """Pages 7746, 7750 and 7742: the digest of the parts' digests and their number; nothing is there
     before it is completed."""
     world.bucket.min_part_size = 5
     upload = world.sdk.create_multipart_upload(Bucket=NAME, Key="big file", ContentType="a/b")
@@ -622,6 +642,7 @@ def test_a_multipart_upload_is_checked_and_can_be_given_up(world: World) -> None
     """Wrong ETags, small parts, unknown uploads; an abort forgets the parts."""
     made = world.sdk.create_multipart_upload(Bucket=NAME, Key="k")
     upload = {"Bucket": NAME, "Key": "k", "UploadId": made["UploadId"]}
+    world.sdk.upload_part(Body=b"x", PartNumber=4, **upload)
     etags = [world.sdk.upload_part(Body=b"x", PartNumber=n, **upload)["ETag"] for n in (1, 2)]
 
     def complete(*parts: tuple[int, str]) -> tuple[int, str]:
@@ -632,6 +653,7 @@ def test_a_multipart_upload_is_checked_and_can_be_given_up(world: World) -> None
     world.bucket.min_part_size = 1
     assert complete((1, etags[0]), (2, '"wrong"')) == (400, "InvalidPart")
     assert complete((1, etags[0]), (3, etags[1])) == (400, "InvalidPart")
+    assert complete((2, etags[1]), (4, etags[1])) == (400, "InvalidPart")
     assert complete((2, etags[1]), (1, etags[0])) == (400, "InvalidPartOrder")
     world.sdk.abort_multipart_upload(**upload)
     assert complete((1, etags[0])) == (404, "NoSuchUpload")
@@ -684,9 +706,14 @@ def test_permanent_and_temporary_keys_and_links(world: World) -> None:
 
 
 def test_a_policy_allows_by_operation_bucket_and_key(world: World) -> None:
-    """What is denied has no effect; a deletion of many is judged key by key."""
+    """What is denied has no effect; a deletion of many is judged key by key, by both names."""
+
+    asked: list[str] = []
 
     def allowed(operation: Operation) -> bool:
+        asked.append(operation.name)
+        if operation.name == "DeleteMultipleObjects":
+            return True
         return operation.name != "PutObject" and operation.key.startswith("mine/")
 
     world.put("mine/k")
@@ -702,6 +729,7 @@ def test_a_policy_allows_by_operation_bucket_and_key(world: World) -> None:
     result = sdk.delete_objects(Bucket=NAME, Delete={"Object": [{"Key": "mine/k"}, {"Key": "yours/k"}]})
     assert [each["Key"] for each in result["Deleted"]] == ["mine/k"]
     assert [each["Code"] for each in result["Error"]] == ["AccessDenied"]
+    assert asked[-4:] == ["DeleteMultipleObjects", "DeleteObject"] * 2
     assert world.bucket.keys() == ["yours/k"]
 
 

@@ -210,6 +210,10 @@ TAMPERED: dict[str, Callable[[], Request]] = {
     "header list shorter": lambda: request(
         signed=sign().replace(";x-cos-forbid-overwrite", "").replace("x-cos-forbid-overwrite;", "")
     ),
+    "header listed in vain": lambda: request(
+        headers=HEADERS[:-1],
+        signed=sign(headers=HEADERS[:-1]).replace("=content-type;host;", "=content-type;date;host;"),
+    ),
     "header list out of order": lambda: request(
         signed=sign().replace("content-type;host", "host;content-type")
     ),

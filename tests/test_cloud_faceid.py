@@ -227,6 +227,14 @@ def test_a_link_that_cannot_be_fetched_is_a_download_error(cloud: Cloud) -> None
     assert not any(each.executed for each in cloud.faceid.calls)
 
 
+def test_redirects_are_not_followed(cloud: Cloud) -> None:
+    """Not even to a link that would bring the right bytes."""
+    parameters = pair(cloud)
+    cloud.faults.add("GetObject", key=IMAGE, then=faults.redirect(parameters["ImageUrl"]))
+    assert refusal(cloud, parameters) == "FailedOperation.DownLoadError"
+    assert compare(cloud, parameters)["Result"] == "Success"
+
+
 def test_a_link_that_is_too_slow_is_a_download_timeout(cloud: Cloud) -> None:
     """The backend waits so long and no longer."""
     parameters = pair(cloud)
@@ -247,6 +255,7 @@ def test_five_calls_a_second_and_no_more(cloud: Cloud) -> None:
     assert [each.service for each in cloud.log] == ["faceid"]
     cloud.clock.advance(1)
     assert compare(cloud, parameters)["Result"] == "Success"
+    assert len(cloud.faceid._recent[COMPARE]) == 1
 
 
 def test_regions_versions_actions_and_keys_are_checked(cloud: Cloud) -> None:

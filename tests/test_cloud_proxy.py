@@ -79,6 +79,13 @@ class World:
             timeout=30,
         )
 
+    def settle(self) -> None:
+        """Return when the server has done what it was told so far."""
+
+        async def nothing() -> None: ...
+
+        self.proxy.submit(nothing()).result(timeout=30)
+
     def raw(self, text: bytes) -> bytes:
         """What comes back over a plain connection that the request closes."""
         parts = urlsplit(self.proxy.url)
@@ -226,6 +233,7 @@ def test_each_listener_names_the_source_of_its_requests(world: World) -> None:
     assert [entry.source for entry in world.proxy.log] == ["one", "two", ""]
     world.proxy.unlisten("one")
     world.proxy.unlisten("one")
+    world.settle()
     with pytest.raises(requests.ConnectionError):
         world.ask(proxy=one)
     assert world.ask(proxy=two).status_code == 200

@@ -601,7 +601,7 @@ def test_waiting_in_vain_says_what_is_still_there(world: World, tmp_path: Path) 
     gate.mkdir()
     scf = world.deploy("print('hello')\n" + textwrap.dedent(GATE), environment={"GATE": str(gate)})
     scf.invoke_async({"n": 5})
-    scf.wait_for(lambda: (gate / "in-5").exists())
+    scf.wait_for(lambda: (gate / "in-5").exists() and scf.logs() == ["hello"])
     with pytest.raises(TimeoutError, match=r'(?s)running: other.*"n": 5.*hello'):
         scf.wait_idle(0.0)
     (gate / "open").touch()

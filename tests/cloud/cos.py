@@ -206,7 +206,8 @@ class Cos:
         operation = self.operation(request)
         bucket = self._find_bucket(request)
         account = verify(request, self._accounts, self._clock.now())
-        # A deletion of many is allowed or denied key by key.
+        # A deletion of many is allowed or denied key by key. Page 8289 wants cos:DeleteObject for
+        # each; older policies name cos:DeleteMultipleObjects. Here it takes both.
         if operation.name != "DeleteMultipleObjects":
             _allow(account, operation)
         handler = self._handlers.get(operation.name)
@@ -270,7 +271,7 @@ class Cos:
         if found is None:
             raise _no_such_key()
         if found.deleted:
-            raise _no_such_key() if version is None else _marker_has_no_body()
+            raise _no_such_key()
         headers = _object_headers(bucket, found)
         if _judge_conditions(request, found):
             return Response(304, headers)
@@ -313,10 +314,8 @@ class Cos:
             if version is not None:
                 fields["VersionId"] = version
             try:
-                _allow(
-                    call.account,
-                    Operation("cos", "DeleteMultipleObjects", call.bucket.name, key),
-                )
+                for name in ("DeleteMultipleObjects", "DeleteObject"):
+                    _allow(call.account, Operation("cos", name, call.bucket.name, key))
                 result = self._remove(call, key, version)
             except Refused as refused:
                 fields |= {"Code": refused.code, "Message": refused.message}
@@ -352,7 +351,7 @@ class Cos:
         upload = _upload(call)
         body = await call.request.read(2 * 1024 * 1024)
         wanted = _parse_xml(body, "CompleteMultipartUpload").findall("Part")
-        parts = []
+        parts: list[Object] = []
         last = 0
         for at, each in enumerate(wanted, 1):
             number = int(each.findtext("PartNumber") or 0)
@@ -361,6 +360,8 @@ class Cos:
                 raise Refused(400, "InvalidPart", "One or more of the parts could not be found.")
             if number <= last:
                 raise Refused(400, "InvalidPartOrder", "The list of parts is not in order.")
+            if parts and number != last + 1:
+                raise Refused(400, "InvalidPart", "The part numbers are not continuous.")
             if at < len(wanted) and part.size < call.bucket.min_part_size:
                 raise Refused(400, "EntityTooSmall", f"Part {number} is too small.")
             parts.append(part)
@@ -464,7 +465,7 @@ class Cos:
             fields["NextMarker"] = shown_as(last)
         more = [("Contents", each) for each in contents]
         more += [("CommonPrefixes", each) for each in folders]
-        return _xml("ListBucketResult", fields, more=more)
+        return _xml("ListBucketResult", fields, {"x-cos-bucket-region": call.bucket.region}, more)
 
     async def _list_versions(self, call: _Call) -> Response:
         """Page 35521. Delimiters are not played."""
@@ -632,11 +633,6 @@ def _no_such_key() -> Refused:
     return Refused(404, "NoSuchKey", "The specified key does not exist.")
 
 
-def _marker_has_no_body() -> Refused:
-    message = "The specified method is not allowed against this resource."
-    return Refused(405, "MethodNotAllowed", message)
-
-
 def _malformed() -> Refused:
     return Refused(400, "MalformedXML", "The XML you provided was not well-formed or not valid.")
 
@@ -716,6 +712,8 @@ def _object_headers(bucket: Bucket, found: Object) -> dict[str, str]:
 def _version(bucket: Bucket, stored: Object) -> dict[str, str]:
     """Only a bucket that has or had versioning names versions."""
     if bucket.versioning is None:
+        return {}
+    if bucket.versioning == "Suspended" and not bucket.suspended_names_null:
         return {}
     return {"x-cos-version-id": stored.version_id or "null"}
 

@@ -132,6 +132,9 @@ class Bucket:
         one staying, as has been reported of real COS under load.
     `head_lag`, `list_lag`
         HEAD and GET, or LIST, show the bucket as it was that many seconds ago.
+    `suspended_names_null`
+        whether answers of a bucket whose versioning is suspended carry `x-cos-version-id: null`.
+        Page 7742 says so; the Chinese page 7749 of 2024-09 says that PutObject leaves it out.
     `min_part_size`
         what the parts of a multipart upload must at least have, in bytes.
     `event_shape`
@@ -156,6 +159,7 @@ class Bucket:
         self.two_winners_window = 0.03
         self.head_lag = 0.0
         self.list_lag = 0.0
+        self.suspended_names_null = True
         self.min_part_size = SMALLEST_PART
         self.event_shape: Shape = "new"
         self.uploads: dict[str, Upload] = {}
@@ -481,8 +485,12 @@ def etag_of(data: bytes, headers: Mapping[str, str]) -> str:
 
 def check_key(key: str) -> None:
     """Raise Refused for a key COS does not take (product 436, page 13324)."""
-    if not key or key.startswith("/"):
-        raise Refused(400, "InvalidArgument", "An object key is not empty and begins with no slash.")
+    if not key or key[0] in "/\\":
+        message = "An object key is not empty and begins neither with / nor with \\."
+        raise Refused(400, "InvalidArgument", message)
+    if any("\x18" <= character <= "\x1b" for character in key):
+        message = "An object key holds no control characters 24 to 27."
+        raise Refused(400, "InvalidArgument", message)
     try:
         length = len(key.encode())
     except UnicodeEncodeError:

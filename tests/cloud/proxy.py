@@ -203,7 +203,11 @@ class Proxy:
         return f"http://127.0.0.1:{listener.port}"
 
     def unlisten(self, name: str) -> None:
-        """Close the port of that name and cut its connections; no harm if it is closed already."""
+        """Close the port of that name and cut its connections; no harm if it is closed already.
+
+        Done soon after the return, so that nobody who holds a lock waits for the server here;
+        before anything that is submitted later runs.
+        """
         with self._lock:
             listener = self._listeners.pop(name, None)
         if listener is not None:
