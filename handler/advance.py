@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from handler.cos import Changed, CosError, Forbidden, Stored
+from handler.cos import Changed, CosError, Stored, Unavailable
 from handler.events import Upload
 from handler.judge import CALL_LEFT, PATIENCE, judge
 from handler.ledger import CorruptState, Record, Task
@@ -144,7 +144,7 @@ def _visit(
             # The agenda brings it back, also where the platform's two retries would not help.
             trace.note(error=str(error))
             step = Later(at_once(s, look))
-            if isinstance(error, Forbidden) and isinstance(target, Pair) and _is_upload(target, error):
+            if _is_refusal(error, look, target):
                 step = _unreadable(s, target, look, str(error), trace)
         again = None if itself else next_look(s, look)
         if again is not None:
@@ -154,8 +154,10 @@ def _visit(
     return itself
 
 
-def _is_upload(pair: Pair, error: CosError) -> bool:
-    return error.key in (*pair.live_keys, *pair.image_keys)
+def _is_refusal(error: CosError, look: Task, target: Pair | SharedImage) -> bool:
+    """Whether COS will not show an upload, rather than cannot just now."""
+    keys = (*target.live_keys, *target.image_keys) if isinstance(target, Pair) else (look.key,)
+    return error.key in keys and not isinstance(error, (Unavailable, Changed))
 
 
 def _serve(s: Services, look: Task, outcomes: list[str]) -> tuple[bool, Step]:
@@ -279,11 +281,13 @@ def _was_settled(s: Services, seen: Seen) -> bool:
     return False
 
 
-def _unreadable(s: Services, pair: Pair, look: Task, why: str, trace: Trace) -> Step:
+def _unreadable(s: Services, pair: Pair | SharedImage, look: Task, why: str, trace: Trace) -> Step:
     """An upload that may not be read: again with growing steps, and `failed` after a day."""
     again = next_look(s, look, UNREADABLE_LOOKS)
     if again is not None:
         return Later(again)
+    if isinstance(pair, SharedImage):
+        return Done()  # an image that serves many has no outcome of its own
     at = look.uploaded_at or s.clock.now()
     seen = Seen(pair, s.settings.bucket, None, None)
     which, record = find_run(s, seen, at, look.run)

@@ -71,6 +71,11 @@ class Forbidden(CosError):
         said = f"{self.code} ({self.status}, request id {self.request_id})"
         if self.code == "InvalidObjectState":
             return f"{self.bucket}/{self.key} is archived: {said}. Restore it"
+        if self.code not in ("AccessDenied", "Unknown"):
+            return (
+                f"COS refused to {self.asked} {self.bucket}/{self.key}: {said}. "
+                "The credentials are refused, or the clock is wrong; check the function's role"
+            )
         return (
             f"COS refused to {self.asked} {self.bucket}/{self.key}: {said}. "
             f"Give the function's role {_ACTIONS[self.asked]} on that resource"

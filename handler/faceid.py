@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
@@ -296,6 +297,11 @@ _LINK = re.compile(r"(https?:)?//\S+|\S*(q-signature|x-cos-security-token|q-ak)\
 _COS_HOST = re.compile(r"([a-z0-9-]+\.)+cos[a-z0-9-]*(\.[a-z0-9-]+)?\.(myqcloud\.com|tencentcos\.cn)\Z")
 
 
+def _whole(text: str) -> str:
+    """JSON can spell half a character, which nothing can store."""
+    return text.encode(errors="replace").decode()
+
+
 def _said(text: object, *secrets: str | None) -> str:
     """The API's own words, without links and credentials, bounded."""
     said = _LINK.sub("(link)", _whole(str(text or "")))
@@ -323,7 +329,9 @@ class FaceidClient:
         )
         self._credentials: Credentials | None = None
         self._client = CommonClient("faceid", VERSION, None, region, profile)
-        wire.bound(self._client.request.conn._session)
+        connection = self._client.request.conn
+        connection.proxy = connection.proxy if wire.proxy else None  # not the environment's
+        wire.bound(connection._session)
         self._links = wire.session()
 
     def use(self, credentials: Credentials) -> None:
@@ -345,6 +353,7 @@ class FaceidClient:
         return _read(answer, found) if found is not None else answer
 
     def relay(self, bucket: Bucket, stored: Stored, md5: str, seconds: float) -> Resource:
+        until = time.monotonic() + seconds
         answer, found = self._call("CreateUploadUrl", {"TargetAction": ACTION}, seconds)
         if found is None:
             raise RelayError(replace(answer, executed=False))
@@ -360,7 +369,7 @@ class FaceidClient:
             )
         body = _Sized(bucket.pieces(stored), stored.size)
         try:
-            with self._wire.limit(RELAY, seconds):
+            with self._wire.limit(RELAY, until - time.monotonic()):
                 sent = self._links.put(self._local(upload), data=body, allow_redirects=False)
         except requests.RequestException:
             said = "the relay did not take the upload"

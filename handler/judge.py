@@ -157,7 +157,7 @@ def _standing(
             if claim.retry_at is None and s.clock.now() <= claim.lease_until:
                 return claim  # its lease runs, so nothing comes after it
             last, number = claim, number + 1
-    if last is None and number > 1:
+    if last is None and number != 1:
         # The claim that the agenda names was never created: those before it are what stands.
         return _standing(s, which, 1, record_first, trace)
     return last
@@ -227,9 +227,9 @@ def _call(
             s.ledger.give_back(which, replace(claim, retry_at=s.clock.now()))
             return replace(_no_time(s, seen, which, claim.n, trace), clear=(entry_key,))
         answer, claim = _ask(s, seen, claim, lease, cause, trace)
-    if answer is None:
+    if answer is None or answer is _NO_TIME:
         s.ledger.give_back(which, replace(claim, retry_at=s.clock.now()))
-        return None
+        return replace(_no_time(s, seen, which, claim.n, trace), clear=(entry_key,)) if answer else None
     row = code_row(answer.code)
     trace.note(code=answer.code, api_request_id=answer.request_id, calls=claim.calls)
     retry_at = None if lost else _retry_at(s, claim, answer.code)
@@ -326,7 +326,12 @@ def _compare(s: Services, seen: Seen, lease: Deadline) -> Answer | None:
         return error.answer
     except CosError as error:
         return _unread(error)
+    if lease.left() < CALL_LEFT:
+        return _NO_TIME
     return s.api.compare(passed[0], passed[1], seconds())
+
+
+_NO_TIME = Answer("Livepair.NoTime", "the relay took the time of the call", executed=False)
 
 
 def _halves(seen: Seen) -> tuple[Half, Half]:

@@ -217,7 +217,8 @@ def _dump(value: Mapping[str, Any]) -> bytes:
 def _load(key: str, data: bytes) -> dict[str, Any]:
     try:
         found = json.loads(data)
-    except ValueError:
+        json.dumps(found, ensure_ascii=False).encode()  # half a character cannot be stored
+    except (ValueError, RecursionError):
         raise CorruptState(key, "no JSON") from None
     if not isinstance(found, dict) or found.get("version") != VERSION:
         raise CorruptState(key, f"no object of version {VERSION}")

@@ -29,7 +29,7 @@ def silence_libraries() -> None:
     The COS SDK logs every URL with headers at INFO and whole refusals at ERROR, the API SDK whole requests at
     DEBUG, urllib3 paths with their query. Every failure they report reaches us as an exception anyway.
     """
-    for name in ("qcloud_cos", "tencentcloud_sdk_common", "urllib3", "requests"):
+    for name in ("qcloud_cos", "tencentcloud_sdk_common", "urllib3", "requests", "charset_normalizer"):
         library = logging.getLogger(name)
         library.setLevel(logging.CRITICAL + 1)
         library.propagate = False

@@ -180,8 +180,13 @@ def _delete_uploads(s: Services, record: Record) -> None:
 
 
 def stands(s: Services, seen: Seen, record: Record, cause: Cause, trace: Trace) -> Step:
-    """A record is there. Whoever decided it has left its delivery on the agenda; a walk makes sure of it."""
-    if cause.walk is not None and not record.settled and not _is_pending(record, cause.walk):
+    """A record is there. Whoever decided it has left its delivery on the agenda; a walk makes sure of it.
+
+    Where that entry is the very one that is worked off, the record came after it was looked for: it is told.
+    """
+    worked_off = cause.claim is not None and cause.claim.verification == record.which
+    untold = cause.walk is not None and not _is_pending(record, cause.walk)
+    if not record.settled and (worked_off or untold):
         trace.note(untold=record.outcome)
         return Later(Entry(s.clock.now(), _delivery(record, 1)))
     return Done(clear=look_keys(s, seen) if record.settled and cause.agenda else ())

@@ -77,13 +77,15 @@ def test_an_id_is_of_bucket_keys_md5s_and_run() -> None:
 
 @pytest.mark.parametrize("run", [1, 2, 11])
 def test_where_one_image_serves_many_the_live_package_alone_counts(run: int) -> None:
-    """A new image judges no settled live package again."""
+    """A new image judges no settled live package again; without any image it is another verification."""
     live = replace(LIVE, key="uploads/ann/3/live.gz")
     ids = {
         verification(Seen(SHARED, BUCKET, live, image), run).id
-        for image in (None, IMAGE, replace(IMAGE, md5="c" * 32, key="faces/ann.png"))
+        for image in (IMAGE, replace(IMAGE, md5="c" * 32, key="faces/ann.png"))
     }
     assert ids == {digest(BUCKET, "uploads/ann/3/live.gz", "a" * 32, run)}
+    without = verification(Seen(SHARED, BUCKET, live, None), run).id
+    assert without == digest(BUCKET, "uploads/ann/3/live.gz", "a" * 32, "-", run)
 
 
 @pytest.mark.parametrize(
