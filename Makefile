@@ -1,12 +1,13 @@
 # Every target sets itself up; all that is needed is Python ≥ 3.10 and make.
 
 VENV ?= .venv
+SEEDS ?= 10000
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3.10 python; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && echo $$python && break; done)
 RUN = $(VENV)/bin/python
 READY = $(VENV)/ready
 
-.PHONY: help demo test check lint types format docs lock clean
+.PHONY: help demo test simulate check lint types format docs lock clean
 
 help: ## show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | sort
@@ -16,6 +17,9 @@ demo: $(READY) ## show the main job on the local cloud
 
 test: $(READY) ## run the tests
 	$(RUN) -m pytest
+
+simulate: $(READY) ## run SEEDS=n random histories of the simulated world
+	$(RUN) -m tests.simulation --seeds $(SEEDS)
 
 check: lint types test ## lint, types, tests
 

@@ -29,6 +29,7 @@ VERSION = "2018-03-01"
 
 MAX_FRAME = 3 * 1024 * 1024  # bytes of a best frame
 MAX_MESSAGE = 300  # characters of the API's own text that are passed on
+MAX_SAID = 2000  # characters of it that are searched for links, which takes the square of their number
 
 Class = Literal["verdict", "person", "busy", "trouble", "ours", "unknown"]
 Outcome = Literal["matched", "mismatched", "rejected", "incomplete", "failed"]
@@ -304,7 +305,7 @@ def _whole(text: str) -> str:
 
 def _said(text: object, *secrets: str | None) -> str:
     """The API's own words, without links and credentials, bounded."""
-    said = _LINK.sub("(link)", _whole(str(text or "")))
+    said = _LINK.sub("(link)", _whole(str(text or "")[:MAX_SAID]))
     for secret in secrets:
         if secret:
             said = said.replace(secret, "(secret)")

@@ -245,6 +245,12 @@ def _call(
         )
     decided_at = s.clock.now()
     frame, frame_error = _keep_frame(s, which, answer, lease, trace)
+    owner = claim if s.ledger.trusts_create else _owner(s, which, claim)
+    if owner.nonce != claim.nonce:
+        # Where versions are kept, another claim was written over ours, later than the settle: its owner calls
+        # too, and a record of ours could be written over as well.
+        trace.note(overtaken=True)
+        return Later(Entry(owner.lease_until + CLOCK_MARGIN, takeover.task))
     decision = decide(answer, s.settings.min_similarity)
     called = Called(answer.request_id, s.api.region, answer.code, claim.calls)
     record = decided(s, seen, which, decision, decided_at, seen.newest, frame, called)
@@ -261,6 +267,14 @@ def _call(
         },
     )
     return record_and_tell(s, record, lease.at, (entry_key, *look_keys(s, seen)), trace)
+
+
+def _owner(s: Services, which: Verification, claim: Claim) -> Claim:
+    """The claim that is stored where `claim` was written; that one if COS does not say."""
+    try:
+        return s.ledger.claim(which, claim.n) or claim
+    except (CosError, CorruptState):
+        return claim
 
 
 def _retry_at(s: Services, claim: Claim, code: str) -> datetime | None:

@@ -250,15 +250,22 @@ def _claim_json(which: Verification, claim: Claim) -> bytes:
     )
 
 
+def _count(number: Any) -> int:
+    count = int(number)
+    if count < 0:
+        raise ValueError("a count below zero")
+    return count
+
+
 def _read_claim(found: Mapping[str, Any]) -> Claim:
     return Claim(
-        n=int(found["n"]),
+        n=_count(found["n"]),
         nonce=_words(found["nonce"]),
         request_id=_words(found["request_id"]),
         lease_until=_sure(_time(found["lease_until"])),
         first_try_at=_sure(_time(found["first_try_at"])),
-        calls=int(found["calls"]),
-        tries={str(name): int(count) for name, count in found["tries"].items()},
+        calls=_count(found["calls"]),
+        tries={str(name): _count(count) for name, count in found["tries"].items()},
         retry_at=_time(found["retry_at"]),
         code=_optional(found["code"], str),
     )
@@ -351,8 +358,8 @@ def _read_task(found: Mapping[str, Any]) -> Task:
         step=int(found["step"]),
         run=None if found["run"] is None else int(found["run"]),
         verification=which,
-        n=int(found["n"]),
-        attempt=int(found["attempt"]),
+        n=_count(found["n"]),
+        attempt=_count(found["attempt"]),
         since=_time(found["since"]),
     )
 
