@@ -16,7 +16,7 @@ demo: $(READY) ## show the main job on the local cloud
 	@$(RUN) -m tests.demo
 
 test: $(READY) ## run the tests
-	$(RUN) -m pytest
+	$(RUN) -m pytest -n auto --dist loadfile
 
 simulate: $(READY) ## run SEEDS=n random histories of the simulated world
 	$(RUN) -m tests.simulation --seeds $(SEEDS)

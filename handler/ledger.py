@@ -507,7 +507,7 @@ class Ledger:
         first = self.record(record.which)
         if first is None:
             raise Unavailable("write", self.bucket.name, key, None, "the record is not there")
-        return record if first.nonce == record.nonce else first
+        return record if first == record else first
 
     def mark(self, record: Record) -> None:
         """Store what became of a record's delivery."""
