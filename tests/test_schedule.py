@@ -337,7 +337,7 @@ class Shelf:
     def read(self, key: str) -> bytes | None:
         return self.objects.get(key)
 
-    def write(self, key: str, data: bytes, content_type: str = "", seconds: float = 0) -> bool:
+    def write(self, key: str, data: bytes, content_type: str = "", seconds: float | None = None) -> bool:
         self.objects[key] = data
         return False
 

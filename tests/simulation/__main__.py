@@ -1,0 +1,72 @@
+"""Run histories: `python -m tests.simulation --seeds 10000`, or replay one: `--seed 42`.
+
+With `--break NAME` a protection is switched off, in histories in which that shows, or an assumption broken.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+
+from tests.simulation.protections import ASSUMPTIONS, COUNTED, EVERY, switched_off
+from tests.simulation.run import Result, run, run_many
+
+
+def main() -> int:
+    protections = {protection.name: protection for protection in (*EVERY, *COUNTED)}
+    assumptions = {assumption.name: assumption for assumption in ASSUMPTIONS}
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=1000, metavar="N", help="how many histories to run")
+    parser.add_argument("--first", type=int, default=0, metavar="SEED", help="the first seed")
+    parser.add_argument("--seed", type=int, help="replay this history and print its trace")
+    names = [*protections, *assumptions]
+    parser.add_argument("--break", dest="broken", choices=names, metavar="NAME", help=", ".join(names))
+    chosen = parser.parse_args()
+    play: Callable[..., Result] = run
+    off: AbstractContextManager[None] = nullcontext()
+    if chosen.broken in protections:
+        play = partial(run, profile=protections[chosen.broken].profile)
+        off = switched_off(protections[chosen.broken])
+    elif chosen.broken:
+        play = partial(run, profile=assumptions[chosen.broken].broken, skew=assumptions[chosen.broken].skew)
+    with off:
+        if chosen.seed is not None:
+            result = play(chosen.seed, tracing=True)
+            print("\n".join(result.trace or ()))
+            _tell(result)
+            return bool(result.violations)
+        return _all(play, range(chosen.first, chosen.first + chosen.seeds))
+
+
+def _all(play: Callable[..., Result], seeds: range) -> int:
+    began = time.perf_counter()
+    faults: Counter[str] = Counter()
+    failing = calls = verdicts = accepted = 0
+    for result in run_many(seeds, play):
+        faults += result.faults
+        calls, verdicts = calls + result.calls, verdicts + result.verdicts
+        accepted += result.accepted
+        failing += bool(result.violations)
+        _tell(result)
+    seconds = time.perf_counter() - began
+    print(f"{len(seeds):9,} histories in {seconds:.0f} s, {len(seeds) / seconds:.0f} a second")
+    print(f"{calls:9,} calls of the API, {verdicts:,} verdicts, {accepted:,} messages accepted")
+    print(f"{sum(faults.values()):9,} faults:")
+    for name, count in sorted(faults.items(), key=lambda item: -item[1]):
+        print(f"{count:9,}   {name}")
+    print(f"{failing:9,} histories that broke a promise")
+    return bool(failing)
+
+
+def _tell(result: Result) -> None:
+    for text in result.violations:
+        print(f"seed {result.seed}: {text}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

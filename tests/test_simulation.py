@@ -1,0 +1,113 @@
+"""The reconciler in a simulated world: random histories, and that they would show what is not protected."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+
+from tests.simulation.protections import (
+    ASSUMPTIONS,
+    BACK_OFF,
+    EVERY,
+    GOES_FIRST,
+    Assumption,
+    Protection,
+    switched_off,
+)
+from tests.simulation.run import Result, run, run_many
+
+
+def test_no_history_breaks_a_promise() -> None:
+    """Every upload ends in one outcome, every pair is judged once, whatever goes wrong."""
+    broken = [f"seed {r.seed}: {text}" for r in run_many(range(500)) for text in r.violations]
+    assert broken == []
+
+
+def test_a_seed_replays_exactly() -> None:
+    """The same seed is the same history, request by request; another seed is another history."""
+    first, again, other = (run(seed, tracing=True).trace for seed in (11, 11, 12))
+    assert first == again
+    assert first != other
+    assert first
+
+
+def _first_violation(protection: Protection) -> Result | None:
+    seeds = range(protection.first, protection.first + protection.seeds)
+    for result in run_many(seeds, partial(run, profile=protection.profile)):
+        if any(protection.finds in text for text in result.violations):
+            return result
+    return None
+
+
+@pytest.mark.parametrize("protection", EVERY, ids=lambda protection: protection.name)
+def test_what_is_not_protected_is_found(protection: Protection) -> None:
+    """Without a protection the violation it is there for is found; with it the same history is fine."""
+    with switched_off(protection):
+        found = _first_violation(protection)
+    assert found is not None, f"nothing found in {protection.seeds} histories without: {protection.why}"
+    texts = run(found.seed, profile=protection.profile).violations
+    assert [text for text in texts if text.split(":")[0] not in protection.costs] == []
+
+
+def test_one_half_goes_first() -> None:
+    """Where the settle is too short, the rule of who goes first keeps most pairs from being judged twice."""
+
+    def twice() -> int:
+        play = partial(run, profile=GOES_FIRST.profile)
+        return sum(any("judged" in text for text in r.violations) for r in run_many(range(100), play))
+
+    with_rule = twice()
+    with switched_off(GOES_FIRST):
+        assert twice() > 2 * with_rule
+
+
+def test_repeated_events_skip_no_back_off() -> None:
+    """While the API throttles, twenty events of a pair cost hardly more calls than two."""
+
+    def calls() -> int:
+        return sum(result.calls for result in run_many(range(20), partial(run, profile=BACK_OFF.profile)))
+
+    with_back_off = calls()
+    with switched_off(BACK_OFF):
+        assert calls() > 3 * with_back_off
+
+
+_SECOND_BODY = {
+    "window": "a claim that was written over after the settle is noticed only where versions are kept",
+    "versions": "a claim that was written over is noticed only where the bucket says that it keeps versions",
+}
+
+
+@pytest.mark.parametrize(
+    "assumption",
+    [
+        pytest.param(
+            each,
+            id=each.name,
+            marks=[pytest.mark.xfail(reason=_SECOND_BODY[each.name], strict=True)]
+            if each.name in _SECOND_BODY
+            else [],
+        )
+        for each in ASSUMPTIONS
+    ],
+)
+def test_what_is_assumed_may_be_wrong(assumption: Assumption) -> None:
+    """It can cost verdicts, but no upload is lost for it, and no message has two bodies."""
+    play = partial(run, profile=assumption.broken, skew=assumption.skew)
+    broken = [
+        f"seed {result.seed}: {text}"
+        for result in run_many(range(100), play)
+        for text in result.violations
+        if text.split(":")[0] not in assumption.costs
+    ]
+    assert broken == []
+
+
+@pytest.mark.parametrize("name", _SECOND_BODY)
+def test_a_second_body_costs_no_upload(name: str) -> None:
+    """Where a message can be told with two bodies, nothing worse comes of it."""
+    (assumption,) = (each for each in ASSUMPTIONS if each.name == name)
+    play = partial(run, profile=assumption.broken, skew=assumption.skew)
+    texts = [text for result in run_many(range(50), play) for text in result.violations]
+    assert {text.split(":")[0] for text in texts} <= {"verdict", "message"}
