@@ -486,7 +486,7 @@ EVERY = (
     Protection(
         "on-before-off",
         "a pair is put on the agenda before it is taken off",
-        "",
+        "upload:",
         400,
         _off_before_on,
         profiles.deadly,
@@ -494,7 +494,7 @@ EVERY = (
     Protection(
         "keep-just-put",
         "what was just put on the agenda is not taken off with what is stale",
-        "",
+        "upload:",
         400,
         _off_though_just_put_on,
     ),
@@ -509,7 +509,7 @@ EVERY = (
     Protection(
         "record-is-certain",
         "a record counts as stored only once COS says so",
-        "",
+        "told before it was recorded",
         50,
         _no_certain_record,
         first=50,
