@@ -99,6 +99,7 @@ class _Sweep:
         self.calls = deque(key for key in keys if not s.ledger.is_delivery(key))
         self.deliveries = deque(key for key in keys if s.ledger.is_delivery(key))
         self.handed: deque[tuple[Record, tuple[str, ...]]] = deque()
+        self._known: set[str] = set()
         self.calling = 0
         self.outcomes: list[str] = []
         self.failed: Exception | None = None
@@ -109,8 +110,14 @@ class _Sweep:
             s,
             api=self.api,
             consumer=self.patience,
-            hand_over=lambda record, clear: self.handed.append((record, clear)),
+            hand_over=self._hand_over,
         )
+
+    def _hand_over(self, record: Record, clear: tuple[str, ...]) -> None:
+        """Take a record that is to be told, once: another entry of its pair may lead to it too."""
+        if record.which.id not in self._known:
+            self._known.add(record.which.id)
+            self.handed.append((record, clear))
 
     def _goes_on(self, needed: float) -> bool:
         """Whether work that needs so many seconds may still begin."""
