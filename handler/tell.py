@@ -185,11 +185,12 @@ def stands(s: Services, seen: Seen, record: Record, cause: Cause, trace: Trace) 
     Where that entry is the very one that is worked off, the record came after it was looked for: it is told.
     """
     worked_off = cause.claim is not None and cause.claim.verification == record.which
-    untold = cause.walk is not None and not _is_pending(record, cause.walk)
-    if not record.settled and (worked_off or untold):
+    if record.settled:
+        return Done(clear=look_keys(s, seen) if cause.agenda else ())
+    if worked_off or (cause.walk is not None and not _is_pending(record, cause.walk)):
         trace.note(untold=record.outcome)
         return Later(Entry(s.clock.now(), _delivery(record, 1)))
-    return Done(clear=look_keys(s, seen) if record.settled and cause.agenda else ())
+    return Done()
 
 
 def _is_pending(record: Record, pending: Pending) -> bool:
