@@ -6,6 +6,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && echo $$python && break; done)
 RUN = $(VENV)/bin/python
 READY = $(VENV)/ready
+NODE = tests/node/node_modules/ready
 
 .PHONY: help demo test simulate check lint types format docs lock clean
 
@@ -15,7 +16,7 @@ help: ## show the targets
 demo: $(READY) ## show the main job on the local cloud
 	@$(RUN) -m tests.demo
 
-test: $(READY) ## run the tests
+test: $(READY) $(NODE) ## run the tests
 	$(RUN) -m pytest -n auto --dist loadfile
 
 simulate: $(READY) ## run SEEDS=n random histories of the simulated world
@@ -45,7 +46,7 @@ lock: $(READY) ## pin the requirements anew, with hashes and without an index
 		--upgrade --extra dev pyproject.toml -o requirements-dev.txt
 
 clean: ## remove what was made
-	rm -rf .venv .venv-* dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-* dist tests/node/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(READY): requirements-dev.txt
 	@test -n "$(PYTHON)" || { echo 'livepair needs Python 3.10 or newer, and none was found.' \
@@ -55,3 +56,9 @@ $(READY): requirements-dev.txt
 		'On Debian and Ubuntu: apt-get install python3-venv'; exit 1; }
 	@$(RUN) -m pip --disable-pip-version-check install --quiet --require-hashes -r requirements-dev.txt
 	@touch $(READY)
+
+# Some tests run on Node.js: the deploy code is JavaScript, and so are some consumers.
+$(NODE): tests/node/package-lock.json
+	@if ! npm --version >/dev/null 2>&1; then echo 'No npm here: the tests that need Node.js are skipped.'; \
+	elif cd tests/node && npm ci --silent --no-audit --no-fund; then touch node_modules/ready; \
+	else echo 'npm could not install what tests/node needs: the tests that need Node.js are skipped.'; fi
