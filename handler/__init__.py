@@ -20,6 +20,10 @@ The modules in reading order, each importing only those above it:
     advance    the reconciler: one pair, as far as it goes
     sweep      the timer: what is due; reconcile
     index      main_handler
+
+Values are NamedTuples: immutable, compared by their fields, changed by `_replace`. On Python 3.10 such a
+class is made in a sixth of the time that a frozen dataclass takes, and a cold start makes all of them. Those
+that hold a secret do not show it. What has state is a plain class.
 """
 
 __version__ = "0.1.0"

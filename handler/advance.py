@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 from handler.cos import Changed, CosError, Stored, Unavailable
@@ -66,12 +65,12 @@ def resume(s: Services, entry_key: str, task: Task) -> list[str]:
             with _traced(s, which.path, outcomes) as trace:
                 if task.kind == "deliver":
                     step = tell(s, record, task.attempt, trace, wait=False)
-                    step = replace(step, clear=(*step.clear, entry_key))
+                    step = step._replace(clear=(*step.clear, entry_key))
                 else:
                     step = tell_or_hand_over(s, record, record.attempts + 1, (entry_key,), trace)
                 _leave(s, step, (), trace)
             return outcomes
-    _visit(s, target, replace(task, role=role), Cause(run=task.run, claim=task), outcomes, entry_key)
+    _visit(s, target, task._replace(role=role), Cause(run=task.run, claim=task), outcomes, entry_key)
     return outcomes
 
 
@@ -182,7 +181,7 @@ def _serve(s: Services, look: Task, outcomes: list[str]) -> tuple[bool, Step]:
         waiting = s.ledger.task(mark)
         match = _derived(s, waiting) if waiting else None
         if waiting and match and isinstance(match[1], Pair):
-            _visit(s, match[1], replace(waiting, role="live"), Cause(), outcomes)
+            _visit(s, match[1], waiting._replace(role="live"), Cause(), outcomes)
         else:
             s.ledger.take_off([mark])
     return itself, Done(clear=(guard,))

@@ -6,12 +6,11 @@ place.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 T = TypeVar("T")
 
@@ -51,8 +50,7 @@ class SystemClock:
         time.sleep(seconds)
 
 
-@dataclass(frozen=True, slots=True)
-class Deadline:
+class Deadline(NamedTuple):
     """When an invocation has to be done, on `clock.elapsed()`'s scale."""
 
     clock: Clock
@@ -67,23 +65,29 @@ class Deadline:
         return max(0.0, self.at - self.clock.elapsed())
 
 
-_threads = ThreadPoolExecutor(max_workers=32, thread_name_prefix="livepair")
-
-
 def together(calls: Iterable[Callable[[], T]]) -> list[T]:
     """Run `calls` side by side and return their results in order.
 
     All of them have ended when it returns, so no work outlives an invocation.
     Raises the first failure in their order.
     """
-    calls = list(calls)
-    if not calls:
-        return []
-    first, *rest = calls
-    futures = [_threads.submit(call) for call in rest]
-    try:
-        results = [first()]
-    finally:
-        for future in futures:
-            future.exception()
-    return results + [future.result() for future in futures]
+    results: dict[int, T] = {}
+    failures: dict[int, BaseException] = {}
+
+    def run(number: int, call: Callable[[], T]) -> None:
+        try:
+            results[number] = call()
+        except BaseException as error:  # noqa: BLE001 # raised again below
+            failures[number] = error
+
+    todo = list(enumerate(calls))
+    threads = [threading.Thread(target=run, args=each, daemon=True) for each in todo[1:]]
+    for thread in threads:
+        thread.start()
+    for each in todo[:1]:
+        run(*each)  # the caller has nothing else to do
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[min(failures)]
+    return [results[number] for number, _ in todo]

@@ -17,10 +17,9 @@ import random
 import re
 from collections.abc import Callable, Generator, Iterable
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import requests
 from qcloud_cos import CosConfig, CosS3Client
@@ -90,8 +89,7 @@ class Changed(CosError):
     """The object is no longer the one that was looked up."""
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
+class Credentials(NamedTuple):
     """Temporary credentials of the function's role, or permanent ones without a token."""
 
     secret_id: str
@@ -102,8 +100,7 @@ class Credentials:
         return "Credentials(…)"
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(NamedTuple):
     """What COS tells of an object. `size` in bytes; `md5` is None where the ETag is not one."""
 
     key: str

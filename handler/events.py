@@ -8,9 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from handler.pairing import MAX_KEY_BYTES
@@ -48,15 +47,13 @@ class EventError(ValueError):
     """An event that livepair cannot handle; the message says what was expected and what came."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tick:
+class Tick(NamedTuple):
     """The timer fired. `message` is the trigger's argument."""
 
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Upload:
+class Upload(NamedTuple):
     """An object was created.
 
     `keys` holds the object key as the event spells it and, where the event's URL spells another one, that
@@ -71,8 +68,7 @@ class Upload:
     etag: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Ignored:
+class Ignored(NamedTuple):
     """A record that asks for nothing."""
 
     reason: str

@@ -10,8 +10,7 @@ import hashlib
 import re
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 import requests
@@ -35,8 +34,7 @@ Class = Literal["verdict", "person", "busy", "trouble", "ours", "unknown"]
 Outcome = Literal["matched", "mismatched", "rejected", "incomplete", "failed"]
 
 
-@dataclass(frozen=True, slots=True)
-class Code:
+class Code(NamedTuple):
     """What a code means. `klass` says what happens next, the rest what the webhook tells."""
 
     klass: Class
@@ -229,8 +227,7 @@ def code_row(code: str) -> Code:
 _ENGINE = ("FailedOperation", "InternalError")
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What came of one call.
 
     `executed` is False only where the API certainly judged nothing: never sent, or throttled. `similarity` is
@@ -249,8 +246,7 @@ class Answer:
         return f"Answer({self.code!r}, request_id={self.request_id!r})"
 
 
-@dataclass(frozen=True, slots=True)
-class Resource:
+class Resource(NamedTuple):
     """One of the two objects of a call: a link to it and its MD5."""
 
     url: str
@@ -294,7 +290,7 @@ class Api(Protocol):
 
 
 _WORD = re.compile(r"[\w.:-]{1,100}", re.ASCII)
-_LINK = re.compile(r"(https?:)?//\S+|\S*(q-signature|x-cos-security-token|q-ak)\S*", re.IGNORECASE)
+_LINK = r"(?i)(https?:)?//\S+|\S*(q-signature|x-cos-security-token|q-ak)\S*"
 _COS_HOST = re.compile(r"([a-z0-9-]+\.)+cos[a-z0-9-]*(\.[a-z0-9-]+)?\.(myqcloud\.com|tencentcos\.cn)\Z")
 
 
@@ -305,7 +301,7 @@ def _whole(text: str) -> str:
 
 def _said(text: object, *secrets: str | None) -> str:
     """The API's own words, without links and credentials, bounded."""
-    said = _LINK.sub("(link)", _whole(str(text or "")[:MAX_SAID]))
+    said = re.sub(_LINK, "(link)", _whole(str(text or "")[:MAX_SAID]))
     for secret in secrets:
         if secret:
             said = said.replace(secret, "(secret)")
@@ -357,7 +353,7 @@ class FaceidClient:
         until = time.monotonic() + seconds
         answer, found = self._call("CreateUploadUrl", {"TargetAction": ACTION}, seconds)
         if found is None:
-            raise RelayError(replace(answer, executed=False))
+            raise RelayError(answer._replace(executed=False))
         upload, resource = found.get("UploadUrl"), found.get("ResourceUrl")
         if not isinstance(upload, str) or not isinstance(resource, str) or not self._is_cos(upload):
             raise RelayError(

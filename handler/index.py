@@ -32,10 +32,7 @@ _clock = SystemClock()
 
 
 class _Instance:
-    """What outlives an invocation.
-
-    No dataclass: the platform loads this file without an entry in sys.modules, which dataclasses look up.
-    """
+    """What outlives an invocation."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -187,7 +186,7 @@ def _next_claim(
     fresh = Claim(1, new_nonce(), s.request_id, now + timedelta(seconds=lease.left()), first_try_at=now)
     if last is None:
         return fresh
-    after = replace(fresh, n=last.n + 1, first_try_at=last.first_try_at, calls=last.calls, tries=last.tries)
+    after = fresh._replace(n=last.n + 1, first_try_at=last.first_try_at, calls=last.calls, tries=last.tries)
     task = _takeover_task(seen, which, last.n)
     if last.retry_at is not None:
         return Later(Entry(last.retry_at, task)) if now < last.retry_at else after
@@ -196,7 +195,7 @@ def _next_claim(
         return Later(Entry(free_at, task))
     # Its owner is gone, perhaps with a verdict: that counts as a call and as a try.
     calls = last.calls + (not _is_lost(last))
-    return replace(after, calls=calls, tries=_one_more(last.tries, "trouble"))
+    return after._replace(calls=calls, tries=_one_more(last.tries, "trouble"))
 
 
 def _is_lost(claim: Claim) -> bool:
@@ -224,12 +223,12 @@ def _call(
     answer: Answer | None = Answer("Livepair.AnswerLost", "", executed=False)
     if not lost:
         if lease.left() < _needed(s):
-            s.ledger.give_back(which, replace(claim, retry_at=s.clock.now()))
-            return replace(_no_time(s, seen, which, claim.n, trace), clear=(entry_key,))
+            s.ledger.give_back(which, claim._replace(retry_at=s.clock.now()))
+            return _no_time(s, seen, which, claim.n, trace)._replace(clear=(entry_key,))
         answer, claim = _ask(s, seen, claim, lease, cause, trace)
     if answer is None or answer is _NO_TIME:
-        s.ledger.give_back(which, replace(claim, retry_at=s.clock.now()))
-        return replace(_no_time(s, seen, which, claim.n, trace), clear=(entry_key,)) if answer else None
+        s.ledger.give_back(which, claim._replace(retry_at=s.clock.now()))
+        return _no_time(s, seen, which, claim.n, trace)._replace(clear=(entry_key,)) if answer else None
     row = code_row(answer.code)
     trace.note(code=answer.code, api_request_id=answer.request_id, calls=claim.calls)
     retry_at = None if lost else _retry_at(s, claim, answer.code)
@@ -237,7 +236,7 @@ def _call(
         trace.note(said=answer.message or row.says, advice=row.advice)
         tries = _one_more(claim.tries, row.klass)
         with trace.stage("give_back"):
-            s.ledger.give_back(which, replace(claim, tries=tries, retry_at=retry_at, code=answer.code))
+            s.ledger.give_back(which, claim._replace(tries=tries, retry_at=retry_at, code=answer.code))
         return Later(Entry(retry_at, _takeover_task(seen, which, claim.n)), clear=(entry_key,))
     if row.klass == "unknown":
         s.log(
@@ -254,8 +253,7 @@ def _call(
     decision = decide(answer, s.settings.min_similarity)
     called = Called(answer.request_id, s.api.region, answer.code, claim.calls)
     record = decided(s, seen, which, decision, decided_at, seen.newest, frame, called)
-    record = replace(
-        record,
+    record = record._replace(
         answer={
             "request_id": answer.request_id,
             "code": answer.code,
@@ -306,9 +304,9 @@ def _ask(
             answer = _checked(s, seen, answer)
         if answer is None:
             return None, claim
-        claim = replace(claim, calls=claim.calls + answer.executed)
+        claim = claim._replace(calls=claim.calls + answer.executed)
         if answer.code == "Livepair.NoSimilarity":
-            claim = replace(claim, tries=_one_more(claim.tries, answer.code))
+            claim = claim._replace(tries=_one_more(claim.tries, answer.code))
             first = first and claim.tries[answer.code] == 1
         klass = code_row(answer.code).klass
         # From the agenda a throttled call is not repeated at once: the next sweep paces it.
@@ -372,7 +370,7 @@ def _checked(s: Services, seen: Seen, answer: Answer) -> Answer | None:
                 next(pieces, None)
     except CosError as error:
         found = _unread(error)
-        return found and replace(found, executed=answer.executed, request_id=answer.request_id)
+        return found and found._replace(executed=answer.executed, request_id=answer.request_id)
     return answer
 
 

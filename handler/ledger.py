@@ -15,11 +15,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import secrets
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
-from typing import Any, Literal, TypeVar
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from handler.clock import Clock, Together
 from handler.cos import Bucket, Exists, Unavailable
@@ -54,8 +54,7 @@ class CorruptState(Exception):
 # --- what is stored ---------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """The right to call the API for a verification, number `n`.
 
     `calls`, `tries` (by class) and `first_try_at` tell of its predecessors until it is given back, then of
@@ -68,13 +67,12 @@ class Claim:
     lease_until: datetime
     first_try_at: datetime
     calls: int = 0
-    tries: Mapping[str, int] = field(default_factory=dict)
+    tries: Mapping[str, int] = MappingProxyType({})
     retry_at: datetime | None = None
     code: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """A decided verification. `body` is the exact message; the rest is for us and for operators.
 
     `uploaded_at` is that of its newest upload. `delete` names the uploads to remove once it is delivered.
@@ -107,8 +105,7 @@ class Record:
         return told and (self.deleted or not self.delete or self.delivered_at is None)
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(NamedTuple):
     """What an agenda entry asks for.
 
     look: a pair again, `step` looks after an upload made at `uploaded_at`; `run` forces that run to start.
@@ -143,8 +140,7 @@ class Task:
         return f"{self.kind}-{hashlib.sha256(json.dumps(what).encode()).hexdigest()[:32]}"
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A task with its time. It is never due before `at`, and the first sweep after finds it."""
 
     at: datetime
@@ -614,4 +610,4 @@ class Ledger:
 
 
 def new_nonce() -> str:
-    return secrets.token_hex(8)
+    return os.urandom(8).hex()

@@ -37,11 +37,13 @@ def silence_libraries() -> None:
 
 
 def _short(value: Any) -> Any:
-    if isinstance(value, str) and len(value) > MAX_TEXT:
-        return value[:MAX_TEXT] + "…"
+    """A text or a number as it is, but bounded; anything else as the text that it shows of itself."""
     if isinstance(value, float):
         return round(value, 3)
-    return value
+    if isinstance(value, int):
+        return value
+    text = str(value)
+    return text if len(text) <= MAX_TEXT else text[:MAX_TEXT] + "…"
 
 
 def _line(fields: dict[str, Any]) -> str:

@@ -6,7 +6,6 @@ HEAD and GET are expected to show a finished PUT at once, but nobody promises it
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
@@ -66,10 +65,9 @@ def with_md5(s: Services, seen: Seen, trace: Trace) -> Seen:
             return half
         stored = Stored(half.key, half.etag, None, half.size, half.uploaded_at)
         with trace.stage("md5"):
-            return replace(half, md5=s.uploads.md5(stored))
+            return half._replace(md5=s.uploads.md5(stored))
 
-    return replace(
-        seen,
+    return seen._replace(
         live=known(seen.live, s.settings.max_live_bytes),
         image=known(seen.image, s.settings.max_image_bytes),
     )
@@ -92,7 +90,7 @@ def next_look(s: Services, look: Task, times: tuple[int, ...] | None = None) -> 
 
 def at_once(s: Services, look: Task) -> Entry:
     """Another look as soon as a sweep can, beside those that are counted from the upload."""
-    return Entry(s.clock.now() + timedelta(minutes=1), replace(look, kind="look", step=AT_ONCE))
+    return Entry(s.clock.now() + timedelta(minutes=1), look._replace(kind="look", step=AT_ONCE))
 
 
 def look_keys(s: Services, seen: Seen) -> tuple[str, ...]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import Any, NamedTuple
 
 from handler.faceid import Answer, Outcome, code_row
 from handler.pairing import Pair, Role
@@ -16,8 +15,7 @@ from handler.settings import Settings
 MESSAGE_VERSION = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Half:
+class Half(NamedTuple):
     """One upload of a pair, as it was looked up.
 
     `md5` is None only where the ETag is none and the object was not read: too large, or archived.
@@ -40,8 +38,7 @@ class Half:
         return other is not None and (self.key, self.etag, self.size) == (other.key, other.etag, other.size)
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(NamedTuple):
     """A pair with the uploads that are there now."""
 
     pair: Pair
@@ -62,8 +59,7 @@ class Seen:
         return max(half.uploaded_at for half in (self.live, self.image) if half)
 
 
-@dataclass(frozen=True, slots=True)
-class Verification:
+class Verification(NamedTuple):
     """A pair with particular bytes, and a run number. `path` is its pair's."""
 
     id: str
@@ -93,8 +89,7 @@ def verification(seen: Seen, run: int) -> Verification:
     return Verification(hashlib.sha256(text.encode()).hexdigest()[:32], run, seen.pair.path)
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """What is told of a verification: its outcome, the code that says why, and the words for operators.
 
     `code` is None for `matched`; it is the API's own or begins with `Livepair.`.
@@ -145,8 +140,7 @@ def incomplete(seen: Seen, pair_timeout: int) -> tuple[Decision, datetime]:
     return decision, seen.newest + timedelta(seconds=pair_timeout)
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """The stored best frame."""
 
     bucket: str
@@ -154,8 +148,7 @@ class Frame:
     md5: str
 
 
-@dataclass(frozen=True, slots=True)
-class Called:
+class Called(NamedTuple):
     """What is told of the calls: the last answer's, and how many the API may have executed."""
 
     request_id: str | None

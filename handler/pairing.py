@@ -9,8 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 from urllib.parse import quote
 
 Role = Literal["live", "image"]
@@ -20,7 +19,6 @@ MAX_KEY_BYTES = 850
 
 MAX_PATH = 400  # bytes of a pair's path in state keys; COS allows 850 for the whole key
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _ANY = None  # in a segment's symbols: one or more characters
 
 
@@ -32,8 +30,7 @@ class AmbiguousKey(ValueError):
     """The keys of an upload's pair do not parse back to the same values: its partner is not certain."""
 
 
-@dataclass(frozen=True, slots=True)
-class Template:
+class Template(NamedTuple):
     """One key template, parsed.
 
     `segments` are its parts between slashes, each split at its placeholders: text, name, text, name, text.
@@ -97,7 +94,7 @@ def parse_template(text: str) -> Template:
         raise TemplateError(f"{text!r} has a brace without its partner")
     names = [found[1] for found in _PLACEHOLDER.finditer(text)]
     for name in names:
-        if not _NAME.match(name):
+        if not (name.isascii() and name.isidentifier()):
             raise TemplateError(
                 f"{text!r}: {{{name}}} is no placeholder; name it with letters, digits and _, like {{id}}"
             )
@@ -156,8 +153,7 @@ def templates_meet(left: Template, right: Template) -> bool:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
+class Pair(NamedTuple):
     """The live key and the image key that belong together.
 
     `values` are the placeholders of LIVE_KEY in its order. Where a role has alternatives, `live_keys` and
@@ -195,8 +191,7 @@ def _encoded(value: str) -> str:
     return text.replace(".", "%2E") if not text.strip(".") else text
 
 
-@dataclass(frozen=True, slots=True)
-class SharedImage:
+class SharedImage(NamedTuple):
     """An image that serves many live packages; its key says nothing about which."""
 
     values: tuple[tuple[str, str], ...]
@@ -208,8 +203,7 @@ class SharedImage:
         return _path(self.values)
 
 
-@dataclass(frozen=True, slots=True)
-class Templates:
+class Templates(NamedTuple):
     """LIVE_KEY and IMAGE_KEY with their alternatives, checked against each other."""
 
     live: tuple[Template, ...]

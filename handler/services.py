@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from handler.clock import Clock, Deadline, Together
 from handler.cos import Bucket
@@ -17,8 +16,7 @@ from handler.settings import Settings
 from handler.webhook import Consumer
 
 
-@dataclass(frozen=True, slots=True)
-class Services:
+class Services(NamedTuple):
     """What one invocation works with."""
 
     settings: Settings
@@ -37,15 +35,13 @@ class Services:
     """Takes a record to be told by others, and the agenda keys to clear then; None: it is told at once."""
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(NamedTuple):
     """Nothing is left to come back for. `clear` are agenda keys that have had their day."""
 
     clear: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Later:
+class Later(NamedTuple):
     """The pair needs another look: `entry` goes on the agenda, then `clear` comes off it."""
 
     entry: Entry
@@ -59,8 +55,7 @@ Pending = frozenset[str]
 """The purposes that stand on the agenda."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cause:
+class Cause(NamedTuple):
     """Why a pair is looked at: an upload of `role`, or the agenda, which alone takes over expired leases.
 
     `run` is one that the operator asked for; `claim` the agenda's entry for a claim, which names the last one
@@ -77,12 +72,12 @@ class Cause:
         return self.role is None
 
 
-@dataclass(slots=True)
 class Trace:
     """What one pair's log line tells."""
 
-    clock: Clock
-    fields: dict[str, Any] = field(default_factory=dict)
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.fields: dict[str, Any] = {}
 
     def note(self, **fields: Any) -> None:
         self.fields.update(fields)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from handler.log import LEVELS
@@ -20,10 +19,15 @@ DELETE_UPLOADS = ("none", "live", "both")
 
 _BUCKET = re.compile(r"[a-z0-9]([a-z0-9-]{0,48}[a-z0-9])?-[0-9]{1,20}\Z")
 _STATE_PREFIX = re.compile(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*/\Z")
-_REGION = "|".join(REGIONS)
-_ENDPOINT = re.compile(
-    rf"faceid(\.(?P<region>{_REGION}))?(\.intl)?(\.(?P<region_last>{_REGION}))?\.tencentcloudapi\.com\Z"
-)
+
+_ENDPOINTS: dict[str, str | None] = {
+    "faceid.tencentcloudapi.com": None,
+    "faceid.intl.tencentcloudapi.com": None,
+    **{f"faceid.{region}.tencentcloudapi.com": region for region in REGIONS},
+    **{f"faceid.{region}.intl.tencentcloudapi.com": region for region in REGIONS},
+    **{f"faceid.intl.{region}.tencentcloudapi.com": region for region in REGIONS},
+}
+"""The API's hosts, each with the region that it names."""
 
 
 class SettingsError(Exception):
@@ -34,13 +38,12 @@ class SettingsError(Exception):
         super().__init__("the function's settings are wrong:\n" + "\n".join(f"- {fault}" for fault in faults))
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """Every setting, checked. Sizes in bytes, times in seconds; the README's table says what each does."""
 
     bucket: str
-    webhook_url: str = field(repr=False)
-    webhook_secrets: tuple[str, ...] = field(repr=False)
+    webhook_url: str
+    webhook_secrets: tuple[str, ...]
     templates: Templates
     min_similarity: float
     pair_timeout: int
@@ -57,6 +60,11 @@ class Settings:
     log_level: str
     local_cloud: str | None
 
+    def __repr__(self) -> str:
+        hidden = ("webhook_url", "webhook_secrets")
+        shown = {name: value for name, value in self._asdict().items() if name not in hidden}
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in shown.items())}, …)"
+
     @property
     def webhook_origin(self) -> str:
         """Scheme and host of the webhook: all of its URL that may be logged (a path can be a secret)."""
@@ -72,8 +80,7 @@ class Settings:
                     f"not offered; use a bucket and a function in one of {', '.join(REGIONS)}"
                 ]
             )
-        found = _ENDPOINT.match(self.faceid_endpoint)
-        named = found and (found["region"] or found["region_last"])
+        named = _ENDPOINTS[self.faceid_endpoint]
         if named and named != region:
             raise SettingsError(
                 [
@@ -172,8 +179,7 @@ def _state_prefix(text: str) -> str:
 
 
 def _endpoint(text: str) -> str:
-    found = _ENDPOINT.match(text)
-    if not found or (found["region"] and found["region_last"]):
+    if text not in _ENDPOINTS:
         raise ValueError(
             f"{text!r} is refused, since signed links to faces go there; use faceid.tencentcloudapi.com, "
             "faceid.intl.tencentcloudapi.com, or the regional form of either"

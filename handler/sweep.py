@@ -11,7 +11,6 @@ import math
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
@@ -109,8 +108,7 @@ class _Sweep:
         self.done = 0
         self._until = s.clock.elapsed() + SWEEP_SECONDS
         self.api = PacedApi(s.api, s.settings.api_rate, s.clock)
-        self.s = replace(
-            s,
+        self.s = s._replace(
             api=self.api,
             consumer=self.patience,
             hand_over=self._hand_over,
@@ -228,7 +226,7 @@ def reconcile(s: Services) -> list[str]:
         uploaded_at=s.clock.now(),
         since=last - OVERLAP if last else None,
     )
-    s = replace(s, api=PacedApi(s.api, s.settings.api_rate, s.clock))
+    s = s._replace(api=PacedApi(s.api, s.settings.api_rate, s.clock))
     return walk(s, task, s.ledger.put_on(Entry(s.clock.now(), task)))
 
 
@@ -246,7 +244,7 @@ def walk(s: Services, task: Task, entry_key: str) -> list[str]:
             found, more = s.uploads.list(prefix, after if after.startswith(prefix) else "")
             for stored in found:
                 if s.clock.elapsed() > until or s.deadline.left() < CALL_LEFT + AFTER_CALL:
-                    put = s.ledger.put_on(Entry(s.clock.now(), replace(task, key=after)))
+                    put = s.ledger.put_on(Entry(s.clock.now(), task._replace(key=after)))
                     if put != entry_key:
                         s.ledger.take_off([entry_key])
                     s.log("reconcile", looked_at=looked_at, finished=False)

@@ -5,7 +5,6 @@ Nothing is told that is not recorded. If another instance decided too, the first
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -118,7 +117,7 @@ def tell_or_hand_over(
         s.hand_over(record, clear)
         return Done()
     step = tell(s, record, attempt, trace, wait=s.hand_over is None)
-    return replace(step, clear=(*step.clear, *clear))
+    return step._replace(clear=(*step.clear, *clear))
 
 
 def tell(s: Services, record: Record, attempt: int, trace: Trace, *, wait: bool) -> Step:
@@ -138,9 +137,9 @@ def tell(s: Services, record: Record, attempt: int, trace: Trace, *, wait: bool)
                 said = s.consumer.post(which.message_id, record.body, s.clock.now(), seconds)
             trace.note(delivery=attempt, webhook_status=said.status, webhook_error=said.error)
             now = s.clock.now()
-            record = replace(record, attempts=attempt)
+            record = record._replace(attempts=attempt)
             if said.ok:
-                record = replace(record, delivered_at=now)
+                record = record._replace(delivered_at=now)
                 s.ledger.mark(record)
                 break
             again = (
@@ -149,7 +148,7 @@ def tell(s: Services, record: Record, attempt: int, trace: Trace, *, wait: bool)
                 else next_attempt(attempt, record.decided_at, now, said.retry_after, s.draw())
             )
             if again is None:
-                record = replace(record, dead_at=now)
+                record = record._replace(dead_at=now)
                 s.ledger.bury(record, said.error or "no answer")
                 s.ledger.mark(record)
                 s.log("dead", "ERROR", verification=which.id, error=said.error)
@@ -176,7 +175,7 @@ def _delete_uploads(s: Services, record: Record) -> None:
         stored = told and s.uploads.head(told["key"])
         if told and stored and (stored.etag, stored.size) == (told["etag"], told["size"]):
             s.uploads.delete([told["key"]])
-    s.ledger.mark(replace(record, deleted=True))
+    s.ledger.mark(record._replace(deleted=True))
 
 
 def stands(s: Services, seen: Seen, record: Record, cause: Cause, trace: Trace) -> Step:
@@ -199,5 +198,5 @@ def _is_pending(record: Record, pending: Pending) -> bool:
     return any(
         task.purpose in pending
         for number in range(1, MOST_ATTEMPTS)
-        for task in (_delivery(record, number), replace(takeover, n=number))
+        for task in (_delivery(record, number), takeover._replace(n=number))
     )

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import requests
 from standardwebhooks import Webhook
@@ -28,8 +27,7 @@ RETRY_AFTER = (timedelta(seconds=1), timedelta(hours=1))
 SPREAD = 0.1  # each wait is drawn within this share of it
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(NamedTuple):
     """What came of one attempt. `retry_after` is what the consumer asked for, unbounded."""
 
     ok: bool

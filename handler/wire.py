@@ -15,7 +15,6 @@ import time
 from collections import Counter
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import requests
@@ -37,15 +36,15 @@ class Refused(requests.ConnectionError):
     """An answer that is not taken: a redirect, or one that is too large."""
 
 
-@dataclass(slots=True)
 class Exchange:
     """What is known of the requests made inside one `Wire.limit`."""
 
-    kind: str
-    until: float
-    sent: bool = False
-    """Some bytes of a request went out, so the peer may have acted on it."""
-    status: int | None = None
+    def __init__(self, kind: str, until: float) -> None:
+        self.kind = kind
+        self.until = until
+        self.sent = False
+        """Some bytes of a request went out, so the peer may have acted on it."""
+        self.status: int | None = None
 
     def left(self) -> float:
         """Seconds left. Raises TimeoutError when there are none."""

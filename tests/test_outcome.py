@@ -3,7 +3,6 @@
 import hashlib
 import json
 import re
-from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -71,17 +70,17 @@ def test_an_id_is_of_bucket_keys_md5s_and_run() -> None:
     """All of them and nothing else; a missing half counts as `-`."""
     live, image = "uploads/42/live.gz", "uploads/42/image.jpg"
     assert verification(SEEN, 2).id == digest(BUCKET, live, "a" * 32, image, "b" * 32, 2)
-    assert verification(replace(SEEN, live=None), 1).id == digest(BUCKET, live, "-", image, "b" * 32, 1)
-    assert verification(replace(SEEN, image=None), 1).id == digest(BUCKET, live, "a" * 32, image, "-", 1)
+    assert verification(SEEN._replace(live=None), 1).id == digest(BUCKET, live, "-", image, "b" * 32, 1)
+    assert verification(SEEN._replace(image=None), 1).id == digest(BUCKET, live, "a" * 32, image, "-", 1)
 
 
 @pytest.mark.parametrize("run", [1, 2, 11])
 def test_where_one_image_serves_many_the_live_package_alone_counts(run: int) -> None:
     """A new image judges no settled live package again; without any image it is another verification."""
-    live = replace(LIVE, key="uploads/ann/3/live.gz")
+    live = LIVE._replace(key="uploads/ann/3/live.gz")
     ids = {
         verification(Seen(SHARED, BUCKET, live, image), run).id
-        for image in (IMAGE, replace(IMAGE, md5="c" * 32, key="faces/ann.png"))
+        for image in (IMAGE, IMAGE._replace(md5="c" * 32, key="faces/ann.png"))
     }
     assert ids == {digest(BUCKET, "uploads/ann/3/live.gz", "a" * 32, run)}
     without = verification(Seen(SHARED, BUCKET, live, None), run).id
@@ -93,15 +92,15 @@ def test_where_one_image_serves_many_the_live_package_alone_counts(run: int) -> 
 )
 def test_the_same_bytes_are_the_same_verification(change: dict[str, object]) -> None:
     """However and whenever they were uploaded."""
-    again = replace(SEEN, live=replace(LIVE, **change), image=replace(IMAGE, **change))  # type: ignore[arg-type]
+    again = SEEN._replace(live=LIVE._replace(**change), image=IMAGE._replace(**change))  # type: ignore[arg-type]
     assert verification(again, 1) == verification(SEEN, 1)
 
 
 def test_what_was_never_read_is_named_by_its_etag() -> None:
     """An upload too large to be worth reading still has an identity of its own."""
-    unread = [replace(LIVE, md5=None, etag=etag) for etag in ('"x-2"', '"y-2"', "")]
+    unread = [LIVE._replace(md5=None, etag=etag) for etag in ('"x-2"', '"y-2"', "")]
     assert [half.identity for half in unread] == ['etag:"x-2"', 'etag:"y-2"', "etag:"]
-    assert len({verification(replace(SEEN, live=half), 1).id for half in unread}) == 3
+    assert len({verification(SEEN._replace(live=half), 1).id for half in unread}) == 3
 
 
 def test_a_message_id_can_be_signed() -> None:
@@ -123,8 +122,8 @@ def test_different_facts_are_different_verifications(left: Facts, right: Facts) 
     def made(bucket: str, live: str, md5: str | None, image: str, other: str | None, run: int) -> str:
         pair = Pair((("id", "x"),), (live,), (image,), shared=False)
         halves = (
-            None if md5 is None else replace(LIVE, key=live, md5="m" + md5),
-            None if other is None else replace(IMAGE, key=image, md5="m" + other),
+            None if md5 is None else LIVE._replace(key=live, md5="m" + md5),
+            None if other is None else IMAGE._replace(key=image, md5="m" + other),
         )
         return verification(Seen(pair, bucket, *halves), run).id
 
@@ -133,19 +132,19 @@ def test_different_facts_are_different_verifications(left: Facts, right: Facts) 
 
 def test_a_half_is_itself_by_key_etag_and_size() -> None:
     """That is how a replaced upload is noticed."""
-    assert LIVE.same_bytes(replace(LIVE, md5=None, uploaded_at=NOON))
+    assert LIVE.same_bytes(LIVE._replace(md5=None, uploaded_at=NOON))
     assert not LIVE.same_bytes(None)
-    for other in (replace(LIVE, key="x"), replace(LIVE, etag="x"), replace(LIVE, size=1)):
+    for other in (LIVE._replace(key="x"), LIVE._replace(etag="x"), LIVE._replace(size=1)):
         assert not LIVE.same_bytes(other)
 
 
 def test_a_pair_is_complete_with_both_halves_and_as_new_as_the_newer() -> None:
     """The newest upload is what PAIR_TIMEOUT and replaced uploads are counted from."""
     assert SEEN.complete
-    assert not replace(SEEN, live=None).complete
-    assert not replace(SEEN, image=None).complete
+    assert not SEEN._replace(live=None).complete
+    assert not SEEN._replace(image=None).complete
     assert SEEN.newest == IMAGE.uploaded_at
-    assert replace(SEEN, image=None).newest == LIVE.uploaded_at
+    assert SEEN._replace(image=None).newest == LIVE.uploaded_at
     assert (SEEN.half("live"), SEEN.half("image")) == (LIVE, IMAGE)
 
 
@@ -252,7 +251,7 @@ def test_what_is_empty_or_too_large_is_rejected_without_a_call(
     live: int, image: int, code: str | None
 ) -> None:
     """The limit itself still fits; with both unfit the live package is told, which is retaken first."""
-    seen = replace(SEEN, live=replace(LIVE, size=live), image=replace(IMAGE, size=image))
+    seen = SEEN._replace(live=LIVE._replace(size=live), image=IMAGE._replace(size=image))
     decision = unfit(seen, settings(MAX_LIVE_BYTES="100", MAX_IMAGE_BYTES="50"))
     assert (decision and decision.code) == code
     if decision:
@@ -270,8 +269,8 @@ def test_what_is_too_large_is_told_with_its_size_and_limit() -> None:
 @pytest.mark.parametrize(
     ("seen", "code", "at"),
     [
-        (replace(SEEN, live=None), "Livepair.LiveMissing", IMAGE.uploaded_at),
-        (replace(SEEN, image=None), "Livepair.ImageMissing", LIVE.uploaded_at),
+        (SEEN._replace(live=None), "Livepair.LiveMissing", IMAGE.uploaded_at),
+        (SEEN._replace(image=None), "Livepair.ImageMissing", LIVE.uploaded_at),
     ],
 )
 def test_half_a_pair_is_told_as_of_its_timeout(seen: Seen, code: str, at: datetime) -> None:
@@ -308,8 +307,8 @@ def test_the_body_of_a_match_is_exactly_this() -> None:
 
 def test_the_body_of_half_a_pair_has_null_for_what_is_not_there() -> None:
     """No half, no frame, no call: the fields are there all the same."""
-    decision, at = incomplete(replace(SEEN, image=None), 3600)
-    found = json.loads(body(replace(SEEN, image=None), WHICH, decision, at, settings(), None, None))
+    decision, at = incomplete(SEEN._replace(image=None), 3600)
+    found = json.loads(body(SEEN._replace(image=None), WHICH, decision, at, settings(), None, None))
     assert found["type"] == "verification.incomplete"
     assert found["timestamp"] == "2026-11-22T12:59:51Z"
     data = found["data"]
@@ -348,7 +347,7 @@ def test_the_body_holds_every_placeholder_in_live_keys_order() -> None:
 
 def test_the_body_is_utf_8_without_escapes() -> None:
     """A key in any script can be read and searched for in the message."""
-    seen = replace(SEEN, live=replace(LIVE, key="uploads/张/live.gz"))
+    seen = SEEN._replace(live=LIVE._replace(key="uploads/张/live.gz"))
     made = body(seen, WHICH, Decision("matched", None, None, 96.3), NOON, settings(), FRAME, CALLED)
     assert '"key":"uploads/张/live.gz"' in made
 
@@ -369,7 +368,7 @@ def test_whatever_uploaders_and_the_api_write_arrives_as_it_is(
 ) -> None:
     """Keys, values and words in any script, quotes and line ends included, come out of the JSON unchanged."""
     pair = Pair((("id", value),), (name,), (name,), shared=False)
-    seen = Seen(pair, BUCKET, replace(LIVE, key=name), None)
+    seen = Seen(pair, BUCKET, LIVE._replace(key=name), None)
     decision = Decision("mismatched", "Livepair.BelowMinSimilarity", says, similarity)
     found = json.loads(body(seen, WHICH, decision, NOON, settings(), None, CALLED).encode().decode())["data"]
     assert found["pair"] == {"id": value}

@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Callable, Generator, Iterable
-from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -217,7 +216,7 @@ def test_a_retry_after_beyond_all_calendars_is_none(header: str) -> None:
 WHICH = Verification("0123456789abcdef0123456789abcdef", 2, "ann/3")
 LOOK = Task("look", "faces-1250000000", "uploads/42/live.gz", "live", NOON, 1)
 TAKE_OVER = Task("take_over", "faces-1250000000", "uploads/42/live.gz", "live", verification=WHICH, n=1)
-DELIVER = replace(TAKE_OVER, kind="deliver", n=0, attempt=1)
+DELIVER = TAKE_OVER._replace(kind="deliver", n=0, attempt=1)
 RECONCILE = Task("reconcile", "faces-1250000000")
 
 
@@ -263,19 +262,19 @@ def test_an_entry_of_another_zone_stands_in_the_utc_minute(hours: float) -> None
 @pytest.mark.parametrize(
     ("left", "right"),
     [
-        (LOOK, replace(LOOK, bucket="other-1")),
-        (LOOK, replace(LOOK, key="uploads/43/live.gz")),
-        (LOOK, replace(LOOK, role="image")),
-        (LOOK, replace(LOOK, uploaded_at=NOON + SECOND)),
-        (LOOK, replace(LOOK, uploaded_at=None)),
-        (LOOK, replace(LOOK, step=2)),
-        (LOOK, replace(LOOK, run=2)),
-        (TAKE_OVER, replace(TAKE_OVER, n=2)),
-        (TAKE_OVER, replace(TAKE_OVER, verification=replace(WHICH, id="f" * 32))),
+        (LOOK, LOOK._replace(bucket="other-1")),
+        (LOOK, LOOK._replace(key="uploads/43/live.gz")),
+        (LOOK, LOOK._replace(role="image")),
+        (LOOK, LOOK._replace(uploaded_at=NOON + SECOND)),
+        (LOOK, LOOK._replace(uploaded_at=None)),
+        (LOOK, LOOK._replace(step=2)),
+        (LOOK, LOOK._replace(run=2)),
+        (TAKE_OVER, TAKE_OVER._replace(n=2)),
+        (TAKE_OVER, TAKE_OVER._replace(verification=WHICH._replace(id="f" * 32))),
         (TAKE_OVER, DELIVER),
-        (DELIVER, replace(DELIVER, attempt=2)),
-        (DELIVER, replace(DELIVER, verification=replace(WHICH, id="f" * 32))),
-        (RECONCILE, replace(RECONCILE, bucket="other-1")),
+        (DELIVER, DELIVER._replace(attempt=2)),
+        (DELIVER, DELIVER._replace(verification=WHICH._replace(id="f" * 32))),
+        (RECONCILE, RECONCILE._replace(bucket="other-1")),
         (RECONCILE, LOOK),
     ],
 )
@@ -287,14 +286,14 @@ def test_different_purposes_are_different_entries(left: Task, right: Task) -> No
 @pytest.mark.parametrize(
     ("left", "right"),
     [
-        (LOOK, replace(LOOK, verification=WHICH, n=3, attempt=4, since=NOON)),
-        (LOOK, replace(LOOK, uploaded_at=NOON.astimezone(timezone(timedelta(hours=8))))),
+        (LOOK, LOOK._replace(verification=WHICH, n=3, attempt=4, since=NOON)),
+        (LOOK, LOOK._replace(uploaded_at=NOON.astimezone(timezone(timedelta(hours=8))))),
         (
             TAKE_OVER,
-            replace(TAKE_OVER, key="uploads/42/image.jpg", role="image", uploaded_at=NOON, step=3, run=2),
+            TAKE_OVER._replace(key="uploads/42/image.jpg", role="image", uploaded_at=NOON, step=3, run=2),
         ),
-        (DELIVER, replace(DELIVER, key="", role=None, since=NOON)),
-        (RECONCILE, replace(RECONCILE, key="uploads/7", uploaded_at=NOON, since=NOON)),
+        (DELIVER, DELIVER._replace(key="", role=None, since=NOON)),
+        (RECONCILE, RECONCILE._replace(key="uploads/7", uploaded_at=NOON, since=NOON)),
     ],
 )
 def test_the_same_purpose_is_the_same_entry(left: Task, right: Task) -> None:
@@ -306,7 +305,7 @@ def test_the_same_purpose_is_the_same_entry(left: Task, right: Task) -> None:
 def test_a_purpose_says_nothing_about_a_person(task: Task) -> None:
     """What kind it is and 32 hex digits, the same on every machine."""
     assert re.fullmatch(task.kind + r"-[0-9a-f]{32}", task.purpose)
-    assert task.purpose == replace(task).purpose
+    assert task.purpose == task._replace().purpose
 
 
 @pytest.mark.parametrize("task", [LOOK, TAKE_OVER, DELIVER, RECONCILE])
@@ -384,6 +383,9 @@ looks = st.builds(
     st.none() | moments,
     st.integers(-1, 30),
     st.none() | counts,
+    verification=st.none(),
+    n=st.just(0),
+    attempt=st.just(0),
     since=st.none() | moments,
 )
 tasks = looks | st.builds(
@@ -392,9 +394,13 @@ tasks = looks | st.builds(
     words,
     words,
     st.sampled_from(["live", "image"]),
+    uploaded_at=st.none(),
+    step=st.just(0),
+    run=st.none(),
     verification=whiches,
     n=counts,
     attempt=counts,
+    since=st.none(),
 )
 claims = st.builds(
     Claim,
@@ -457,7 +463,7 @@ def test_a_record_is_read_back_as_it_was_created(record: Record) -> None:
     book, _ = ledger()
     assert book.record_once(record) is record
     assert book.record(record.which) == record
-    marked = replace(record, delivered_at=NOON, attempts=3, deleted=True)
+    marked = record._replace(delivered_at=NOON, attempts=3, deleted=True)
     book.mark(marked)
     assert book.record_once(record) == marked
 
@@ -496,7 +502,7 @@ def test_a_record_is_settled_when_it_is_told_and_cleared_away(record: dict[str, 
 def test_a_sweep_finds_what_is_due_oldest_first_and_nothing_else(ats: list[datetime], now: datetime) -> None:
     """An entry is found by the first sweep of the minute it stands in, never before."""
     book, _ = ledger()
-    entries = [Entry(at, replace(LOOK, step=step)) for step, at in enumerate(ats)]
+    entries = [Entry(at, LOOK._replace(step=step)) for step, at in enumerate(ats)]
     for entry in entries:
         book.put_on(entry)
     due = book.due(now, 1000)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -314,7 +314,7 @@ def _worked_off_untold(patch: Patch) -> None:
     original = tell.stands
 
     def stands(s: Services, seen: Seen, record: Record, cause: Cause, trace: Trace) -> Step:
-        return original(s, seen, record, replace(cause, claim=None), trace)
+        return original(s, seen, record, cause._replace(claim=None), trace)
 
     _everywhere(patch, "stands", stands)
 
@@ -327,7 +327,7 @@ def _back_off_forgotten(patch: Patch) -> None:
     original = Ledger.give_back
 
     def give_back(self: Ledger, which: Verification, claim: Claim) -> None:
-        original(self, which, replace(claim, retry_at=self._clock.now()))
+        original(self, which, claim._replace(retry_at=self._clock.now()))
 
     patch(Ledger, "give_back", give_back)
 
