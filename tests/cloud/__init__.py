@@ -31,6 +31,7 @@ from tests.cloud.faults import Faults
 from tests.cloud.function import Function
 from tests.cloud.proxy import Logged, Operation, Proxy
 from tests.cloud.scf import Scf
+from tests.cloud.scf_api import ScfApi
 
 __all__ = ["Cloud", "Credentials"]
 
@@ -67,10 +68,12 @@ class Cloud:
         self.faults = Faults()
         self.cos = Cos(self.clock, self.accounts)
         self.faceid = Faceid(self.clock, self.accounts)
+        self.scf_api = ScfApi(self.clock, self.accounts)
         # The API goes first: two hosts of its own look like buckets.
-        self.proxy = Proxy([self.faceid, self.cos], self.faults, self.clock)
+        self.proxy = Proxy([self.faceid, self.scf_api, self.cos], self.faults, self.clock)
         self.faceid.connect(self.proxy)
         self.scf = Scf(self.proxy, self.clock, self.accounts, self.cos)
+        self.scf_api.connect(self.scf)
         self.faults.kill = self.scf.kill
         self.consumer = Consumer()
         for name in {bucket, state_bucket or bucket}:
@@ -134,7 +137,10 @@ class Cloud:
     def temporary_credentials(
         self, seconds: float = 3600, allowed: Callable[[Operation], bool] | None = None
     ) -> Credentials:
-        """Credentials with a token, as a role has them, that end after `seconds`."""
+        """Credentials with a token, as a role has them, that end after `seconds`.
+
+        `allowed` can be a policy: `cam.allowed_by(policy)`.
+        """
         self._temporary += 1
         number = f"{self._temporary:06d}"
         found = Credentials(
@@ -162,9 +168,10 @@ class Cloud:
         return {**settings, **overrides}
 
     def deploy(self, code: Path, environment: dict[str, str] | None = None, **settings: Any) -> Function:
-        """Deploy a function with both triggers: uploads under `uploads/`, and each minute.
+        """Deploy a function with two triggers: uploads under `uploads/`, and each minute.
 
-        `environment` is added to `environment()`; `settings` are fields of `Function`.
+        `environment` is added to `environment()`; `settings` are fields of `Function`:
+        `reconcile=function.DAILY` gives it the third trigger of `serverless.yml`.
         """
         function = Function(
             code=code,
@@ -175,6 +182,7 @@ class Cloud:
                 "bucket": self.bucket,
                 "prefix": "uploads/",
                 "timer": True,
+                "timer_message": "sweep",
                 **settings,
             },
         )

@@ -366,6 +366,12 @@ class Bucket:
             self.uploads[number] = upload
         return upload
 
+    def started_uploads(self, prefix: str = "") -> list[Upload]:
+        """The multipart uploads under way for keys under a prefix, by key and by id."""
+        with self._lock:
+            found = [upload for upload in self.uploads.values() if upload.key.startswith(prefix)]
+        return sorted(found, key=lambda upload: (upload.key, upload.upload_id))
+
     def _taken(self, key: str, now: datetime) -> bool:
         found = self.find(key)
         if found is None:
