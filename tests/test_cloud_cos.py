@@ -874,6 +874,40 @@ def test_a_bucket_is_there_and_has_no_lifecycle_until_it_is_given_one(world: Wor
     assert refused(world.sdk.get_bucket_lifecycle, Bucket=NAME) == missing
 
 
+def test_rules_of_the_lifecycle_remove_what_is_old_enough(world: World) -> None:
+    """By prefix and day; old versions and unfinished uploads by their own rules; no event tells of it."""
+    world.bucket.versioning = "Enabled"
+    for key in ("uploads/a", "uploads/a", "livepair/a"):
+        world.put(key)
+    world.sdk.create_multipart_upload(Bucket=NAME, Key="uploads/part")
+    expiration = {"Filter": {"Prefix": "uploads/"}, "Expiration": {"Days": "2"}}
+    uploads = {
+        "ID": "uploads",
+        "Status": "Enabled",
+        **expiration,
+        "NoncurrentVersionExpiration": {"NoncurrentDays": "3"},
+        "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": "1"},
+    }
+    off = {"ID": "off", "Status": "Disabled", "Filter": {"Prefix": ""}, "Expiration": {"Days": "1"}}
+    world.sdk.put_bucket_lifecycle(Bucket=NAME, LifecycleConfiguration={"Rule": [uploads, off]})
+    world.events.clear()
+
+    def after_a_day() -> tuple[int, list[str], int]:
+        world.clock.advance(86400)
+        world.bucket.apply_lifecycle()
+        listed = world.sdk.list_objects_versions(Bucket=NAME, Prefix="uploads/")
+        return len(world.bucket.uploads), world.bucket.keys(), len(listed.get("Version", []))
+
+    assert after_a_day() == (0, ["livepair/a", "uploads/a"], 2)
+    assert after_a_day() == (0, ["livepair/a"], 2)
+    assert after_a_day() == (0, ["livepair/a"], 1)
+    assert after_a_day() == (0, ["livepair/a"], 1)
+    assert after_a_day() == (0, ["livepair/a"], 0)
+    assert world.events == []
+    world.sdk.delete_bucket_lifecycle(Bucket=NAME)
+    assert after_a_day() == (0, ["livepair/a"], 0)
+
+
 def test_what_is_not_played_says_so(world: World) -> None:
     """Never mistaken for something else."""
     assert refused(world.sdk.get_bucket_acl, Bucket=NAME) == (501, "NotImplemented")

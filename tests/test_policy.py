@@ -158,11 +158,23 @@ def test_the_role_can_do_nothing_else(name: str, bucket: str, key: str) -> None:
     assert not allowed(Operation("cos", name, bucket, key, REGION))
 
 
-def test_the_role_belongs_to_one_region() -> None:
-    """Named in every resource of COS."""
-    allowed = cam.allowed_by(policy())
-    assert allowed(Operation("cos", "GetObject", BUCKET, LIVE, REGION))
-    assert not allowed(Operation("cos", "GetObject", BUCKET, LIVE, "ap-hongkong"))
+@pytest.mark.parametrize("text", [ROLE, BACKEND], ids=["role", "backend"])
+def test_filled_in_with_other_names_a_policy_is_for_these(text: str) -> None:
+    """Four words are replaced, and no placeholder stays behind."""
+    names = {
+        STATE: "st-1301234567",
+        BUCKET: "my-1301234567",
+        "1250000000": "1301234567",
+        REGION: "ap-bangkok",
+    }
+    for placeholder, name in names.items():
+        text = text.replace(placeholder, name)
+    assert not any(placeholder in text for placeholder in names)
+    allowed = cam.allowed_by(json.loads(text))
+    wanted = "GetObject" if "GetObject" in text else "PutObject"
+    assert allowed(Operation("cos", wanted, "my-1301234567", LIVE, "ap-bangkok"))
+    assert not allowed(Operation("cos", wanted, "my-1301234567", LIVE, REGION))
+    assert not allowed(Operation("cos", wanted, BUCKET, LIVE, "ap-bangkok"))
 
 
 def test_without_their_settings_two_statements_are_not_needed(

@@ -1,4 +1,4 @@
-"""Tencent Cloud on one machine: COS, the faceid API, the function platform, and a webhook consumer.
+"""Tencent Cloud on one machine: COS, the faceid API, the function platform and its API, a consumer.
 
     with Cloud() as cloud:
         cloud.deploy(code)
@@ -8,7 +8,8 @@
         assert cloud.consumer.messages
 
 All of it runs in threads of this process, save the function's instances, and nothing leaves the
-machine. Clients reach it as an http forward proxy (`Cloud.url`), under the real host names.
+machine. Clients reach it as an http forward proxy (`Cloud.url`), under the real host names. What an account
+may do can be said by a CAM policy (`cam`).
 """
 
 from collections.abc import Callable
