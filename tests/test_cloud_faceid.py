@@ -321,6 +321,8 @@ def test_one_of_the_two_sites_can_refuse_an_account(cloud: Cloud, refusing: str)
     may_not = cloud.temporary_credentials(allowed=lambda operation: False)
     assert refusal(cloud, {}, endpoint=refusing, credentials=may_not) == "AuthFailure.UnauthorizedOperation"
     assert refusal(cloud, {}, endpoint=refusing) == "ResourceUnavailable.NotExist"
+    cloud.faceid.refuse_host(refusing, None)
+    assert compare(cloud, parameters, endpoint=refusing)["Result"] == "Success"
 
 
 def test_messages_are_chinese_unless_english_is_asked_for(cloud: Cloud) -> None:

@@ -160,14 +160,19 @@ class Faceid:
         with self._lock:
             self._script.extend(answers)
 
-    def refuse_host(self, host: str, code: str = "AuthFailure.SecretIdNotFound") -> None:
+    def refuse_host(self, host: str, code: str | None = "AuthFailure.SecretIdNotFound") -> None:
         """From now on answer all calls to the hosts that match (fnmatch) with this error code.
+
+        None: serve them again.
 
         As where an account belongs to the other of the two sites, or its service is not activated.
         An `AuthFailure` comes before the signature is looked at, any other code after the account's
         policy was and before the parameters are.
         """
-        self._refused[host] = code
+        if code is None:
+            self._refused.pop(host, None)
+        else:
+            self._refused[host] = code
 
     # What the proxy asks of a service
 

@@ -160,9 +160,11 @@ def _compact(value: dict[str, Any]) -> str:
 
 
 def _is_cron(text: str) -> bool:
-    """Whether a text has seven fields of the kinds that are played: `*`, numbers, and lists of these."""
+    """Whether a text has seven fields of the kinds that are played: `*`, `*/5`, and lists of numbers."""
     fields = text.split()
-    return len(fields) == 7 and all(re.fullmatch(r"\*|\*/[0-9]+|[0-9]+(,[0-9]+)*", each) for each in fields)
+    return len(fields) == 7 and all(
+        re.fullmatch(r"\*|\*/[1-9][0-9]*|[0-9]+(,[0-9]+)*", each) for each in fields
+    )
 
 
 def _cron_holds(field: str, value: int) -> bool:

@@ -18,7 +18,7 @@ import traceback
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Protocol
@@ -176,13 +176,13 @@ class Scf:
         minute = self._clock.now().replace(second=0, microsecond=0)
         with self._changed:
             firing = [
-                (function, each.name)
+                (function, each)
                 for function, triggers in self._triggers.items()
                 for each in triggers.values()
                 if each.fires_at(minute)
             ]
-        for function, name in firing:
-            self.fire(name, function)
+        for function, trigger in firing:
+            self._fire(function, trigger, minute)
 
     def fire(self, name: str, function: str | None = None) -> str:
         """Fire one timer for the cloud's current minute, whatever its schedule says.
@@ -193,13 +193,7 @@ class Scf:
         with self._changed:
             function = self._which(function)
             trigger = self._triggers[function][name]
-        event = {
-            "Type": "Timer",
-            "TriggerName": trigger.name,
-            "Time": minute.strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "Message": trigger.argument,
-        }
-        return self.invoke_async(event, function)
+        return self._fire(function, trigger, minute)
 
     def advance_minutes(self, minutes: int = 1, timeout: float | None = 60.0) -> None:
         """Let minutes pass: retries that fall due run, and at second 0 of each the timers fire.
@@ -351,6 +345,15 @@ class Scf:
             self._queue.append(job)
         self._pump()
         return job
+
+    def _fire(self, function: str, trigger: Trigger, minute: datetime) -> str:
+        event = {
+            "Type": "Timer",
+            "TriggerName": trigger.name,
+            "Time": minute.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "Message": trigger.argument,
+        }
+        return self.invoke_async(event, function)
 
     def _which(self, function: str | None) -> str:
         if function is None:
