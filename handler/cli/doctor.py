@@ -457,7 +457,7 @@ def _code(response: dict[str, Any]) -> str:
 
 
 def _advice(code: str) -> str:
-    if code.startswith("UnauthorizedOperation"):
+    if "UnauthorizedOperation" in code:
         return f"allow faceid:{ACTION}, to you and to the function's role"
     if code.startswith("AuthFailure"):
         return "check the credentials and this machine's clock"
