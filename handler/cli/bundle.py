@@ -100,7 +100,7 @@ def main() -> int:
     """Build the bundle of the project that this file belongs to. Returns the exit status."""
     try:
         built = build(Path(__file__).resolve().parent.parent.parent)
-    except BundleError as error:
+    except (BundleError, OSError) as error:
         sys.stderr.write(f"No bundle: {error}\n")
         return 1
     sys.stdout.write(_report(built))
@@ -173,6 +173,8 @@ def _install(requirements: Path, into: Path) -> None:
         )
     done = subprocess.run(  # noqa: S603 # pip, with fixed arguments
         [sys.executable, "-m", "pip", *PIP, "--target", into, "--requirement", requirements],
+        # Older versions of pip install crcmod without a wheel's metadata; newer ones know no such option.
+        env={**os.environ, "PIP_USE_PEP517": "1"},
         capture_output=True,
         text=True,
         check=False,
