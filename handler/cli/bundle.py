@@ -26,8 +26,6 @@ from tempfile import TemporaryDirectory
 DEPLOYED = "/var/user"
 """The folder the platform puts the code into; it stands in tracebacks."""
 
-VERSION = (3, 10)
-
 PIP = [
     *("--disable-pip-version-check", "--no-input", "install", "--quiet", "--no-deps", "--no-compile"),
     *("--require-hashes", "--python-version", "3.10", "--implementation", "cp"),
