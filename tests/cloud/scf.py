@@ -576,13 +576,13 @@ class Scf:
 
 
 def bundle(project: Path, into: Path | None = None) -> Path:
-    """A folder as it is deployed: `handler/`, and its entry file as `index.py` at the root.
+    """A folder as it is deployed: `handler/` without the operator's command line, and `index.py` at the root.
 
     The dependencies are those of the interpreter that runs the function. Without `into` a
     temporary folder is made, which the caller removes.
     """
     folder = into if into is not None else Path(tempfile.mkdtemp(prefix="livepair-bundle-"))
-    ignore = shutil.ignore_patterns("__pycache__")
+    ignore = shutil.ignore_patterns("__pycache__", "__main__.py", "cli")
     shutil.copytree(project / "handler", folder / "handler", ignore=ignore, dirs_exist_ok=True)
     shutil.copyfile(project / "handler" / "index.py", folder / "index.py")
     return folder
