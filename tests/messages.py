@@ -199,6 +199,10 @@ def every_message() -> Iterator[Message]:
     yield from (without_call(code) for code in NO_CALL)
     yield from (answered("Success", similarity) for similarity in (0, 69.99, 70, 100.0))
     yield answered("InternalError.CompareLowSimilarity", None)
+    unread = Seen(PLAIN.pair, BUCKET, None, None)
+    yield from (
+        told(Decision("failed", "Livepair.UploadUnreadable", says), seen=unread) for says in (None, "")
+    )
     for run in (1, 2):
         for decision, called, frame in JUDGED.values():
             for seen, settings in ((PLAIN, SETTINGS), (CHINESE, CJK), (ATTEMPT, SHARED)):

@@ -251,6 +251,16 @@ def test_a_repeat_is_acknowledged_and_changes_nothing(consumer: Running) -> None
     assert consumer.show()[pair]["state"] == "matched"
 
 
+def test_the_id_alone_says_what_is_a_repeat(consumer: Running) -> None:
+    """Whatever else it says: livepair promises identical bytes under one id."""
+    pair = a_pair()
+    message = telling("rejected", seen(pair))
+    newer = {**telling("matched", seen(pair, live=5)), "id": message["id"]}
+    for each in (message, newer):
+        assert post(consumer, each).ok
+    assert consumer.show()[pair]["state"] == "rejected"
+
+
 def test_one_message_delivered_at_the_same_time_is_kept_once(consumer: Running) -> None:
     """Whoever of them is first; all are acknowledged."""
     message = telling("matched", seen(a_pair()))

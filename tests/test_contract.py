@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+from referencing import Registry
+from referencing.jsonschema import DRAFT202012
 
 from handler.faceid import CODES, Answer
 from handler.outcome import Called, Decision, Half, Seen, decide, incomplete, unfit
@@ -303,6 +306,8 @@ def additions() -> Iterator[tuple[str, Schema]]:
     yield "other words", {**SCHEMA, "description": "Said better.", "title": "Another title"}
     yield "a closed list shrunk", changed((*VERIFICATION, "properties", "outcome"), {"enum": ["matched"]})
     yield "rules in another order", {**SCHEMA, "allOf": SCHEMA["allOf"][::-1]}
+    similarity = (*VERIFICATION, "properties", "min_similarity")
+    yield "numbers made whole", changed(similarity, {**at(SCHEMA, similarity), "type": "integer"})
     yield "one more rule", {**SCHEMA, "allOf": [*SCHEMA["allOf"], {"required": ["id"]}]}
     yield (
         "a definition in place",
@@ -326,6 +331,16 @@ def test_a_reference_elsewhere_is_refused() -> None:
     """What the comparison cannot follow it does not guess."""
     with pytest.raises(ValueError, match=r"other\.json"):
         breaks(SCHEMA, {"$ref": "other.json"})
+
+
+def test_the_schema_is_found_by_its_id() -> None:
+    """`dataschema` of a CloudEvent names the part that describes `data`; no address is looked up for it."""
+    registry: Registry[Any] = Registry().with_resource(SCHEMA["$id"], DRAFT202012.create_resource(SCHEMA))
+    for name, part in (("verification.matched.json", "verification"), ("webhook.test.json", "test")):
+        whole = {"$ref": f"urn:livepair:webhook-message:1#/$defs/{part}"}
+        validator = Draft202012Validator(whole, registry=registry)
+        assert validator.is_valid(load(name)["data"])
+        assert not validator.is_valid({})
 
 
 # --- a consumer of the released schema meets what comes later -----------------------------------------
