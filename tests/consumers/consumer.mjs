@@ -4,10 +4,10 @@
 //     WEBHOOK_SECRET=whsec_... PORT=8000 node consumer.mjs    # takes messages at /webhook
 //     node consumer.mjs show                                  # what is known of each pair, a JSON line each
 //
-// Put a proxy with TLS before it. A message is acknowledged once it is on disk and never before, so this may be
-// killed at any moment: what was not acknowledged comes again. Node 20 has no database of its own, so a message
-// is a line in a file that one process writes. Writing waits for the disk on purpose: so nothing comes between
-// looking whether a message is known and keeping it. With many messages a second take a database.
+// Put a proxy with TLS before it. A message is acknowledged once it is on disk and never before, so this may
+// be killed at any moment: what was not acknowledged comes again. Node 20 has no database of its own, so a
+// message is a line in a file that one process writes. Writing waits for the disk on purpose: so nothing can
+// come between looking whether a message is known and keeping it. With many a second take a database.
 
 import { fsyncSync, ftruncateSync, openSync, readFileSync, writeSync } from "node:fs";
 import express from "express";

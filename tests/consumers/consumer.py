@@ -46,6 +46,7 @@ WHERE (excluded.uploaded_at, excluded.run, excluded.decided_at)
 def connect() -> sqlite3.Connection:
     db = sqlite3.connect(STORE, timeout=5, isolation_level=None)
     db.execute("PRAGMA synchronous = FULL")  # a commit is on disk when it returns
+    db.executescript(TABLES)
     return db
 
 
@@ -77,8 +78,7 @@ def create_app() -> Flask:
     verifiers = [Webhook(secret) for secret in os.environ.get("WEBHOOK_SECRET", "").split() or [""]]
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = 1024 * 1024
-    with closing(connect()) as db:
-        db.executescript(TABLES)
+    connect().close()  # a store that cannot be opened is known before any message comes
 
     @app.post("/webhook")
     def webhook() -> tuple[str, int] | tuple[str, int, dict[str, str]]:
