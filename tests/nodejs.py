@@ -14,5 +14,6 @@ PACKAGES = Path(__file__).parent / "node" / "node_modules"
 def needs_node(*packages: str) -> pytest.MarkDecorator:
     """Skips a test, and says why, on a machine without Node.js or without these packages in tests/node."""
     missing = [name for name in packages if not (PACKAGES / name).is_dir()]
-    reason = "no Node.js here" if NODE is None else f"not installed in tests/node: {', '.join(missing)}"
-    return pytest.mark.skipif(NODE is None or bool(missing), reason=f"{reason} (`make test` installs them)")
+    absent = f"not installed in tests/node: {', '.join(missing)} (`make test` installs what it needs)"
+    reason = "there is no Node.js here" if NODE is None else absent
+    return pytest.mark.skipif(NODE is None or bool(missing), reason=reason)
