@@ -599,6 +599,28 @@ def test_a_line_that_was_cut_off_is_forgotten(tmp_path: Path) -> None:
         running.kill()
 
 
+def test_two_processes_share_one_database(tmp_path: Path) -> None:
+    """As under a WSGI server with several: each message is kept once, and one pair alone matches."""
+    both = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        both.append(Running("python", tmp_path / name))
+        both[-1].store = tmp_path / "kept"
+    try:
+        for running in both:
+            running.start()
+        messages = [telling("matched", seen(str(number), "one recording")) for number in range(20)]
+        with ThreadPoolExecutor(8) as threads:
+            answers = list(threads.map(lambda each: post(*each), itertools.product(both, messages)))
+        assert all(answer.ok for answer in answers)
+        assert sorted(both[0].kept()) == sorted(message["id"] for message in messages)
+        states = [row["state"] for row in both[1].show().values()]
+        assert (states.count("matched"), states.count("replay")) == (1, 19)
+    finally:
+        for running in both:
+            running.kill()
+
+
 @pytest.mark.parametrize(
     "steps",
     [
