@@ -17,7 +17,6 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from hashlib import md5
 from pathlib import Path
@@ -206,7 +205,7 @@ def telling(outcome: str, which: Seen, run: int = 1, decided: int = 60) -> Messa
         return told(decision, seen=which, run=run, at=at)
     decision = decisions[outcome]
     code = decision.code or "Success"
-    return told(decision, seen=which, run=run, at=at, called=replace(SUCCESS, code=code))
+    return told(decision, seen=which, run=run, at=at, called=SUCCESS._replace(code=code))
 
 
 def post(consumer: Running, message: Message, *secrets: str, ago: float = 0.0) -> Delivery:

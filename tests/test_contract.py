@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -73,14 +72,14 @@ halves = st.builds(
 @st.composite
 def messages(draw: st.DrawFn) -> Message:
     """A message that the code makes of anything that uploaders, COS and the API can say."""
-    settings = replace(draw(st.sampled_from([SETTINGS, CJK, SHARED])), min_similarity=draw(st.floats(0, 100)))
+    settings = draw(st.sampled_from([SETTINGS, CJK, SHARED]))._replace(min_similarity=draw(st.floats(0, 100)))
     pair = seen_of(settings, *(draw(values) for _ in settings.templates.live[0].names)).pair
     live, image = draw(halves), draw(halves)
     seen = Seen(pair, BUCKET, live, image)
     run, at = draw(st.integers(1, 99)), draw(times)
     kind = draw(st.sampled_from(["answer", "half", "unfit", "unreadable"]))
     if kind == "half":
-        seen = replace(seen, live=None) if draw(st.booleans()) else replace(seen, image=None)
+        seen = seen._replace(live=None) if draw(st.booleans()) else seen._replace(image=None)
         decision, at = incomplete(seen, draw(st.integers(1, 100_000)))
         return told(decision, seen=seen, run=run, at=at, settings=settings)
     if kind == "unreadable":
@@ -94,7 +93,7 @@ def messages(draw: st.DrawFn) -> Message:
     refused = unfit(seen, settings)
     if kind == "unfit" and refused is not None:
         # What is too large is not read, so that a multipart upload's MD5 is not known.
-        seen = replace(seen, live=replace(live, md5=None)) if draw(st.booleans()) else seen
+        seen = seen._replace(live=live._replace(md5=None)) if draw(st.booleans()) else seen
         return told(refused, seen=seen, run=run, at=at, settings=settings)
     code = draw(st.sampled_from([*ANSWERS, "FailedOperation.NeverHeardOf"]) | texts)
     similarity = draw(st.floats(0, 100) | st.integers(0, 100) | st.none())
