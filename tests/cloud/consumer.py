@@ -207,6 +207,7 @@ class Consumer:
         await server.shutdown(0.05)  # 0 would wait for ever
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        began = time.monotonic()
         body = await request.read()
         if request.method != "POST":
             return web.Response(status=405, text="webhooks are POSTed\n")
@@ -216,7 +217,6 @@ class Consumer:
         if error is None:
             behaviour = self._next_behaviour(json.loads(body))
         attempt = self._record(request.path, headers, body, error, behaviour.status)
-        began = time.monotonic()
         try:
             if behaviour.delay:
                 await asyncio.sleep(behaviour.delay)
