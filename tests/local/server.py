@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ class Site:
         """`tell` shows one line about what happened to whoever started this."""
         self.world, self.forwarder, self._tell = world, forwarder, tell
         self.port = 0
-        self._told = asyncio.Condition()
+        self._told, self._looking = asyncio.Condition(), asyncio.Lock()
         self._state = ""
         self._shown: dict[str, Any] = {}
         self._mark: list[Any] | None = None
@@ -175,6 +176,10 @@ class Site:
 
     async def _look(self) -> None:
         """Have the connected pages know what has changed, and forward what is new."""
+        async with self._looking:
+            await self._look_once()
+
+    async def _look_once(self) -> None:
         cloud = self.world.cloud
         running = [each for each in cloud.scf.invocations if each.status == "running"]
         attempts = cloud.consumer.attempts
@@ -202,6 +207,12 @@ class Site:
 
     def _read(self) -> dict[str, Any]:
         told = story.read(self.world)
+        answers = Counter(answer.id for answer in self.forwarder.answers)
+        pairs = [
+            story.summary(self.world, each)
+            | {"answers": sum(answers[found] for found in {attempt.id for attempt in each.attempts})}
+            for each in told.values()
+        ]
         on = self.world.faults
         return {
             "now": self.world.cloud.clock.now().isoformat(),
@@ -211,8 +222,7 @@ class Site:
             "samples": [{"name": n, "says": s.says, "outcome": s.outcome} for n, s in SAMPLES.items()],
             "counts": story.counts(self.world, len(told)),
             "about": about(self),
-            "forwarded": len(self.forwarder.answers),
-            "pairs": [story.summary(self.world, each) for each in told.values()],
+            "pairs": pairs,
         }
 
     # What the buttons do
@@ -238,7 +248,7 @@ class Site:
 
     async def _clock(self, request: web.Request) -> web.StreamResponse:
         minutes = (await _json(request)).get("minutes")
-        if not isinstance(minutes, int) or not 1 <= minutes <= 24 * 60:
+        if type(minutes) is not int or not 1 <= minutes <= 24 * 60:
             raise ValueError("minutes: a whole number from 1 to 1440")
         if self._passing:
             raise web.HTTPConflict(text="time is passing already")
@@ -296,7 +306,8 @@ def _error(status: int, text: str) -> web.Response:
 
 
 async def _json(request: web.Request) -> dict[str, Any]:
-    found = await request.json()
-    if not isinstance(found, dict):
-        raise ValueError("a JSON object was expected")
-    return found
+    with contextlib.suppress(ValueError):
+        found = json.loads(await request.read())
+        if isinstance(found, dict):
+            return found
+    raise ValueError("a JSON object was expected")

@@ -135,7 +135,9 @@ class World:
             raise ValueError("a pair's id has 1 to 100 characters, no slash, and is not made of dots")
         if verdict and role == "live":
             said = SAMPLES[verdict].live
-            self.cloud.faceid.verdicts[hashlib.md5(data).hexdigest()] = Answer(**(said or {}))
+            if said is None:
+                raise ValueError(f"{verdict!r} is no verdict: that sample has no live package")
+            self.cloud.faceid.verdicts[hashlib.md5(data).hexdigest()] = Answer(**said)
         self.cloud.upload(key, data)
         return key
 
@@ -207,18 +209,18 @@ class World:
     def pass_time(self, minutes: int) -> None:
         """Let at least so many minutes pass, to the end of the last: what falls due is done in its minute.
 
-        Minutes in which there is nothing to do are skipped. Returns once the work is done, or has taken
-        `PATIENCE` in one of them.
+        What is under way comes to its end first. Minutes in which there is nothing to do are skipped. Work
+        that takes longer than `PATIENCE` is not waited for.
         """
         with self._time:
+            self._settle()
             end = _whole(self.cloud.clock.now() + minutes * MINUTE_SPAN) + MINUTE_SPAN
             while (now := self.cloud.clock.now()) < end and not self._closing:
                 following = _whole(now) + MINUTE_SPAN
                 due = following if self.cloud.scf.retries else max(following, self._next_due(end))
                 self._jump((min(due, end) - now).total_seconds() + 0.001)
                 self._fire()
-                with contextlib.suppress(TimeoutError):
-                    self.cloud.scf.wait_idle(PATIENCE)
+                self._settle()
 
     def reconcile(self) -> None:
         """Fire the daily timer that looks for uploads no event told of."""
@@ -249,6 +251,10 @@ class World:
     def _jump(self, seconds: float) -> None:
         self._jumps.append((self.cloud.clock.timestamp() + seconds, seconds))
         self.cloud.clock.advance(seconds)
+
+    def _settle(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            self.cloud.scf.wait_idle(PATIENCE)
 
     def _fire(self) -> None:
         self._minute = _whole(self.cloud.clock.now())
