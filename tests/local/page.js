@@ -89,7 +89,7 @@ function renderPairs() {
     }
     const json = JSON.stringify(pair);
     if (json !== shown.json) {
-      const before = shown.json ? JSON.parse(shown.json).outcome : null;
+      const before = shown.cells.badge.textContent + shown.cells.state.textContent;
       shown.json = json;
       const { badge, id, code, state: stands, took } = shown.cells;
       setText(badge, pair.outcome ?? "undecided");
@@ -99,7 +99,9 @@ function renderPairs() {
       setText(stands, stateText(pair));
       stands.dataset.of = pair.state;
       setText(took, pair.took === null ? "" : `in ${length(pair.took)}`);
-      if (pair.outcome && pair.outcome !== before) setText($("said"), `${pair.id}: ${pair.outcome}, ${stateText(pair)}`);
+      if (badge.textContent + stands.textContent !== before && pair.state !== "running") {
+        setText($("said"), `${pair.id}: ${badge.textContent}, ${stands.textContent}`);
+      }
       if (pair.path === open) refresh(pair);
     }
   }

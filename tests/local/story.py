@@ -108,12 +108,13 @@ def read(world: World) -> dict[str, Told]:
         number = bisect_right(mine, entry.at, key=lambda each: each.at)
         if number == 0:
             continue
-        by = id(mine[number - 1])
-        work[by].append((entry, pair, call.code if call else ""))
-        if pair:
-            owners[pair.path].append((entry.at, by))
-            if call:
-                _of(told, pair).calls.append(call)
+        by = mine[number - 1]
+        work[id(by)].append((entry, pair, call.code if call else ""))
+        if pair and call:
+            _of(told, pair).calls.append(call)
+        # An event's invocation tells what it has recorded itself, a sweep what anybody has.
+        if pair and (by.kind == "timer" or (entry.method == "PUT" and "/records/" in entry.key)):
+            owners[pair.path].append((entry.at, id(by)))
     for attempt in attempts:
         pair = _told_of(attempt)
         if pair:

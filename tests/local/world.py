@@ -218,7 +218,8 @@ class World:
             while (now := self.cloud.clock.now()) < end and not self._closing:
                 following = _whole(now) + MINUTE_SPAN
                 due = following if self.cloud.scf.retries else max(following, self._next_due(end))
-                self._jump((min(due, end) - now).total_seconds() + 0.001)
+                # A second over, because the clock of an instance can be some milliseconds behind.
+                self._jump((min(due, end) - now).total_seconds() + 1)
                 self._fire()
                 self._settle()
 
