@@ -699,6 +699,32 @@ def test_a_file_that_is_neither_half_is_refused_in_words(page: Page) -> None:
 
 
 @needs_browser
+def test_a_page_that_lost_its_cloud_finds_the_next_one(chromium: Browser) -> None:
+    """It says that it is not connected, tries again by itself, and shows the new cloud's state only."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+    process = _start(PORT=port)
+    url = re.findall(r"Page +(\S+)", _until(process, "Ctrl-C"))[0]
+    page = chromium.new_page()
+    try:
+        page.goto(url)
+        _becomes(_click(page, "The same person"), "matched")
+        process.terminate()
+        process.communicate(timeout=PATIENCE)
+        expect(page.locator("#link")).to_have_text(re.compile("not connected"))
+        page.get_by_role("button", name="Image only").click()
+        expect(page.get_by_role("alert")).to_contain_text("does not answer")
+        process = _start(PORT=port)
+        assert url in _until(process, "Ctrl-C")
+        expect(page.locator("#link")).to_have_text("live")
+        expect(page.get_by_text("Nothing has been uploaded yet.")).to_be_visible()
+    finally:
+        page.close()
+        process.terminate()
+        process.communicate(timeout=PATIENCE)
+
+
+@needs_browser
 def test_everything_is_reached_and_done_by_keyboard(page: Page) -> None:
     """Tab comes to every control, each shows that it has focus; Enter and Space do what a click does."""
 

@@ -68,7 +68,7 @@ function makePair(path) {
     badge: h("span", { class: "badge" }), id: h("b"), code: h("small"),
     state: h("span", { class: "state" }), took: h("span", { class: "took ms" }),
   };
-  const detail = h("div", { class: "detail", id: `detail-${pairs.size}`, hidden: true });
+  const detail = h("div", { class: "detail", id: `detail ${path}`.replaceAll(" ", "-"), hidden: true });
   const button = h("button", { type: "button", "aria-expanded": "false", "aria-controls": detail.id,
     click: () => show(open === path ? null : path) }, ...Object.values(cells));
   const item = h("li", { class: "pair" }, h("h3", {}, button), detail);
@@ -105,7 +105,13 @@ function renderPairs() {
       if (pair.path === open) refresh(pair);
     }
   }
-  while (place) [place, place.nextElementSibling] = [place.nextElementSibling, place.remove()];
+  const listed = new Set(state.pairs.map((pair) => pair.path));
+  for (const [path, { item }] of pairs) {
+    if (!listed.has(path)) {
+      item.remove();
+      pairs.delete(path);
+    }
+  }
   show(open);
 }
 
@@ -252,6 +258,7 @@ function renderOnce() {
 
 function render(found) {
   const first = state === null;
+  if (!first && found.started !== state.started) return location.reload(); // another cloud, at the same address
   state = found;
   if (first) renderOnce();
   offset = new Date(state.now) - Date.now();

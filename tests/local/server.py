@@ -46,6 +46,7 @@ class Site:
         """`tell` shows one line about what happened to whoever started this."""
         self.world, self.forwarder, self._tell = world, forwarder, tell
         self.port = 0
+        self._started = world.cloud.clock.now().isoformat()
         self._told, self._looking = asyncio.Condition(), asyncio.Lock()
         self._state = ""
         self._shown: dict[str, Any] = {}
@@ -215,6 +216,7 @@ class Site:
         ]
         on = self.world.faults
         return {
+            "started": self._started,
             "now": self.world.cloud.clock.now().isoformat(),
             "ahead": round(self.world.cloud.clock.offset),
             "passing": self._passing,
