@@ -435,10 +435,12 @@ def test_a_webhook_that_was_down_is_told_later(local: Local) -> None:
     local.switch("down")
     pair = local.wait(local.upload("matched"), "undelivered")
     assert (pair["outcome"], pair["due"] is not None) == ("matched", True)
+    assert "settle" not in local.labels(pair["id"])
     local.switch("down", False)
     local.pass_time(10)
     (message,) = local.wait(pair["id"])["sent"]
     assert [attempt["status"] for attempt in message["attempts"]] == [500, 500, 204]
+    assert local.labels(pair["id"]).count("settle") == 1
 
 
 def test_a_slow_webhook_is_waited_for(local: Local) -> None:

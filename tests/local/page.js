@@ -168,7 +168,7 @@ function renderChapter(chapter, index, chapters) {
   const gap = later ? (later < 90 ? `${later} s later` : `${Math.round(later / 60)} min later`) : "";
   const axis = h("div");
   for (const at of ticks(chapter.span)) {
-    const tick = h("span", {}, at === 0 ? "0" : length(at).replace(/\.?0+ s$/, " s"));
+    const tick = h("span", {}, at === 0 ? "0" : length(at).replace(/\.0+ /, " ").replace(/(\.\d)0 /, "$1 "));
     tick.style.left = `${(100 * at) / chapter.span}%`;
     if (at < chapter.span * 0.93) axis.append(tick);
   }

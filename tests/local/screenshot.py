@@ -40,7 +40,7 @@ async def main(chromium: str) -> None:
             world.switch("throttled", False)
             async with async_playwright() as playwright:
                 launched = await playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-                page = await launched.new_page(viewport={"width": 1280, "height": 940})
+                page = await launched.new_page(viewport={"width": 1280, "height": 1060})
                 await page.goto(f"http://127.0.0.1:{site.port}")
                 await page.get_by_role("button", name="The same person").click()
                 await expect(page.get_by_text("signature verified").last).to_be_visible()

@@ -214,7 +214,7 @@ def _step(world: World, entry: Logged | Attempt, code: str, before: list[Step]) 
         name = "read record"
     elif name == "claim" and status == 409:
         note = "another instance has it"
-    if any(step.name == "deliver" for step in before) and name in ("record", "agenda"):
+    if any(step.name == "deliver" and not step.bad for step in before) and name in ("record", "agenda"):
         name = "settle"
     elif name == "agenda" and before and before[-1].name == "claim":
         name = "claim"
