@@ -463,6 +463,20 @@ def test_what_cos_refused_is_found_by_reconcile(local: Local) -> None:
     assert local.wait(pair)["outcome"] == "matched"
 
 
+@pytest.mark.parametrize("data", [b"{", b"[]", b"{}", b"\xff"])
+def test_what_others_write_under_the_state_prefix_stops_nothing(local: Local, data: bytes) -> None:
+    """An application on the same cloud may do so by mistake: the page goes on, and time too."""
+    bucket = local.world.cloud.cos.bucket("faces-1250000000")
+    keys = ["livepair/agenda/0/x", "livepair/agenda/z", "livepair/records/a/b.json", "livepair/claims/a/b/1"]
+    for key in keys:
+        bucket.put(key, data)
+    pair = local.upload("live-only")
+    local.pass_time(60)
+    assert local.wait(pair)["outcome"] == "incomplete"
+    for key in keys:
+        bucket.delete(key)
+
+
 def test_what_the_page_asks_for_stays_in_memory(local: Local, tmp_path: Path) -> None:
     """No upload is written to disk: the only folder of the cloud holds the function's code."""
     marker = os.urandom(16)

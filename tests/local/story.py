@@ -6,23 +6,24 @@ from the consumer, and what is still to come from the objects in the bucket.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from bisect import bisect_right
 from collections import defaultdict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import datetime
 from functools import lru_cache
 from typing import Any, TypeAlias
 from urllib.parse import unquote, urlsplit
 
-from handler.ledger import MINUTE
+from handler.ledger import VERSION
 from handler.pairing import AmbiguousKey, Pair
 from tests.cloud.consumer import Attempt
 from tests.cloud.faceid import COMPARE, Call
 from tests.cloud.function import Invocation
 from tests.cloud.proxy import Logged
-from tests.local.world import BUCKET, STATE, TEMPLATES, World
+from tests.local.world import BUCKET, STATE, TEMPLATES, World, minute_of
 
 PAUSE = 2.0
 """Real seconds without news after which a new chapter of the timeline begins."""
@@ -253,22 +254,24 @@ def _look_into_bucket(world: World, told: dict[str, Told]) -> None:
         pair = _pair_of(found["key"] if kind == "agenda" and found["key"] else key)
         if pair is None or pair.path not in told:
             continue
-        if kind == "agenda":
-            due = datetime.strptime(key.split("/")[2], MINUTE).replace(tzinfo=timezone.utc)
+        due = minute_of(key)
+        if kind == "agenda" and due:
             told[pair.path].todo.append((due, found["kind"]))
         elif kind == "records":
             told[pair.path].records.append(found)
-        elif found["code"]:
+        elif kind == "claims" and found["code"]:
             told[pair.path].codes.append(found["code"])
 
 
 def _state(world: World) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The function's own objects; what somebody else has written there is passed over."""
     bucket = world.cloud.cos.bucket(BUCKET)
     for key in bucket.keys(STATE):
-        if key.split("/")[1] in ("agenda", "records", "claims"):
-            stored = bucket.find(key)
-            if stored is not None:
-                yield key, json.loads(stored.data)
+        stored = bucket.find(key) if key.split("/")[1] in ("agenda", "records", "claims") else None
+        with contextlib.suppress(ValueError):
+            found = json.loads(stored.data) if stored else None
+            if isinstance(found, dict) and found.get("version") == VERSION:
+                yield key, found
 
 
 # --- for the page -----------------------------------------------------------------------------------

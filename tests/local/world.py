@@ -245,9 +245,7 @@ class World:
 
     def _next_due(self, otherwise: datetime) -> datetime:
         keys = self.cloud.cos.bucket(BUCKET).keys(f"{STATE}agenda/")
-        if not keys:
-            return otherwise
-        return datetime.strptime(keys[0].split("/")[2], MINUTE).replace(tzinfo=timezone.utc)
+        return next(filter(None, map(minute_of, keys)), otherwise)
 
     def _jump(self, seconds: float) -> None:
         self._jumps.append((self.cloud.clock.timestamp() + seconds, seconds))
@@ -261,6 +259,14 @@ class World:
         self._minute = _whole(self.cloud.clock.now())
         with contextlib.suppress(RuntimeError):  # the platform was stopped meanwhile
             self.cloud.scf.tick()
+
+
+def minute_of(key: str) -> datetime | None:
+    """When an agenda entry is due; None for a key that is none, which anybody may write."""
+    try:
+        return datetime.strptime(key.split("/")[2], MINUTE).replace(tzinfo=timezone.utc)
+    except (ValueError, IndexError):
+        return None
 
 
 def _whole(at: datetime) -> datetime:
