@@ -106,7 +106,7 @@ class Local:
         self.loop.close()
 
     def ask(self, method: str, path: str, status: int = 200, **options: Any) -> dict[str, Any]:
-        answer = self.session.request(method, self.url + path, timeout=PATIENCE, **options)
+        answer = self.session.request(method, self.url + path, timeout=4 * PATIENCE, **options)
         assert answer.status_code == status, answer.text
         found: dict[str, Any] = answer.json()
         return found
