@@ -8,13 +8,16 @@ RUN = $(VENV)/bin/python
 READY = $(VENV)/ready
 NODE = tests/node/node_modules/ready
 
-.PHONY: help demo test simulate check lint types format docs bundle lock clean
+.PHONY: help demo local test simulate check lint types format docs bundle lock clean
 
 help: ## show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | sort
 
 demo: $(READY) ## show the main job on the local cloud
 	@$(RUN) -m tests.demo
+
+local: $(READY) ## the local cloud, staying up, with a page (PORT=8787, FORWARD_TO=http://localhost:3000/…)
+	@$(RUN) -m tests.local
 
 test: $(READY) $(NODE) ## run the tests
 	$(RUN) -m pytest -n auto --dist loadfile

@@ -21,7 +21,7 @@ from standardwebhooks import Webhook
 SECRET = "whsec_" + base64.b64encode(b"fake-secret-of-the-local-cloud!!").decode()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Attempt:
     """One POST as it arrived, and what the consumer made of it.
 
@@ -37,6 +37,8 @@ class Attempt:
     verified: bool
     error: str | None
     status: int | None
+    seconds: float | None = None
+    """Real seconds until it was answered or given up; None while it is not."""
 
     @property
     def id(self) -> str:
@@ -205,6 +207,7 @@ class Consumer:
         await server.shutdown(0.05)  # 0 would wait for ever
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        began = time.monotonic()
         body = await request.read()
         if request.method != "POST":
             return web.Response(status=405, text="webhooks are POSTed\n")
@@ -213,15 +216,18 @@ class Consumer:
         behaviour = Behaviour(401, body=b"the signature does not hold\n")
         if error is None:
             behaviour = self._next_behaviour(json.loads(body))
-        self._record(request.path, headers, body, error, behaviour.status)
-        if behaviour.delay:
-            await asyncio.sleep(behaviour.delay)
-        if behaviour.cut:
-            request.protocol.force_close()
-            return web.Response()
-        if behaviour.status is None:
-            await asyncio.Event().wait()
-        return await _send(request, behaviour)
+        attempt = self._record(request.path, headers, body, error, behaviour.status)
+        try:
+            if behaviour.delay:
+                await asyncio.sleep(behaviour.delay)
+            if behaviour.cut:
+                request.protocol.force_close()
+                return web.Response()
+            if behaviour.status is None:
+                await asyncio.Event().wait()
+            return await _send(request, behaviour)
+        finally:
+            attempt.seconds = time.monotonic() - began
 
     def _verify(self, body: bytes, headers: dict[str, str]) -> str | None:
         """Why nobody with one of our secrets signed this, or None if one of them did."""
@@ -248,7 +254,7 @@ class Consumer:
 
     def _record(
         self, path: str, headers: dict[str, str], body: bytes, error: str | None, status: int | None
-    ) -> None:
+    ) -> Attempt:
         now = datetime.now(timezone.utc)
         attempt = Attempt(now, path, headers, body, error is None, error, status)
         with self._changed:
@@ -261,6 +267,7 @@ class Consumer:
                 if status is not None and 200 <= status < 300:
                     self._accepted.add(attempt.id)
             self._changed.notify_all()
+        return attempt
 
 
 async def _send(request: web.BaseRequest, behaviour: Behaviour) -> web.StreamResponse:

@@ -103,6 +103,8 @@ class Call:
     secret_id: str
     params: dict[str, Any]
     request_id: str
+    body: bytes = b""
+    """As it came, also where nothing more was read of it because the call was throttled."""
     executed: bool = False
     billed: bool = False
     code: str = ""
@@ -124,6 +126,8 @@ class Faceid:
         self._accounts = accounts
         self.limits = {COMPARE: 5, UPLOAD_URL: 20}
         """Requests a second that are executed; more are refused (pages 44246, 47648)."""
+        self.verdicts: dict[str, Answer] = {}
+        """What is said of the live package with this MD5, whatever is in it."""
         self.latency = 0.0
         """Real seconds the engine takes to look at a pair."""
         self.fetch_timeout = 10.0
@@ -222,6 +226,7 @@ class Faceid:
         if refusal is not None and refusal.startswith("AuthFailure."):
             raise ApiError(refusal, "The account is unknown here.")
         call.secret_id, body = await api.authenticate(request, "faceid", self._accounts, self._clock.now())
+        call.body = body
         account = self._accounts[call.secret_id]
         api.authorize(request, VERSION, PARAMETERS, account, Operation("faceid", call.action))
         if refusal is not None:
@@ -289,7 +294,8 @@ class Faceid:
         call.executed = True
         with self._lock:
             scripted = self._script.popleft() if self._script else None
-        answer = scripted or _judge(fetched[0][0], fetched[1][0])
+        (live, md5), (image, _) = fetched
+        answer = scripted or _judge(live, image, self.verdicts.get(md5))
         call.code = answer.error or answer.result
         call.billed = call.code in BILLED
         if answer.raw is not None:
@@ -387,24 +393,27 @@ class Faceid:
         return Response(file.frame.status, headers, file.body)
 
 
-def _judge(live: bytes | None, image: bytes | None) -> Answer:
-    """What the engine makes of two resources: the live package is looked at first."""
+def _judge(live: bytes | None, image: bytes | None, said: Answer | None) -> Answer:
+    """What the engine makes of two resources: the live package is looked at first, or `said` of it."""
+    answer = said or _look_at(live)
+    if answer.error is not None or answer.result not in BILLED:
+        return answer
+    try:
+        fate = samples.IMAGE_FATES[samples.read_image(image or b"")]
+    except samples.NotASampleError:
+        fate = "FailedOperation.ImageDecodeFailed"
+    return answer if fate is None else Answer(error=fate)
+
+
+def _look_at(live: bytes | None) -> Answer:
+    """What a live package says."""
     try:
         said = samples.read_live(live or b"")
     except samples.NotASampleError:
         return Answer(error="FailedOperation.VideoDecodeFailed")
     if "error" in said:
         return Answer(error=said["error"])
-    result = said["result"]
-    if result not in BILLED:
-        return Answer(result=result, sim=0.0)
-    try:
-        fate = samples.IMAGE_FATES[samples.read_image(image or b"")]
-    except samples.NotASampleError:
-        fate = "FailedOperation.ImageDecodeFailed"
-    if fate is not None:
-        return Answer(error=fate)
-    return Answer(result=result, sim=said["sim"])
+    return Answer(result=said["result"], sim=said["sim"] if said["result"] in BILLED else 0.0)
 
 
 def _parameters(action: str, body: bytes) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import inspect
 import logging
 import socket
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
@@ -131,6 +132,8 @@ class Logged:
     handled: bool = False
     """The service carried it out, or refused it by itself."""
     status: int | None = None
+    seconds: float | None = None
+    """Real seconds from its line to the end of its answer; None while it is under way."""
 
 
 @dataclass(slots=True)
@@ -189,14 +192,17 @@ class Proxy:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
 
-    def listen(self, name: str) -> str:
-        """Open one more port and return its URL; requests there carry `name` as their source."""
+    def listen(self, name: str, port: int = 0) -> str:
+        """Open one more port and return its URL; requests there carry `name` as their source.
+
+        `port` 0: any that is free. Raises OSError where the port is taken.
+        """
         with self._lock:
             if name in self._listeners:
                 raise ValueError(f"a listener named {name!r} is already there")
             # Bound and listening here and now: the URL works from the moment it is returned,
             # whichever thread asks, the server's own included.
-            bound = socket.create_server(("127.0.0.1", 0), backlog=512)
+            bound = socket.create_server(("127.0.0.1", port), backlog=512)
             listener = _Listener(bound.getsockname()[1], bound)
             self._listeners[name] = listener
         self._loop.call_soon_threadsafe(self._start_task, self._serve(name, listener))
@@ -291,6 +297,7 @@ class Proxy:
             if action is not None:
                 actions.append(action)
         entry = self._enter(request, operation, tuple(action.name for action in actions))
+        began = time.monotonic()
         try:
             return await self._carry_out(http, request, service, actions, entry)
         except (ConnectionError, web.RequestPayloadError):
@@ -300,6 +307,8 @@ class Proxy:
             with self._lock:
                 self._mishaps.append(error)
             return _plain(500, f"the local cloud itself failed: {error!r}\n", request.method)
+        finally:
+            entry.seconds = time.monotonic() - began
         return web.Response(status=500)
 
     def _enter(
