@@ -564,12 +564,10 @@ class Ledger:
         stored = self._read_back(which, claim.n)
         if stored is None:
             raise Unavailable("write", self.bucket.name, key, None, "the claim is not there")
-        if not self.trusts_create:
-            # A write that came late has overwritten the claim of one who may have decided since.
-            record = self.record(which)
-            if record is not None:
-                return record
-        return claim if stored.nonce == claim.nonce else stored
+        if stored.nonce == claim.nonce and self.trusts_create:
+            return claim
+        # Another's claim: it may have decided since. Or, where versions are kept, ours was written over its.
+        return self.record(which) or (claim if stored.nonce == claim.nonce else stored)
 
     def _read_back(self, which: Verification, n: int) -> Claim | None:
         """A claim that was just written; GET may show it late."""

@@ -20,7 +20,7 @@ from handler.clock import Clock
 from handler.cos import Bucket, CosError, Stored
 from handler.faceid import Answer, Api, Resource
 from handler.judge import AFTER_CALL, CALL_LEFT
-from handler.ledger import CorruptState, Entry, Record, Task
+from handler.ledger import CLOCK_MARGIN, CorruptState, Entry, Record, Task
 from handler.services import Services
 from handler.webhook import POST_SECONDS, Consumer, Delivery
 
@@ -34,6 +34,9 @@ CALL_LATENCY = 3.0
 
 MOST_CALLS, MOST_DELIVERIES = 16, 6  # pairs and deliveries in hand at once
 MOST_DUE = 5000  # entries that one sweep looks at
+PACE = 1.05
+"""How much longer than 1 / API_RATE the gap between two calls is, or jitter on their way has some refused."""
+
 TIMEOUTS = 3  # deliveries in a row without an answer in time, after which the rest wait for the next sweep
 
 MIN_AGE = timedelta(minutes=10)
@@ -44,12 +47,12 @@ OVERLAP = timedelta(days=1)
 
 
 class PacedApi:
-    """The API, called no more often than `rate` times a second by all who share this."""
+    """The API, called a little less often than `rate` times a second by all who share this."""
 
     def __init__(self, api: Api, rate: float, clock: Clock) -> None:
         self.region = api.region
         self._api, self._clock = api, clock
-        self._gap = 1 / rate
+        self._gap = PACE / rate
         self._next = 0.0
         self.over = False
         """A pair found no turn in the time it had: what is still due waits for the next sweep."""
@@ -179,7 +182,8 @@ def sweep(s: Services) -> list[str]:
     Raises the first failure, once everything else has had its turn.
     """
     began = s.clock.now()
-    keys = s.ledger.due(began, MOST_DUE)
+    # The timer fires at second 0; a clock that is a moment behind would leave the whole minute to the next.
+    keys = s.ledger.due(began + CLOCK_MARGIN, MOST_DUE)
     run = _Sweep(s, keys)
     run.run()
     oldest = s.ledger.minute_of(keys[0]) if keys else None
@@ -188,7 +192,7 @@ def sweep(s: Services) -> list[str]:
         due=len(keys),
         done=run.done,
         left=len(run.calls) + len(run.deliveries) + len(run.handed),
-        oldest_s=(began - oldest).total_seconds() if oldest else None,
+        oldest_s=max(0.0, (began - oldest).total_seconds()) if oldest else None,
         webhook_gave_up=run.patience.over or None,
     )
     if run.failed is not None:

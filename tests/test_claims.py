@@ -325,6 +325,20 @@ def test_after_failed_the_same_bytes_are_judged_again(livepair: Recovering) -> N
     assert len(livepair.asked) == 2
 
 
+@pytest.mark.parametrize("fault", [faults.refuse(503, "ServiceUnavailable"), faults.cut_before()])
+def test_after_failed_another_run_starts_also_where_its_claim_was_refused(
+    livepair: Recovering, fault: Action
+) -> None:
+    """What is read back then is the claim of the one that failed; its record calls for another run."""
+    livepair.cloud.faceid.script(Answer(error="FailedOperation.BrandNew"))
+    assert livepair.pair() == ["failed"]
+    livepair.cloud.clock.advance(60)
+    livepair.put(LIVE, samples.live())
+    livepair.cloud.faults.add("PutObject", key=CLAIMS, then=fault)
+    assert livepair.run() == ["matched"]
+    assert [message["data"]["run"] for message in livepair.messages] == [1, 2]
+
+
 def test_after_incomplete_the_same_half_waits_again(livepair: Recovering) -> None:
     """Uploaded again it is run 2: incomplete again without a partner, each told once."""
     for _ in range(2):

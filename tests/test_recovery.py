@@ -24,6 +24,15 @@ def configured(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Callable[..., R
     return lambda **settings: Recovering(cloud, monkeypatch, **settings)
 
 
+def test_a_clock_that_is_a_moment_behind_does_not_cost_a_minute(livepair: Recovering) -> None:
+    """The timer fires at second 0; an instance whose clock shows second 59 does what is due all the same."""
+    clock = livepair.cloud.clock
+    clock.advance((90 - clock.now().second) % 60)
+    livepair.throttled_pairs(1)
+    clock.advance(59 - clock.now().second)
+    assert livepair.sweep(0) == ["matched"]
+
+
 # --- COS shows what it stored late --------------------------------------------------------------------
 
 

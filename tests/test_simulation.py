@@ -50,6 +50,20 @@ def test_what_is_not_protected_is_found(protection: Protection) -> None:
     assert [text for text in texts if text.split(":")[0] not in protection.costs] == []
 
 
+CHOSEN = {
+    protection.profile: protection
+    for protection in EVERY
+    if protection.profile is not None and not protection.costs
+}
+
+
+@pytest.mark.parametrize("protection", CHOSEN.values(), ids=lambda each: each.profile.__name__)
+def test_no_chosen_history_breaks_a_promise(protection: Protection) -> None:
+    """Also where what makes one protection matter is drawn into every history."""
+    play = partial(run, profile=protection.profile)
+    assert [f"seed {r.seed}: {text}" for r in run_many(range(40), play) for text in r.violations] == []
+
+
 def test_one_half_goes_first() -> None:
     """Where the settle is too short, the rule of who goes first keeps most pairs from being judged twice."""
 

@@ -9,6 +9,7 @@ replays exactly.
     services       COS, the API and the consumer, and what goes wrong with them
     history        draws a history from a seed, runs it, turns the world kind
     checks         what must hold then
+    burst          very many pairs at the same moment
     protections    switches protections off, to show that the checks see it
 
 `python -m tests.simulation --seeds 10000` runs histories, `--seed 42` one of them with its trace.

@@ -101,6 +101,8 @@ class Plan:
     walks: tuple[float, ...]
     retries: tuple[float, ...]
     kind_at: float
+    most_instances: int = 10_000
+    """How many instances of a function the platform runs at once; further events wait a minute each time."""
     clocks_apart: bool = False
     """Every other machine's clock is as far ahead as may be, the rest as far behind."""
 
@@ -297,6 +299,7 @@ class Function:
         self.agenda = f"{self.settings.state_prefix}agenda/"
         self._idle: list[Machine] = []
         self._machines = 0
+        self._running = 0
         self._ticks: set[float] = set()
 
     def invoke(
@@ -312,6 +315,11 @@ class Function:
         `ended` is told whether one went well, or came as far as calling the API.
         """
         history, world = self.history, self.world
+        if self._running >= history.plan.most_instances:
+            world.faults["no instance is free"] += 1
+            world.at(world.now + 60, lambda: self.invoke(name, work, ended, attempt, called))
+            return
+        self._running += 1
         machine = self._machine()
         history.invocations += 1
         instance = Instance(world, f"{name}#{history.invocations}", machine.skew)
@@ -325,6 +333,7 @@ class Function:
             if over_already:
                 return
             over_already = True
+            self._running -= 1
             if not instance.dead:
                 instance.dead = True  # nothing goes on after the return
                 self._idle.append(machine)

@@ -152,6 +152,21 @@ def _anybody_takes_over(patch: Patch) -> None:
         return original(*arguments, may_take_over=True)
 
     patch(judge, "_next_claim", next_claim)
+    _another_claim_unread(patch)
+
+
+def _another_claim_unread(patch: Patch) -> None:
+    original = Ledger.take_claim
+
+    def take_claim(
+        self: Ledger, which: Verification, claim: Claim, meanwhile: Iterable[Callable[[], Any]]
+    ) -> Claim | Record:
+        stands = original(self, which, claim, meanwhile)
+        if isinstance(stands, Record) and self.trusts_create:
+            return self.claim(which, claim.n) or stands
+        return stands
+
+    patch(Ledger, "take_claim", take_claim)
 
 
 def _no_clock_margin(patch: Patch) -> None:
@@ -426,8 +441,16 @@ EVERY = (
         _told_before_recorded,
     ),
     Protection(
+        "another-claim",
+        "where another's claim stands its record is looked for: an upload after `failed` starts another run",
+        "has no outcome",
+        100,
+        _another_claim_unread,
+        profiles.failed_and_repeated,
+    ),
+    Protection(
         "takeover-by-sweep",
-        "only a sweep, which reads the record first, takes over an expired lease",
+        "a second line: only a sweep, which reads the record first anyway, takes over an expired lease",
         "judged",
         300,
         _anybody_takes_over,

@@ -7,6 +7,7 @@ if its sender dies. What is bounded here is what the protocol assumes: see the c
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -63,6 +64,8 @@ class Mood:
     cos_down: tuple[float, float] = (0.0, 0.0)
     api_down: tuple[float, float, str] = (0.0, 0.0, "")
     hook_down: tuple[float, float, str] = (0.0, 0.0, "")
+    api_rate: int = 0
+    """Calls that the API takes in a second; 0: as many as come."""
     silent_versions: bool = False
     window_s: float = WINDOW
     slowest_s: float = SLOWEST
@@ -222,6 +225,8 @@ class Books:
     stores: dict[str, Store] = field(default_factory=dict)
     verdicts: list[Verdict] = field(default_factory=list)
     calls: int = 0
+    taken: deque[float] = field(default_factory=deque)
+    """When the API took a call, the last second's."""
     bodies: dict[str, dict[str, None]] = field(default_factory=dict)
     """Every body that reached the consumer, by message id."""
     accepted: dict[str, list[float]] = field(default_factory=dict)
@@ -662,7 +667,7 @@ class SimulatedApi(Remote):
         down = mood.api_down
         if down[0] <= world.now < down[1]:
             code = down[2]
-        elif mood.throttled and draw() < mood.throttled:
+        elif self._is_over_rate() or (mood.throttled and draw() < mood.throttled):
             code = "RequestLimitExceeded"
         elif mood.trouble and draw() < mood.trouble:
             code = "InternalError"
@@ -692,6 +697,18 @@ class SimulatedApi(Remote):
         for verdict in verdicts:
             verdict.arrived = True
         return answer[0]
+
+    def _is_over_rate(self) -> bool:
+        """Whether the API has taken all the calls that it takes in a second; else this one is taken."""
+        rate, taken, now = self.books.mood.api_rate, self.books.taken, self.world.now
+        if not rate:
+            return False
+        while taken and taken[0] <= now - 1:
+            taken.popleft()
+        if len(taken) >= rate:
+            return True
+        taken.append(now)
+        return False
 
     def _fetched(self, resource: Resource) -> str | None:
         name, _, key = resource.url.partition("/")
