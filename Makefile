@@ -8,7 +8,7 @@ RUN = $(VENV)/bin/python
 READY = $(VENV)/ready
 NODE = tests/node/node_modules/ready
 
-.PHONY: help demo test simulate check lint types format docs lock clean
+.PHONY: help demo test simulate bench check lint types format docs lock clean
 
 help: ## show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | sort
@@ -21,6 +21,9 @@ test: $(READY) $(NODE) ## run the tests
 
 simulate: $(READY) ## run SEEDS=n random histories of the simulated world
 	$(RUN) -m tests.simulation --seeds $(SEEDS)
+
+bench: $(READY) ## measure: figures beside their floors, JSON=1 for machines
+	@$(RUN) -m tests.bench $(if $(JSON),--json)
 
 check: lint types test ## lint, types, tests
 
