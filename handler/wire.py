@@ -15,7 +15,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import cache
 from typing import Any
 
@@ -169,9 +169,26 @@ class _Adapter(HTTPAdapter):
         manager.pool_classes_by_scheme = _POOLS
         return manager
 
+    def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:
+        # Every peer's certificate is verified, whatever an SDK asks for, against what `_trust` holds.
+        return super().build_connection_pool_key_attributes(request, True, None)
+
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
-        """Every peer's certificate is verified, whatever an SDK asks for, against what `_trust` holds."""
         conn.cert_reqs = "CERT_REQUIRED"
+
+    def open(self, request: requests.PreparedRequest, proxies: Any) -> None:
+        """Have a connection ready in the pool that this request will take one from."""
+        pool: Any = self.get_connection_with_tls_context(request, True, proxies)
+        connection = pool._get_conn()
+        try:
+            if connection.sock is None:
+                connection.timeout = CONNECT_SECONDS
+                connection.connect()
+        except BaseException:
+            connection.close()  # or what has no TLS yet would be taken for ready
+            raise
+        finally:
+            pool._put_conn(connection)
 
     def send(
         self,
@@ -259,6 +276,16 @@ class Wire:
         session.max_redirects = 0
         for scheme in ("http://", "https://"):
             session.mount(scheme, _Adapter(self))
+
+    def open(self, session: requests.Session, url: str) -> None:
+        """Have a connection ready for the session's next request to `url`; no harm where there is one.
+
+        Raises nothing: that request will find out by itself what is wrong.
+        """
+        adapter = session.get_adapter(url)
+        assert isinstance(adapter, _Adapter), "bound() comes first"  # noqa: S101 # a fault of ours
+        with suppress(requests.RequestException, HTTPError, OSError):
+            adapter.open(requests.Request("GET", url).prepare(), session.proxies)
 
     @contextmanager
     def limit(self, kind: str, seconds: float) -> Iterator[Exchange]:

@@ -113,6 +113,10 @@ def test_the_trusted_certificates_are_read_once(peers: dict[str, tuple[Server, P
     assert post(server).ok
     bundle.unlink()
     assert post(server).ok
+    shared = Wire(None)
+    with shared.limit("test", 10):
+        # One SDK names the file for each of its requests.
+        assert shared.session().get(server.url, verify=str(bundle)).ok
 
 
 def test_an_sdk_cannot_switch_verification_off(peers: dict[str, tuple[Server, Path]], bundle: Path) -> None:
