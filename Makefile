@@ -8,7 +8,7 @@ RUN = $(VENV)/bin/python
 READY = $(VENV)/ready
 NODE = tests/node/node_modules/ready
 
-.PHONY: help demo test simulate bench check lint types format docs lock clean
+.PHONY: help demo test simulate bench check lint types format docs bundle lock clean
 
 help: ## show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | sort
@@ -23,7 +23,8 @@ simulate: $(READY) ## run SEEDS=n random histories of the simulated world
 	$(RUN) -m tests.simulation --seeds $(SEEDS)
 
 bench: $(READY) ## measure: figures beside their floors, JSON=1 for machines
-	@$(RUN) -m tests.bench $(if $(JSON),--json)
+	@$(RUN) -m handler.cli.bundle >&2
+	@$(RUN) -m tests.bench $(if $(JSON),--json) $(if $(DRAW),--draw)
 
 check: lint types test ## lint, types, tests
 
@@ -41,6 +42,9 @@ format: $(READY) ## lay the code out and mend what can be mended
 docs: $(READY) ## write the parts of the README that are made from the code
 	$(RUN) -m tests.docs
 
+bundle: $(READY) ## build what is deployed: dist/, and livepair.zip for the console
+	@$(RUN) -m handler.cli.bundle
+
 lock: $(READY) ## pin the requirements anew, with hashes and without an index
 	$(RUN) -m pip install --quiet uv
 	$(RUN) -m uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-header \
@@ -49,7 +53,7 @@ lock: $(READY) ## pin the requirements anew, with hashes and without an index
 		--upgrade --extra dev pyproject.toml -o requirements-dev.txt
 
 clean: ## remove what was made
-	rm -rf .venv .venv-* dist tests/node/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-* dist livepair.zip .bundle-* tests/node/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(READY): requirements-dev.txt
 	@test -n "$(PYTHON)" || { echo 'livepair needs Python 3.10 or newer, and none was found.' \

@@ -41,6 +41,12 @@ _ACTIONS = {
     "write": "name/cos:PutObject",
     "delete": "name/cos:DeleteObject",
     "list": "name/cos:GetBucket",
+    # Asked by the operator's commands alone.
+    "read the versioning of": "name/cos:GetBucketVersioning",
+    "read the lifecycle of": "name/cos:GetBucketLifecycle",
+    "list the versions of": "name/cos:GetBucketObjectVersions",
+    "list the unfinished uploads of": "name/cos:ListMultipartUploads",
+    "abort an upload to": "name/cos:AbortMultipartUpload",
 }
 
 
@@ -73,11 +79,11 @@ class Forbidden(CosError):
         if self.code not in ("AccessDenied", "Unknown"):
             return (
                 f"COS refused to {self.asked} {self.bucket}/{self.key}: {said}. "
-                "The credentials are refused, or the clock is wrong; check the function's role"
+                "The credentials are refused, or the clock is wrong; check the function's role, or yours"
             )
         return (
             f"COS refused to {self.asked} {self.bucket}/{self.key}: {said}. "
-            f"Give the function's role {_ACTIONS[self.asked]} on that resource"
+            f"Give whoever asks (the function's role, or you) {_ACTIONS[self.asked]} on that resource"
         )
 
 

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,6 +23,7 @@ from rich.live import Live
 from rich.table import Table
 
 from tests.cloud import Cloud, samples
+from tests.cloud.faults import Operation
 from tests.cloud.scf import bundle
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -35,6 +36,26 @@ FUNCTIONS = {
     ATTEMPTS: {"LIVE_KEY": "uploads/{user}/{attempt}/live.gz", "IMAGE_KEY": "uploads/{user}/face.jpg"},
     RELAY: {"PASS_RESOURCES": "upload_url"},
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """How one bucket's function is deployed beside its settings: a state bucket, and what its role may."""
+
+    state_bucket: str | None = None
+    may: Callable[[Operation], bool] | None = None
+
+    def settings(self) -> dict[str, str]:
+        return {} if self.state_bucket is None else {"STATE_BUCKET": self.state_bucket}
+
+    def agenda(self, bucket: str) -> tuple[str, str]:
+        """The bucket and the prefix of the agenda."""
+        if self.state_bucket is None:
+            return bucket, "livepair/agenda/"
+        return self.state_bucket, f"livepair/{bucket}/agenda/"
+
+
+PLAIN = {bucket: Deployment() for bucket in FUNCTIONS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +294,7 @@ def _fault(expected: Expected, data: dict[str, Any], calls: int) -> str | None:
     return None if told == calls else f"the message tells {told} calls, the API saw {calls}"
 
 
-def _faults(cloud: Cloud, scenarios: list[Scenario]) -> list[str]:
+def _faults(cloud: Cloud, scenarios: list[Scenario], deployed: Mapping[str, Deployment]) -> list[str]:
     """Everything that is not as it should be."""
     faults = []
     calls = _calls(cloud)
@@ -301,18 +322,19 @@ def _faults(cloud: Cloud, scenarios: list[Scenario]) -> list[str]:
     validator = jsonschema.Draft202012Validator(schema)
     for message in cloud.consumer.messages.values():
         faults += [f"{message['id']}: {error.message}" for error in validator.iter_errors(message)]
-    left = [
-        key
-        for bucket in FUNCTIONS
-        for key in cloud.cos.bucket(bucket).keys("livepair/agenda/")  # no dict
-    ]
+    agendas = [deployment.agenda(bucket) for bucket, deployment in deployed.items()]
+    left = [key for bucket, prefix in agendas for key in cloud.cos.bucket(bucket).keys(prefix)]
     if left:
         faults.append(f"{len(left)} entries stayed on the agenda: {left[:3]}")
     return faults
 
 
 def main() -> int:
-    console = Console(highlight=False)
+    return play(Console(highlight=False))
+
+
+def play(console: Console, deployed: Mapping[str, Deployment] = PLAIN) -> int:
+    """Show the main job. Returns 0 if all came as expected; else what did not is printed."""
     scenarios = _scenarios()
     total = sum(len(scenario.expected) for scenario in scenarios)
     with (
@@ -322,11 +344,18 @@ def main() -> int:
     ):
         code = bundle(PROJECT, Path(folder) / "code")
         for bucket, settings in FUNCTIONS.items():
-            if bucket != FACES:
-                cloud.cos.create_bucket(bucket, cloud.region)
-            environment = {**settings, "BUCKET": bucket, "PAIR_TIMEOUT": str(PAIR_TIMEOUT)}
+            deployment = deployed[bucket]
+            for needed in (bucket, deployment.state_bucket):
+                if needed is not None and needed not in cloud.cos.buckets:
+                    cloud.cos.create_bucket(needed, cloud.region)
+            timeout = {"PAIR_TIMEOUT": str(PAIR_TIMEOUT)}
             cloud.deploy(
-                code, environment, name=f"livepair-{bucket.split('-')[0]}", bucket=bucket, timeout=90
+                code,
+                {**settings, **deployment.settings(), **timeout, "BUCKET": bucket},
+                name=f"livepair-{bucket.split('-')[0]}",
+                bucket=bucket,
+                timeout=90,
+                may=deployment.may,
             )
         status.stop()
         with Live(console=console, refresh_per_second=8, transient=True) as shown:
@@ -354,7 +383,7 @@ def main() -> int:
         cloud.scf.advance_minutes(2)
         _collect(cloud, scenarios)
         console.print(_table(cloud, scenarios))
-        faults = _faults(cloud, scenarios)
+        faults = _faults(cloud, scenarios, deployed)
         for fault in faults:
             console.print(f"[red]✗[/] {fault}")
         if faults:

@@ -118,15 +118,21 @@ class Livepair:
 
     def state(self, prefix: str = "") -> list[str]:
         """Keys of the state, without the state prefix."""
-        keys = self.cloud.cos.bucket(self.cloud.bucket).keys(f"livepair/{prefix}")
-        return [key.removeprefix("livepair/") for key in keys]
+        bucket, own = self._state
+        return [key.removeprefix(own) for key in self.cloud.cos.bucket(bucket).keys(f"{own}{prefix}")]
 
     def stored(self, key: str) -> dict[str, Any]:
         """A state object."""
-        found: dict[str, Any] = json.loads(
-            self.cloud.cos.bucket(self.cloud.bucket).get(f"livepair/{key}").data
-        )
+        bucket, own = self._state
+        found: dict[str, Any] = json.loads(self.cloud.cos.bucket(bucket).get(f"{own}{key}").data)
         return found
+
+    @property
+    def _state(self) -> tuple[str, str]:
+        """Where the state lies in a cloud that has a bucket for it, or has not."""
+        if self.cloud.state_bucket is None:
+            return self.cloud.bucket, "livepair/"
+        return self.cloud.state_bucket, f"livepair/{self.cloud.bucket}/"
 
     def put(self, key: str, data: bytes) -> None:
         """An upload, its event waiting."""

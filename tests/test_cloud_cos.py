@@ -603,6 +603,32 @@ def test_suspending_keeps_old_versions_and_one_null_version(world: World) -> Non
     assert len(world.sdk.list_objects_versions(Bucket=NAME)["Version"]) == 2
 
 
+def test_versions_of_many_are_deleted_for_good_in_one_request(world: World) -> None:
+    """Page 8289: with a VersionId per object; markers go the same way, and nothing is left."""
+    world.bucket.versioning = "Enabled"
+    for key in ("a", "b"):
+        world.put(key, b"first")
+        world.put(key, b"second")
+        world.sdk.delete_object(Bucket=NAME, Key=key)
+    found = world.sdk.list_objects_versions(Bucket=NAME, Prefix="a")
+    every = [*found["Version"], *found["DeleteMarker"]]
+    objects = [{"Key": each["Key"], "VersionId": each["VersionId"]} for each in every]
+    done = world.sdk.delete_objects(Bucket=NAME, Delete={"Object": objects})
+    assert sorted(each["VersionId"] for each in done["Deleted"]) == sorted(
+        each["VersionId"] for each in every
+    )
+    left = world.sdk.list_objects_versions(Bucket=NAME)
+    assert {each["Key"] for each in [*left["Version"], *left["DeleteMarker"]]} == {"b"}
+
+
+@pytest.mark.parametrize("state", ["Enabled", "Suspended"])
+def test_a_bucket_tells_whether_it_keeps_versions(world: World, state: str) -> None:
+    """Page 19888: never, or one of two states."""
+    assert "Status" not in (world.sdk.get_bucket_versioning(Bucket=NAME) or {})
+    world.sdk.put_bucket_versioning(Bucket=NAME, Status=state)
+    assert world.sdk.get_bucket_versioning(Bucket=NAME)["Status"] == state
+
+
 def test_an_unversioned_bucket_says_nothing_of_versions(world: World) -> None:
     """How to tell a bucket that never had versioning."""
     answer = world.request("GET", parameters=[("versioning", "")])
@@ -658,6 +684,47 @@ def test_a_multipart_upload_is_checked_and_can_be_given_up(world: World) -> None
     world.sdk.abort_multipart_upload(**upload)
     assert complete((1, etags[0])) == (404, "NoSuchUpload")
     assert world.bucket.keys() == []
+
+
+@pytest.mark.parametrize("size", [1, 2, 1000])
+def test_unfinished_uploads_are_listed_by_key_whatever_the_page_size(world: World, size: int) -> None:
+    """Page 7736: each once, under any key; what is given up or completed is not there."""
+    keys = ["mine/a b+%20", "mine/b", "mine/b", "mine/张三", "yours"]
+    started = [world.sdk.create_multipart_upload(Bucket=NAME, Key=key)["UploadId"] for key in keys]
+    world.sdk.abort_multipart_upload(Bucket=NAME, Key="mine/b", UploadId=started[1])
+    found: list[tuple[str, str]] = []
+    more: dict[str, str] = {}
+    while True:
+        page = world.sdk.list_multipart_uploads(Bucket=NAME, Prefix="mine/", MaxUploads=size, **more)
+        found += [(each["Key"], each["UploadId"]) for each in page.get("Upload", [])]
+        if page["IsTruncated"] == "false":
+            break
+        more = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
+    assert found == [(keys[0], started[0]), (keys[2], started[2]), (keys[3], started[3])]
+    for key, upload in found:
+        world.sdk.abort_multipart_upload(Bucket=NAME, Key=key, UploadId=upload)
+    assert world.sdk.list_multipart_uploads(Bucket=NAME, Prefix="mine/").get("Upload") is None
+
+
+def test_uploads_of_one_key_go_on_behind_the_id_that_was_named(world: World) -> None:
+    """A marker of key and id leaves out no upload of that key."""
+    started = sorted(world.sdk.create_multipart_upload(Bucket=NAME, Key="k")["UploadId"] for _ in range(3))
+    page = world.sdk.list_multipart_uploads(Bucket=NAME, KeyMarker="k", UploadIdMarker=started[0])
+    assert [each["UploadId"] for each in page["Upload"]] == started[1:]
+    assert world.sdk.list_multipart_uploads(Bucket=NAME, KeyMarker="k").get("Upload") is None
+
+
+def test_parts_are_listed_whatever_the_page_size(world: World) -> None:
+    """Page 7747: in the order of their numbers."""
+    made = world.sdk.create_multipart_upload(Bucket=NAME, Key="a b+%20")
+    upload = {"Bucket": NAME, "Key": "a b+%20", "UploadId": made["UploadId"]}
+    for number in (7, 1, 3):
+        world.sdk.upload_part(Body=b"x", PartNumber=number, **upload)
+    page = world.sdk.list_parts(MaxParts=2, **upload)
+    assert (page["Key"], page["IsTruncated"], page["NextPartNumberMarker"]) == ("a b+%20", "true", "3")
+    rest = world.sdk.list_parts(PartNumberMarker=page["NextPartNumberMarker"], **upload)
+    numbers = [each["PartNumber"] for each in [*page["Part"], *rest["Part"]]]
+    assert (numbers, rest["IsTruncated"]) == (["1", "3", "7"], "false")
 
 
 def test_the_sdks_own_upload_helper_works(world: World) -> None:
@@ -733,6 +800,48 @@ def test_a_policy_allows_by_operation_bucket_and_key(world: World) -> None:
     assert world.bucket.keys() == ["yours/k"]
 
 
+OPERATIONS: list[tuple[str, str, str, dict[str, Any]]] = [
+    ("GetBucketVersioning", "", "get_bucket_versioning", {}),
+    ("PutBucketVersioning", "", "put_bucket_versioning", {"Status": "Enabled"}),
+    ("GetBucketLifecycle", "", "get_bucket_lifecycle", {}),
+    ("DeleteBucketLifecycle", "", "delete_bucket_lifecycle", {}),
+    ("GetBucketObjectVersions", "mine/", "list_objects_versions", {"Prefix": "mine/"}),
+    ("ListMultipartUploads", "mine/", "list_multipart_uploads", {"Prefix": "mine/"}),
+    ("AbortMultipartUpload", "k", "abort_multipart_upload", {"Key": "k", "UploadId": "u"}),
+    ("ListParts", "k", "list_parts", {"Key": "k", "UploadId": "u"}),
+    ("DeleteObject", "k", "delete_object", {"Key": "k", "VersionId": "v"}),
+    ("GetObject", "k", "get_object", {"Key": "k", "VersionId": "v"}),
+    ("HeadObject", "k", "head_object", {"Key": "k", "VersionId": "v"}),
+    ("HeadBucket", "", "head_bucket", {}),
+    ("GetBucket", "mine/", "list_objects", {"Prefix": "mine/"}),
+]
+
+
+@pytest.mark.parametrize(("name", "key", "method", "more"), OPERATIONS, ids=[each[0] for each in OPERATIONS])
+def test_every_operation_asks_the_policy_under_its_documented_name(
+    world: World, name: str, key: str, method: str, more: dict[str, Any]
+) -> None:
+    """With bucket, region and key or prefix; refused, it has no effect; unsigned, it is never asked."""
+    asked: list[Operation] = []
+
+    def refuse(operation: Operation) -> bool:
+        asked.append(operation)
+        return False
+
+    world.accounts["AKIDlocalcloudlimited"] = Account("fake-limited", allowed=refuse)
+    sdk = world.client(SecretId="AKIDlocalcloudlimited", SecretKey="fake-limited")
+    before = world.bucket.versioning
+    status, code = refused(getattr(sdk, method), Bucket=NAME, **more)
+    assert (status, code) in [(403, "AccessDenied"), (403, "Unknown")]  # a HEAD has no body
+    assert asked == [Operation("cos", name, NAME, key, REGION)]
+    assert world.bucket.versioning == before
+    wrong = world.client(SecretId="AKIDlocalcloudlimited", SecretKey="fake-wrong")
+    assert refused(getattr(wrong, method), Bucket=NAME, **more)[0] == 403
+    unsigned = world.client(Anonymous=True)
+    assert refused(getattr(unsigned, method), Bucket=NAME, **more)[0] == 403
+    assert len(asked) == 1
+
+
 def test_the_wrong_secret_key_does_nothing(world: World) -> None:
     """The error shows what was signed, as the real one does."""
     sdk = world.client(SecretKey="fake-wrong")
@@ -763,6 +872,40 @@ def test_a_bucket_is_there_and_has_no_lifecycle_until_it_is_given_one(world: Wor
     assert kept["Rule"][0]["Filter"] == {"Prefix": "uploads/"}
     world.sdk.delete_bucket_lifecycle(Bucket=NAME)
     assert refused(world.sdk.get_bucket_lifecycle, Bucket=NAME) == missing
+
+
+def test_rules_of_the_lifecycle_remove_what_is_old_enough(world: World) -> None:
+    """By prefix and day; old versions and unfinished uploads by their own rules; no event tells of it."""
+    world.bucket.versioning = "Enabled"
+    for key in ("uploads/a", "uploads/a", "livepair/a"):
+        world.put(key)
+    world.sdk.create_multipart_upload(Bucket=NAME, Key="uploads/part")
+    expiration = {"Filter": {"Prefix": "uploads/"}, "Expiration": {"Days": "2"}}
+    uploads = {
+        "ID": "uploads",
+        "Status": "Enabled",
+        **expiration,
+        "NoncurrentVersionExpiration": {"NoncurrentDays": "3"},
+        "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": "1"},
+    }
+    off = {"ID": "off", "Status": "Disabled", "Filter": {"Prefix": ""}, "Expiration": {"Days": "1"}}
+    world.sdk.put_bucket_lifecycle(Bucket=NAME, LifecycleConfiguration={"Rule": [uploads, off]})
+    world.events.clear()
+
+    def after_a_day() -> tuple[int, list[str], int]:
+        world.clock.advance(86400)
+        world.bucket.apply_lifecycle()
+        listed = world.sdk.list_objects_versions(Bucket=NAME, Prefix="uploads/")
+        return len(world.bucket.uploads), world.bucket.keys(), len(listed.get("Version", []))
+
+    assert after_a_day() == (0, ["livepair/a", "uploads/a"], 2)
+    assert after_a_day() == (0, ["livepair/a"], 2)
+    assert after_a_day() == (0, ["livepair/a"], 1)
+    assert after_a_day() == (0, ["livepair/a"], 1)
+    assert after_a_day() == (0, ["livepair/a"], 0)
+    assert world.events == []
+    world.sdk.delete_bucket_lifecycle(Bucket=NAME)
+    assert after_a_day() == (0, ["livepair/a"], 0)
 
 
 def test_what_is_not_played_says_so(world: World) -> None:

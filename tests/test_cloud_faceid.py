@@ -282,6 +282,49 @@ def test_a_role_can_be_forbidden_to_call(cloud: Cloud) -> None:
     assert refusal(cloud, parameters, credentials=may) == "AuthFailure.TokenFailure"
 
 
+HOSTS = ["faceid.tencentcloudapi.com", "faceid.intl.tencentcloudapi.com"]
+
+
+@pytest.mark.parametrize("endpoint", HOSTS)
+@pytest.mark.parametrize("action", [COMPARE, UPLOAD_URL])
+def test_a_call_without_parameters_tells_for_nothing_whether_it_is_allowed(
+    cloud: Cloud, endpoint: str, action: str
+) -> None:
+    """First who signs, then what the policy says, and the parameters last: nothing is carried out."""
+
+    def code(credentials: Credentials) -> str:
+        client = sdk(cloud, endpoint=endpoint, credentials=credentials)
+        with pytest.raises(TencentCloudSDKException) as error:
+            client.call_json(action, {})
+        return str(error.value.code)
+
+    may = cloud.temporary_credentials()
+    may_not = cloud.temporary_credentials(allowed=lambda operation: False)
+    nobody = Credentials("AKIDlocalcloudnobody", "fake-secret-key-nobody")
+    assert code(Credentials(may_not.secret_id, "fake-wrong", may_not.token)) == "AuthFailure.SignatureFailure"
+    assert code(nobody) == "AuthFailure.SecretIdNotFound"
+    assert code(may_not) == "AuthFailure.UnauthorizedOperation"
+    assert code(may) == "MissingParameter"
+    assert not any(call.executed or call.billed for call in cloud.faceid.calls)
+
+
+@pytest.mark.parametrize("refusing", HOSTS)
+def test_one_of_the_two_sites_can_refuse_an_account(cloud: Cloud, refusing: str) -> None:
+    """An unknown account at once, an inactive service after the policy; the other site serves it."""
+    (serving,) = set(HOSTS) - {refusing}
+    parameters = pair(cloud)
+    cloud.faceid.refuse_host(refusing)
+    assert refusal(cloud, {}, endpoint=refusing) == "AuthFailure.SecretIdNotFound"
+    assert refusal(cloud, parameters, endpoint=refusing) == "AuthFailure.SecretIdNotFound"
+    assert compare(cloud, parameters, endpoint=serving)["Result"] == "Success"
+    cloud.faceid.refuse_host(refusing, "ResourceUnavailable.NotExist")
+    may_not = cloud.temporary_credentials(allowed=lambda operation: False)
+    assert refusal(cloud, {}, endpoint=refusing, credentials=may_not) == "AuthFailure.UnauthorizedOperation"
+    assert refusal(cloud, {}, endpoint=refusing) == "ResourceUnavailable.NotExist"
+    cloud.faceid.refuse_host(refusing, None)
+    assert compare(cloud, parameters, endpoint=refusing)["Result"] == "Success"
+
+
 def test_messages_are_chinese_unless_english_is_asked_for(cloud: Cloud) -> None:
     """The language travels in a header of its own."""
     parameters = {**pair(cloud), "ImageMd5": "0" * 32}

@@ -17,6 +17,7 @@ import pytest
 from tests.cloud.clock import Clock
 from tests.cloud.cos_sign import Account
 from tests.cloud.faults import Faults
+from tests.cloud.function import DAILY
 from tests.cloud.proxy import Proxy
 from tests.cloud.scf import Function, Invocation, Scf, bundle
 
@@ -593,6 +594,79 @@ def test_the_background_timer_fires_by_itself(world: World) -> None:
     world.clock.advance(61)
     scf.wait_for(lambda: any(each.kind == "timer" for each in scf.invocations))
     scf.wait_for(lambda: any(each.attempt == 2 for each in scf.invocations))
+
+
+def test_a_retry_that_falls_due_by_itself_is_not_waited_for_in_vain(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody moves the clock and no timer runs: who waits for the platform starts what is due."""
+    monkeypatch.setattr("tests.cloud.scf.RETRY_AFTER", 0.05)
+    scf = world.deploy("def main_handler(event, context): raise RuntimeError\n")
+    scf.invoke_async({})
+    while len(scf.invocations) < 3:
+        scf.wait_idle(timeout=10)
+    assert [each.attempt for each in scf.invocations] == [1, 2, 3]
+
+
+def test_a_function_has_the_triggers_it_was_deployed_with(world: World) -> None:
+    """Named and described as the platform's API tells of them."""
+    scf = world.deploy(
+        ECHO,
+        bucket="faces-1250000000",
+        prefix="uploads/",
+        suffix=".gz",
+        timer=True,
+        timer_message="sweep",
+        reconcile=DAILY,
+    )
+    assert [(each.type, each.name, each.desc, each.argument) for each in scf.triggers()] == [
+        (
+            "cos",
+            "faces-1250000000.cos.ap-singapore.myqcloud.com",
+            '{"event":"cos:ObjectCreated:*","filter":{"Prefix":"uploads/","Suffix":".gz"}}',
+            "",
+        ),
+        ("timer", "livepair-sweep", '{"cron":"0 * * * * * *"}', "sweep"),
+        ("timer", "livepair-reconcile", '{"cron":"30 17 3 * * * *"}', "reconcile"),
+    ]
+    for nonsense in ("daily", "0 */0 * * * * *", "0 17 3 * * *"):
+        with pytest.raises(ValueError, match="no cron expression"):
+            world.deploy(ECHO, reconcile=nonsense)
+
+
+def test_a_daily_timer_fires_once_a_day(world: World) -> None:
+    """At 03:17 in the time of China, with its own name and message."""
+    scf = world.deploy(ECHO, reconcile=DAILY)
+    now = world.clock.now()
+    before = now.replace(hour=19, minute=16, second=0, microsecond=0)
+    world.clock.advance((before - now).total_seconds() % 86400)
+    scf.advance_minutes(3)
+    (fired,) = scf.invocations
+    assert (fired.event["TriggerName"], fired.event["Message"]) == ("livepair-reconcile", "reconcile")
+    assert fired.event["Time"].endswith("T19:17:00Z")
+    scf.fire("livepair-reconcile")
+    scf.wait_idle()
+    assert [each.event["Message"] for each in scf.invocations] == ["reconcile", "reconcile"]
+
+
+def test_a_trigger_that_is_switched_off_or_removed_wakes_nobody(world: World) -> None:
+    """Neither uploads nor minutes do; deploying anew brings all of them back."""
+    scf = world.deploy(ECHO, bucket="faces-1250000000", timer=True)
+    cos, timer = (each.name for each in scf.triggers())
+    scf.switch_trigger(cos, False)
+    scf.remove_trigger(timer)
+    world.bucket.upload("uploads/1/live.gz")
+    scf.advance_minutes(1)
+    assert [(each.name, each.enabled) for each in scf.triggers()] == [(cos, False)]
+    assert scf.invocations == []
+    scf.switch_trigger(cos, True)
+    world.bucket.upload("uploads/2/live.gz")
+    scf.wait_idle()
+    assert [each.kind for each in scf.invocations] == ["cos"]
+    with pytest.raises(KeyError):
+        scf.switch_trigger(timer, True)
+    world.deploy(ECHO, bucket="faces-1250000000", timer=True)
+    assert [each.name for each in scf.triggers()] == [cos, timer]
 
 
 def test_waiting_in_vain_says_what_is_still_there(world: World, tmp_path: Path) -> None:

@@ -958,7 +958,7 @@ def test_credentials_that_are_refused_are_no_missing_permission(livepair: Livepa
     livepair.put(LIVE, samples.live())
     with pytest.raises(CosError, match=code) as caught:
         livepair.run()
-    assert "Give the function's role" not in str(caught.value)
+    assert "Give whoever asks" not in str(caught.value)
 
 
 def test_an_api_that_may_not_be_called_is_told_after_a_day(livepair: Livepair, capsys: Any) -> None:

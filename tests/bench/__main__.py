@@ -15,6 +15,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from handler.cli.bundle import find_python
 from tests.bench import cold, cost, drawing, scale, warm
 from tests.bench.figures import Figure, Series, series_table, table
 from tests.bench.stage import Stage
@@ -38,7 +39,7 @@ class _Found:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--bundle", type=Path, default=PROJECT / "dist", help="the folder that is deployed")
-    parser.add_argument("--python", help="the platform's Python, 3.10; else the one that made the .pyc files")
+    parser.add_argument("--python", help="the platform's Python, 3.10, where another one is meant")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--draw", action="store_true", help="write the pictures beside this file")
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"only some of {', '.join(PARTS)}")
@@ -47,7 +48,8 @@ def main() -> int:
         parser.error(f"no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
     if not (chosen.bundle / "index.py").is_file():
         parser.error(f"no index.py in {chosen.bundle}: run make bundle, or name a folder with --bundle")
-    python = chosen.python or _python310()
+    works = find_python(PROJECT)
+    python = chosen.python or (str(works[0]) if works else None)
     if python is None:
         print(
             "No CPython 3.10 works here: measured with the running one, which the .pyc files are not for.",
@@ -106,22 +108,6 @@ def _costs(stage: Stage, cos_requests: int) -> list[cost.Cost]:
     sweep = stage.invoke("livepair", {"Type": "Timer", "TriggerName": "sweep", "Message": ""})
     stage.quick()
     return cost.thousand(cos_requests, first.duration + second.duration, sweep.duration)
-
-
-def _python310() -> str | None:
-    """A CPython 3.10 of this machine that works; None where there is none."""
-    for name in (sys.executable, str(PROJECT / ".venv-3.10" / "bin" / "python"), "python3.10"):
-        asked = "import sys; print(sys.version_info[:2] == (3, 10), sys.executable)"
-        try:
-            done = subprocess.run(
-                [name, "-I", "-S", "-c", asked], capture_output=True, text=True, check=False
-            )
-        except OSError:
-            continue
-        works, _, path = done.stdout.strip().partition(" ")
-        if works == "True":
-            return path
-    return None
 
 
 def _machine(python: str, seconds: float) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Tencent Cloud on one machine: COS, the faceid API, the function platform, and a webhook consumer.
+"""Tencent Cloud on one machine: COS, the faceid API, the function platform and its API, a consumer.
 
     with Cloud() as cloud:
         cloud.deploy(code)
@@ -8,7 +8,8 @@
         assert cloud.consumer.messages
 
 All of it runs in threads of this process, save the function's instances, and nothing leaves the
-machine. Clients reach it as an http forward proxy (`Cloud.url`), under the real host names.
+machine. Clients reach it as an http forward proxy (`Cloud.url`), under the real host names. What an account
+may do can be said by a CAM policy (`cam`).
 """
 
 from collections.abc import Callable
@@ -31,6 +32,7 @@ from tests.cloud.faults import Faults
 from tests.cloud.function import Function
 from tests.cloud.proxy import Logged, Operation, Proxy
 from tests.cloud.scf import Scf
+from tests.cloud.scf_api import ScfApi
 
 __all__ = ["Cloud", "Credentials"]
 
@@ -67,10 +69,12 @@ class Cloud:
         self.faults = Faults()
         self.cos = Cos(self.clock, self.accounts)
         self.faceid = Faceid(self.clock, self.accounts)
+        self.scf_api = ScfApi(self.clock, self.accounts)
         # The API goes first: two hosts of its own look like buckets.
-        self.proxy = Proxy([self.faceid, self.cos], self.faults, self.clock)
+        self.proxy = Proxy([self.faceid, self.scf_api, self.cos], self.faults, self.clock)
         self.faceid.connect(self.proxy)
         self.scf = Scf(self.proxy, self.clock, self.accounts, self.cos)
+        self.scf_api.connect(self.scf)
         self.faults.kill = self.scf.kill
         self.consumer = Consumer()
         for name in {bucket, state_bucket or bucket}:
@@ -134,7 +138,10 @@ class Cloud:
     def temporary_credentials(
         self, seconds: float = 3600, allowed: Callable[[Operation], bool] | None = None
     ) -> Credentials:
-        """Credentials with a token, as a role has them, that end after `seconds`."""
+        """Credentials with a token, as a role has them, that end after `seconds`.
+
+        `allowed` can be a policy: `cam.allowed_by(policy)`.
+        """
         self._temporary += 1
         number = f"{self._temporary:06d}"
         found = Credentials(
@@ -162,9 +169,10 @@ class Cloud:
         return {**settings, **overrides}
 
     def deploy(self, code: Path, environment: dict[str, str] | None = None, **settings: Any) -> Function:
-        """Deploy a function with both triggers: uploads under `uploads/`, and each minute.
+        """Deploy a function with two triggers: uploads under `uploads/`, and each minute.
 
-        `environment` is added to `environment()`; `settings` are fields of `Function`.
+        `environment` is added to `environment()`; `settings` are fields of `Function`:
+        `reconcile=function.DAILY` gives it the third trigger of `serverless.yml`.
         """
         function = Function(
             code=code,
@@ -175,6 +183,7 @@ class Cloud:
                 "bucket": self.bucket,
                 "prefix": "uploads/",
                 "timer": True,
+                "timer_message": "sweep",
                 **settings,
             },
         )

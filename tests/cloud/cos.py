@@ -10,7 +10,7 @@ import hashlib
 import itertools
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 from urllib.parse import unquote
@@ -68,6 +68,7 @@ OBJECT_OPERATIONS = {
     "DELETE": {"uploadId": "AbortMultipartUpload", "": "DeleteObject"},
     "POST": {"uploads": "InitiateMultipartUpload", "uploadId": "CompleteMultipartUpload"},
 }
+LISTS = ("GetBucket", "GetBucketObjectVersions", "ListMultipartUploads")
 OTHER_VERBS = frozenset(
     {
         "accelerate",
@@ -172,9 +173,9 @@ class Cos:
         return HOST.fullmatch(host) is not None
 
     def operation(self, request: Request) -> Operation:
-        """What a request asks for. The key of a LIST is its prefix."""
+        """What a request asks for. The key of what lists is its prefix."""
         match = HOST.fullmatch(request.host)
-        bucket = match["bucket"] if match else ""
+        bucket, region = (match["bucket"], match["region"]) if match else ("", "")
         key = unquote(request.raw_path, errors="surrogateescape")[1:]
         table = (OBJECT_OPERATIONS if key else BUCKET_OPERATIONS).get(request.method, {})
         names = {name for name, _ in request.query}
@@ -184,9 +185,9 @@ class Cos:
         )
         if "x-cos-copy-source" in request.headers:
             name = {"PutObject": "PutObjectCopy", "UploadPart": "UploadPartCopy"}.get(name, name)
-        if not key and name in ("GetBucket", "GetBucketObjectVersions"):
+        if not key and name in LISTS:
             key = request.parameter("prefix") or ""
-        return Operation("cos", name or "Unknown", bucket, key)
+        return Operation("cos", name or "Unknown", bucket, key, region)
 
     async def handle(self, request: Request) -> Response:
         """Carry a request out, or answer why not."""
@@ -248,7 +249,7 @@ class Cos:
 
     async def _copy(self, call: _Call) -> Response:
         source, name, version = self._copy_source(call)
-        _allow(call.account, Operation("cos", "GetObject", source.name, name))
+        _allow(call.account, Operation("cos", "GetObject", source.name, name, source.region))
         found = source.read(name, version)
         if found is None or found.deleted:
             raise _no_such_key()
@@ -315,7 +316,7 @@ class Cos:
                 fields["VersionId"] = version
             try:
                 for name in ("DeleteMultipleObjects", "DeleteObject"):
-                    _allow(call.account, Operation("cos", name, call.bucket.name, key))
+                    _allow(call.account, replace(call.operation, name=name, key=key))
                 result = self._remove(call, key, version)
             except Refused as refused:
                 fields |= {"Code": refused.code, "Message": refused.message}
@@ -386,13 +387,24 @@ class Cos:
         return Response(204)
 
     async def _list_parts(self, call: _Call) -> Response:
+        """Page 7747."""
         upload = _upload(call)
+        limit, shown_as = _limit(call.request, "max-parts"), _encoding(call.request)
+        marker = call.request.parameter("part-number-marker") or "0"
+        if not marker.isdecimal():
+            raise Refused(400, "InvalidArgument", "part-number-marker is not a number.")
+        found = [(number, part) for number, part in sorted(upload.parts.items()) if number > int(marker)]
+        page = found[:limit]
         fields = {
             "Bucket": call.bucket.name,
-            "Key": call.key,
+            "Key": shown_as(call.key),
             "UploadId": upload.upload_id,
-            "IsTruncated": "false",
+            "PartNumberMarker": marker,
+            "MaxParts": str(limit),
+            "IsTruncated": str(len(found) > limit).lower(),
         }
+        if page and len(found) > limit:
+            fields["NextPartNumberMarker"] = str(page[-1][0])
         parts = [
             {
                 "PartNumber": str(number),
@@ -400,22 +412,43 @@ class Cos:
                 "ETag": f'"{part.etag}"',
                 "Size": str(part.size),
             }
-            for number, part in sorted(upload.parts.items())
+            for number, part in page
         ]
         return _xml("ListPartsResult", fields, more=[("Part", part) for part in parts])
 
     async def _list_uploads(self, call: _Call) -> Response:
-        prefix = call.request.parameter("prefix") or ""
-        fields = {"Bucket": call.bucket.name, "Prefix": prefix, "IsTruncated": "false"}
+        """Page 7736: by key, and for one key by id. Delimiters are not played."""
+        request = call.request
+        prefix, key_marker, id_marker = (
+            request.parameter(name) or "" for name in ("prefix", "key-marker", "upload-id-marker")
+        )
+        limit, shown_as = _limit(request, "max-uploads"), _encoding(request)
+        found = [
+            upload
+            for upload in call.bucket.started_uploads(prefix)
+            if upload.key > key_marker
+            or (upload.key == key_marker and id_marker and upload.upload_id > id_marker)
+        ]
+        page = found[:limit]
+        fields = {
+            "Bucket": call.bucket.name,
+            "Prefix": shown_as(prefix),
+            "KeyMarker": shown_as(key_marker),
+            "UploadIdMarker": id_marker,
+            "MaxUploads": str(limit),
+            "IsTruncated": str(len(found) > limit).lower(),
+        }
+        if page and len(found) > limit:
+            fields["NextKeyMarker"] = shown_as(page[-1].key)
+            fields["NextUploadIdMarker"] = page[-1].upload_id
         uploads = [
             {
-                "Key": upload.key,
+                "Key": shown_as(upload.key),
                 "UploadId": upload.upload_id,
                 "StorageClass": "STANDARD",
                 "Initiated": iso_date(upload.started),
             }
-            for upload in call.bucket.uploads.values()
-            if upload.key.startswith(prefix)
+            for upload in page
         ]
         return _xml("ListMultipartUploadsResult", fields, more=[("Upload", u) for u in uploads])
 
@@ -744,10 +777,10 @@ def _upload(call: _Call) -> Upload:
     return upload
 
 
-def _limit(request: Request) -> int:
-    text = request.parameter("max-keys") or str(LONGEST_LIST)
+def _limit(request: Request, parameter: str = "max-keys") -> int:
+    text = request.parameter(parameter) or str(LONGEST_LIST)
     if not text.isdecimal():
-        raise Refused(400, "InvalidArgument", "max-keys is not a number.")
+        raise Refused(400, "InvalidArgument", f"{parameter} is not a number.")
     return min(int(text), LONGEST_LIST)
 
 

@@ -10,7 +10,6 @@ the one best frames are kept in.
 
 import asyncio
 import hashlib
-import json
 import re
 import secrets
 import threading
@@ -19,16 +18,18 @@ from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from fnmatch import fnmatchcase
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 import aiohttp
 from yarl import URL
 
-from tests.cloud import samples, tc3
+from tests.cloud import api, samples
+from tests.cloud.api import ApiError
 from tests.cloud.clock import Clock
 from tests.cloud.cos_sign import Account
-from tests.cloud.proxy import BodyTooLarge, Operation, Proxy, Request, Response
+from tests.cloud.proxy import Operation, Proxy, Request, Response
 
 API = re.compile(r"faceid(\.[a-z]+-[a-z]+)?(\.intl)?\.tencentcloudapi\.com")
 COS_HOST = re.compile(r"[a-z0-9-]+-\d+\.cos\.(?P<region>[a-z0-9-]+)\.(myqcloud\.com|tencentcos\.cn)")
@@ -49,7 +50,6 @@ KEPT = 2 * 3600
 """Seconds that uploads by link and best frames are kept."""
 
 BILLED = ("Success", "FailedOperation.CompareLowSimilarity", "InternalError.CompareLowSimilarity")
-LARGEST_REQUEST = 10 * 1024 * 1024
 LARGEST_HELD = 64 * 1024 * 1024
 LARGEST_RELAYED = 2 * 1024 * 1024 * 1024
 """Bytes of a resource the engine looks at; more is hashed, and then no video."""
@@ -117,15 +117,6 @@ class _Stored:
     frame: BestFrame = field(default_factory=BestFrame)
 
 
-class _ApiError(Exception):
-    """The API answers an error."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(code)
-        self.code = code
-        self.message = message
-
-
 class Faceid:
     """The API and the two buckets that belong to it."""
 
@@ -138,6 +129,7 @@ class Faceid:
         """Real seconds the engine takes to look at a pair."""
         self.fetch_timeout = 10.0
         """Real seconds within which a resource must have been fetched."""
+        self._refused: dict[str, str] = {}
         self._lock = threading.Lock()
         self._recent: dict[str, deque[float]] = {action: deque() for action in PARAMETERS}
         self._calls: list[Call] = []
@@ -169,6 +161,20 @@ class Faceid:
         with self._lock:
             self._script.extend(answers)
 
+    def refuse_host(self, host: str, code: str | None = "AuthFailure.SecretIdNotFound") -> None:
+        """From now on answer all calls to the hosts that match (fnmatch) with this error code.
+
+        None: serve them again.
+
+        As where an account belongs to the other of the two sites, or its service is not activated.
+        An `AuthFailure` comes before the signature is looked at, any other code after the account's
+        policy was and before the parameters are.
+        """
+        if code is None:
+            self._refused.pop(host, None)
+        else:
+            self._refused[host] = code
+
     # What the proxy asks of a service
 
     def serves(self, host: str) -> bool:
@@ -177,7 +183,7 @@ class Faceid:
     def operation(self, request: Request) -> Operation:
         bucket = OWN_BUCKETS.fullmatch(request.host)
         if bucket is None:
-            return Operation("faceid", request.headers.get("X-TC-Action", ""))
+            return Operation("faceid", api.action_of(request))
         names = {"GET": "GetObject", "PUT": "PutObject", "HEAD": "HeadObject"}
         name = names.get(request.method, request.method)
         return Operation("faceid-files", name, bucket["bucket"], unquote(request.raw_path)[1:])
@@ -189,7 +195,7 @@ class Faceid:
             at=self._clock.now(),
             source=request.source,
             host=request.host,
-            action=request.headers.get("X-TC-Action", ""),
+            action=api.action_of(request),
             region=request.headers.get("X-TC-Region", ""),
             language=request.headers.get("X-TC-Language", ""),
             secret_id="",
@@ -198,61 +204,41 @@ class Faceid:
         )
         try:
             content = await self._call(request, call)
-        except (_ApiError, tc3.RefusedError) as error:
+        except ApiError as error:
             call.code = error.code
             content = _error(call, error.code, error.message)
         with self._lock:
             self._calls.append(call)
-        body = content if isinstance(content, bytes) else json.dumps(content).encode()
-        return Response(200, {"Content-Type": "application/json"}, body)
+        return api.answer(content)
 
     def refuse(self, request: Request, status: int, code: str, message: str) -> Response:
         if OWN_BUCKETS.fullmatch(request.host):
             return _file_error(status, code, message)
-        content = {"Response": {"Error": {"Code": code, "Message": message}}}
-        content["Response"]["RequestId"] = str(uuid.uuid4())  # type: ignore[assignment]
-        body = json.dumps(content).encode()
-        return Response(status, {"Content-Type": "application/json"}, body)
+        return api.answer(api.error(code, message, str(uuid.uuid4()), "en-US"), status)
 
     # The API
 
     async def _call(self, request: Request, call: Call) -> dict[str, Any] | bytes:
-        if request.method != "POST":
-            raise _ApiError("UnsupportedProtocol", "HTTP(S) requests must be POST here.")
-        try:
-            body = await request.read(LARGEST_REQUEST)
-        except BodyTooLarge:
-            raise _ApiError(
-                "RequestSizeLimitExceeded", "The request size exceeds the limit of 10 MB."
-            ) from None
-        call.secret_id = tc3.verify(
-            request.method,
-            request.raw_query,
-            request.headers,
-            body,
-            service="faceid",
-            accounts=self._accounts,
-            now=self._clock.now(),
-        )
-        if request.headers.get("X-TC-Version") != VERSION:
-            raise _ApiError("NoSuchVersion", "The API version does not exist.")
-        if call.action not in PARAMETERS:
-            raise _ApiError("InvalidAction", "The API action does not exist.")
-        allowed = self._accounts[call.secret_id].allowed
-        if allowed is not None and not allowed(Operation("faceid", call.action)):
-            raise _ApiError(
-                "AuthFailure.UnauthorizedOperation",
-                f"You are not authorized to perform operation (faceid:{call.action}).",
-            )
+        refusal = self._refusal(call.host)
+        if refusal is not None and refusal.startswith("AuthFailure."):
+            raise ApiError(refusal, "The account is unknown here.")
+        call.secret_id, body = await api.authenticate(request, "faceid", self._accounts, self._clock.now())
+        account = self._accounts[call.secret_id]
+        api.authorize(request, VERSION, PARAMETERS, account, Operation("faceid", call.action))
+        if refusal is not None:
+            raise ApiError(refusal, "The service is not available to the account here.")
         if not call.region:
-            raise _missing("Region")
+            raise api.missing("Region")
         if call.region not in REGIONS:
-            raise _ApiError("UnsupportedRegion", f"The region `{call.region}` is not supported.")
+            raise ApiError("UnsupportedRegion", f"The region `{call.region}` is not supported.")
         self._count(call.action)
         call.params = _parameters(call.action, body)
         if call.action == UPLOAD_URL:
             return self._create_upload_url(call)
         return await self._compare(call)
+
+    def _refusal(self, host: str) -> str | None:
+        return next((code for hosts, code in self._refused.items() if fnmatchcase(host, hosts)), None)
 
     def _count(self, action: str) -> None:
         """Let a call through, or refuse it: only so many are let through in any one second."""
@@ -261,7 +247,7 @@ class Faceid:
         while recent and recent[0] <= now - 1:
             recent.popleft()
         if len(recent) >= self.limits[action]:
-            raise _ApiError(
+            raise ApiError(
                 "RequestLimitExceeded",
                 f"Your current request times equals to `{len(recent) + 1}` in a second, which "
                 f"exceeds the frequency limit `{self.limits[action]}` for a second. Please reduce "
@@ -271,7 +257,7 @@ class Faceid:
 
     def _create_upload_url(self, call: Call) -> dict[str, Any]:
         if call.params["TargetAction"] not in TARGET_ACTIONS:
-            raise _ApiError("InvalidParameterValue", "The TargetAction is not supported.")
+            raise ApiError("InvalidParameterValue", "The TargetAction is not supported.")
         key = uuid.uuid4().hex
         expires = int(self._clock.timestamp()) + KEPT
         host = f"{RELAY}.cos.{call.region}.myqcloud.com"
@@ -289,16 +275,16 @@ class Faceid:
     async def _compare(self, call: Call) -> dict[str, Any] | bytes:
         for name in ("LiveDataMd5", "ImageMd5"):
             if not re.fullmatch(r"[0-9a-fA-F]{32}", call.params[name]):
-                raise _ApiError("InvalidParameterValue", f"The value of `{name}` is not valid.")
+                raise ApiError("InvalidParameterValue", f"The value of `{name}` is not valid.")
         links = [call.params["LiveDataUrl"], call.params["ImageUrl"]]
         objects = [_object(link, call.region) for link in links]
         if objects[0] == objects[1]:
-            raise _ApiError("InvalidParameterValue", "LiveDataUrl and ImageUrl name one and the same object.")
+            raise ApiError("InvalidParameterValue", "LiveDataUrl and ImageUrl name one and the same object.")
         fetched = await asyncio.gather(*(self._fetch(link) for link in links))
         digests = [call.params["LiveDataMd5"], call.params["ImageMd5"]]
         for (_, found), expected in zip(fetched, digests, strict=True):
             if found != expected.lower():
-                raise _ApiError("InvalidParameterValue", "MD5 Error")
+                raise ApiError("InvalidParameterValue", "MD5 Error")
         if self.latency:
             await asyncio.sleep(self.latency)
         call.executed = True
@@ -317,7 +303,7 @@ class Faceid:
     def _verdict(self, call: Call, answer: Answer) -> dict[str, Any]:
         response: dict[str, Any] = {
             "Result": answer.result,
-            "Description": _message(call, answer.result, answer.result),
+            "Description": api.in_language(call.language, answer.result, answer.result),
             "BestFrameUrl": None,
             "BestFrameMd5": None,
             "RequestId": call.request_id,
@@ -359,16 +345,16 @@ class Faceid:
                 timeout=aiohttp.ClientTimeout(total=self.fetch_timeout),
             ) as answer:
                 if answer.status != 200:
-                    raise _ApiError("FailedOperation.DownLoadError", "File download failed.")
+                    raise ApiError("FailedOperation.DownLoadError", "File download failed.")
                 async for chunk in answer.content.iter_chunked(256 * 1024):
                     digest.update(chunk)
                     if held is not None:
                         held += chunk
                         held = held if len(held) <= LARGEST_HELD else None
         except asyncio.TimeoutError:
-            raise _ApiError("FailedOperation.DownLoadTimeoutError", "File download timed out.") from None
+            raise ApiError("FailedOperation.DownLoadTimeoutError", "File download timed out.") from None
         except aiohttp.ClientError:
-            raise _ApiError("FailedOperation.DownLoadError", "File download failed.") from None
+            raise ApiError("FailedOperation.DownLoadError", "File download failed.") from None
         return (None if held is None else bytes(held)), digest.hexdigest()
 
     # The two buckets
@@ -423,25 +409,16 @@ def _judge(live: bytes | None, image: bytes | None) -> Answer:
 
 
 def _parameters(action: str, body: bytes) -> dict[str, Any]:
-    try:
-        params = json.loads(body or b"{}")
-    except ValueError:
-        raise _ApiError("InvalidRequest", "The request body is not valid JSON.") from None
-    if not isinstance(params, dict):
-        raise _ApiError("InvalidRequest", "The request body is not a JSON object.")
+    params = api.parameters(body)
     for name, value in params.items():
         if name not in PARAMETERS[action]:
-            raise _ApiError("UnknownParameter", f"The parameter `{name}` is not recognized.")
+            raise api.unknown(name)
         if not isinstance(value, str):
-            raise _ApiError("InvalidParameter", f"The type of parameter `{name}` is not valid.")
+            raise ApiError("InvalidParameter", f"The type of parameter `{name}` is not valid.")
     for name in PARAMETERS[action]:
         if not params.get(name):
-            raise _missing(name)
+            raise api.missing(name)
     return params
-
-
-def _missing(name: str) -> _ApiError:
-    return _ApiError("MissingParameter", f"The request is missing a required parameter `{name}`.")
 
 
 def _object(link: str, region: str) -> tuple[str, str]:
@@ -449,18 +426,12 @@ def _object(link: str, region: str) -> tuple[str, str]:
     parts = urlsplit(link)
     host = COS_HOST.fullmatch(parts.netloc.lower())
     if parts.scheme not in ("http", "https") or host is None or host["region"] != region:
-        raise _ApiError("InvalidParameterValue", "invalid resourceUrl")
+        raise ApiError("InvalidParameterValue", "invalid resourceUrl")
     return parts.netloc.lower(), unquote(parts.path)
 
 
 def _error(call: Call, code: str, message: str) -> dict[str, Any]:
-    error = {"Code": code, "Message": _message(call, code, message)}
-    return {"Response": {"Error": error, "RequestId": call.request_id}}
-
-
-def _message(call: Call, code: str, english: str) -> str:
-    """Texts are Chinese unless the request says otherwise."""
-    return english if call.language == "en-US" else f"请求未成功（{code}）"
+    return api.error(code, message, call.request_id, call.language)
 
 
 def _signature(host: str, key: str, method: str, window: str) -> str:

@@ -21,14 +21,17 @@ if TYPE_CHECKING:
 class Operation:
     """What a request asks for, as its service understands it.
 
-    `service` is a short name ("cos", "faceid"), `name` the documented operation ("PutObject").
-    `bucket` is `name-appid`. Bucket and key are empty where the operation has none.
+    `service` is a short name ("cos", "faceid", "scf"), `name` the documented operation
+    ("PutObject"). `bucket` is `name-appid`. The key of an operation that lists is its prefix, that
+    of an operation of the function platform is the function's name. `region` is the long name.
+    What an operation has not is empty.
     """
 
     service: str
     name: str
     bucket: str = ""
     key: str = ""
+    region: str = ""
 
 
 class Gate:

@@ -17,15 +17,15 @@ import time
 import traceback
 import uuid
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from datetime import timedelta
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Protocol
 
 from tests.cloud.clock import Clock
 from tests.cloud.cos_sign import Account
-from tests.cloud.function import Event, Function, Invocation, Status
+from tests.cloud.function import Event, Function, Invocation, Status, Trigger
 from tests.cloud.process import DeathError, FunctionError, Instance
 from tests.cloud.proxy import Proxy
 
@@ -77,6 +77,7 @@ class Scf:
         self._cos = cos
         self._changed = threading.Condition()
         self._functions: dict[str, Function] = {}
+        self._triggers: dict[str, dict[str, Trigger]] = {}
         self._queue: list[_Job] = []
         self._running: list[_Job] = []
         self._workers: set[threading.Thread] = set()
@@ -105,6 +106,7 @@ class Scf:
             raise ValueError(f"{function.name} cannot be deployed: " + "; ".join(faults))
         with self._changed:
             self._functions[function.name] = function
+            self._triggers[function.name] = {each.name: each for each in function.triggers()}
         self.recycle(function.name)
 
     def recycle(self, function: str | None = None) -> None:
@@ -114,6 +116,27 @@ class Scf:
             self._idle = [each for each in self._idle if each not in old]
         for instance in old:
             self._bury(instance)
+
+    def function(self, name: str) -> Function | None:
+        """The function of that name as it is deployed, or None."""
+        with self._changed:
+            return self._functions.get(name)
+
+    def triggers(self, function: str | None = None) -> list[Trigger]:
+        """The triggers of a function, as they are now."""
+        with self._changed:
+            return list(self._triggers[self._which(function)].values())
+
+    def switch_trigger(self, name: str, enabled: bool, function: str | None = None) -> None:
+        """Switch a trigger off or on again, as in the console. Raises KeyError. Deploying resets it."""
+        with self._changed:
+            found = self._triggers[self._which(function)]
+            found[name] = replace(found[name], enabled=enabled)
+
+    def remove_trigger(self, name: str, function: str | None = None) -> None:
+        """Take a trigger away. Raises KeyError. Deploying brings it back."""
+        with self._changed:
+            del self._triggers[self._which(function)][name]
 
     @property
     def instances(self) -> list[str]:
@@ -152,15 +175,25 @@ class Scf:
         """Fire the timers for the cloud's current minute."""
         minute = self._clock.now().replace(second=0, microsecond=0)
         with self._changed:
-            functions = [each for each in self._functions.values() if each.timer]
-        for function in functions:
-            event = {
-                "Type": "Timer",
-                "TriggerName": "timer",
-                "Time": minute.strftime("%Y-%m-%dT%H:%M:%SZ"),
-                "Message": function.timer_message,
-            }
-            self.invoke_async(event, function.name)
+            firing = [
+                (function, each)
+                for function, triggers in self._triggers.items()
+                for each in triggers.values()
+                if each.fires_at(minute)
+            ]
+        for function, trigger in firing:
+            self._fire(function, trigger, minute)
+
+    def fire(self, name: str, function: str | None = None) -> str:
+        """Fire one timer for the cloud's current minute, whatever its schedule says.
+
+        Returns the request id. Raises KeyError where the function has no such trigger.
+        """
+        minute = self._clock.now().replace(second=0, microsecond=0)
+        with self._changed:
+            function = self._which(function)
+            trigger = self._triggers[function][name]
+        return self._fire(function, trigger, minute)
 
     def advance_minutes(self, minutes: int = 1, timeout: float | None = 60.0) -> None:
         """Let minutes pass: retries that fall due run, and at second 0 of each the timers fire.
@@ -254,6 +287,8 @@ class Scf:
         end = time.monotonic() + timeout
         with self._changed:
             while self._running or self._due():
+                # A retry that falls due as real time goes by: nobody else starts it.
+                self._pump()
                 left = end - time.monotonic()
                 if left <= 0:
                     raise TimeoutError(f"not idle after {timeout} s:\n{self._dump()}")
@@ -268,6 +303,7 @@ class Scf:
         while not condition():
             left = end - time.monotonic()
             with self._changed:
+                self._pump()
                 if left <= 0:
                     raise TimeoutError(f"did not come true in {timeout} s:\n{self._dump()}")
                 self._changed.wait(min(left, 0.05))
@@ -302,18 +338,31 @@ class Scf:
         with self._changed:
             if self._stopped:
                 raise RuntimeError("the platform was stopped")
-            if function is None:
-                if len(self._functions) != 1:
-                    raise ValueError(f"which function? deployed: {sorted(self._functions)}")
-                (function,) = self._functions
-            elif function not in self._functions:
-                raise ValueError(f"no function {function!r}; deployed: {sorted(self._functions)}")
+            function = self._which(function)
             # Through JSON, as on the wire: what the test holds and what the function gets are two.
             copy = json.loads(json.dumps(event))
             job = _Job(function, str(uuid.uuid4()), copy, _kind(copy), self._clock.timestamp(), retries)
             self._queue.append(job)
         self._pump()
         return job
+
+    def _fire(self, function: str, trigger: Trigger, minute: datetime) -> str:
+        event = {
+            "Type": "Timer",
+            "TriggerName": trigger.name,
+            "Time": minute.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "Message": trigger.argument,
+        }
+        return self.invoke_async(event, function)
+
+    def _which(self, function: str | None) -> str:
+        if function is None:
+            if len(self._functions) != 1:
+                raise ValueError(f"which function? deployed: {sorted(self._functions)}")
+            (function,) = self._functions
+        elif function not in self._functions:
+            raise ValueError(f"no function {function!r}; deployed: {sorted(self._functions)}")
+        return function
 
     def _on_event(self, event: Event) -> None:
         with self._changed:
@@ -334,7 +383,15 @@ class Scf:
         with self._changed:
             if self._stopped:
                 return
-            functions = [each for each in self._functions.values() if _matches(each, event)]
+            functions = [
+                each
+                for each in self._functions.values()
+                if _matches(each, event)
+                and any(
+                    trigger.type == "cos" and trigger.enabled
+                    for trigger in self._triggers[each.name].values()
+                )
+            ]
         for function in functions:
             self.invoke_async(event, function.name)
 
@@ -519,13 +576,13 @@ class Scf:
 
 
 def bundle(project: Path, into: Path | None = None) -> Path:
-    """A folder as it is deployed: `handler/`, and its entry file as `index.py` at the root.
+    """A folder as it is deployed: `handler/` without the operator's command line, and `index.py` at the root.
 
     The dependencies are those of the interpreter that runs the function. Without `into` a
     temporary folder is made, which the caller removes.
     """
     folder = into if into is not None else Path(tempfile.mkdtemp(prefix="livepair-bundle-"))
-    ignore = shutil.ignore_patterns("__pycache__")
+    ignore = shutil.ignore_patterns("__pycache__", "__main__.py", "cli")
     shutil.copytree(project / "handler", folder / "handler", ignore=ignore, dirs_exist_ok=True)
     shutil.copyfile(project / "handler" / "index.py", folder / "index.py")
     return folder

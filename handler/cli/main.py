@@ -1,0 +1,274 @@
+"""The commands of `python -m handler`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+import requests
+from rich.text import Text
+
+from handler import __version__
+from handler.cli import act, doctor, forget, look, upload
+from handler.cli.deployment import Deployment, Problem, load
+from handler.cli.find import find_pair, find_record, moment
+from handler.cli.output import Output, count, plain, span, when
+from handler.cos import CosError
+from handler.ledger import CorruptState
+from handler.log import silence_libraries
+from handler.pairing import Pair, SharedImage
+from handler.settings import SettingsError
+
+
+class Command:
+    """What the options before the command chose."""
+
+    def __init__(self, config: Path, env_file: Path, debug: bool) -> None:
+        self.config, self.env_file, self.debug = config, env_file, debug
+
+    def deployment(self) -> Deployment:
+        return load(self.config, self.env_file)
+
+
+def command(work: Callable[..., bool | None]) -> Callable[..., None]:
+    """A command that takes `--json`; exit status 1 where `work` returns False or fails, with one line."""
+
+    @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+    @click.pass_context
+    @wraps(work)
+    def run(context: click.Context, /, as_json: bool, **arguments: Any) -> None:
+        chosen: Command = context.obj
+        output = Output(as_json)
+        try:
+            fine = work(chosen, output, **arguments)
+        except SettingsError as error:
+            fail(f"the settings are wrong: {'; '.join(error.faults)}")
+        except (Problem, CosError, CorruptState) as error:
+            fail(str(error))
+        except (click.ClickException, click.Abort, KeyboardInterrupt):
+            raise
+        except requests.RequestException as error:
+            fail(f"no connection or no answer ({type(error).__name__}); check the network and try again")
+        except Exception as error:
+            if chosen.debug:
+                raise
+            fail(
+                f"unexpected: {type(error).__name__}; with --debug before the command its traceback is shown"
+            )
+        if fine is False:
+            sys.exit(1)
+
+    return run
+
+
+def fail(text: str) -> None:
+    """End with an error of one line."""
+    click.echo(f"error: {plain(text)}", err=True)
+    sys.exit(1)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default="serverless.yml",
+    show_default=True,
+    help="The file that the function is deployed with; its settings are used where the environment has none.",
+)
+@click.option(
+    "--env-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=".env",
+    show_default=True,
+    help="Variables that the environment does not set: credentials, REGION, BUCKET, WEBHOOK_SECRET …",
+)
+@click.option("--debug", is_flag=True, help="Show the traceback of an unexpected error.")
+@click.version_option(__version__, prog_name="livepair")
+@click.pass_context
+def main(context: click.Context, config: Path, env_file: Path, debug: bool) -> None:
+    """Check, watch and mend a deployed livepair.
+
+    Works with the function's settings and your own credentials, against an account or, with LOCAL_CLOUD, the
+    local cloud. None of this is part of the function.
+    """
+    silence_libraries()
+    context.obj = Command(config, env_file, debug)
+
+
+@main.command("doctor")
+@click.option("--no-webhook", is_flag=True, help="Send no webhook.test message.")
+@command
+def doctor_command(chosen: Command, output: Output, no_webhook: bool) -> bool:
+    """Check the whole deployment; each line says what to do. Calls that are billed are not made."""
+    return doctor.examine(chosen.config, chosen.env_file, output, post=not no_webhook)
+
+
+@main.command("list")
+@click.option("--limit", default=20, show_default=True, help="How many of each state are shown.")
+@command
+def list_command(chosen: Command, output: Output, limit: int) -> None:
+    """What is waiting, running, undelivered or dead: counts and ages."""
+    look.show_list(chosen.deployment(), output, limit)
+
+
+@main.command()
+@click.argument("which", metavar="ID|KEY")
+@command
+def show(chosen: Command, output: Output, which: str) -> None:
+    """The story of a verification (by its ID or its message's) or of a pair (by an upload's key)."""
+    look.show_story(chosen.deployment(), output, which)
+
+
+@main.command()
+@click.argument("which", metavar="[ID]", required=False)
+@click.option("--dead", is_flag=True, help="All whose delivery was given up.")
+@click.option("--since", metavar="WHEN", help="All decided since: 2026-11-22T12:00Z, 90m, 6h, 3d.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@command
+def redeliver(
+    chosen: Command, output: Output, which: str | None, dead: bool, since: str | None, yes: bool
+) -> None:
+    """Have messages posted once more: the same id, the same bytes, a fresh signature."""
+    if (which is not None) + dead + (since is not None) != 1:
+        raise click.UsageError("Give one of ID, --dead and --since.")
+    d = chosen.deployment()
+    if which is not None:
+        records = [find_record(d, which)]
+    elif dead:
+        records = act.dead(d)
+    else:
+        records = act.decided_since(d, output, moment(since or "", d.clock.now()))
+    if records and which is None and not yes:
+        click.confirm(f"Post {count(len(records), 'message')} again?", abort=True, err=True)
+    done = act.redeliver(d, output, records)
+    output.value({"redelivered": done})
+    output.say(f"{count(len(done), 'message')} to be posted. {act.NEXT_SWEEP}" if done else "There is none.")
+
+
+@main.command()
+@click.argument("which", metavar="ID")
+@command
+def retry(chosen: Command, output: Output, which: str) -> None:
+    """Have what ended failed or incomplete judged once more, as another run."""
+    record, run = act.retry(chosen.deployment(), which)
+    output.value({"verification": record.which.id, "run": run})
+    output.say(f"Run {run} of {record.which.path} is on the agenda. {act.NEXT_SWEEP}")
+
+
+@main.command()
+@click.option("--since", metavar="WHEN", help="Walk uploads made since: 2026-11-22, 6h, 3d; or `all`.")
+@command
+def reconcile(chosen: Command, output: Output, since: str | None) -> None:
+    """Have every upload looked at that may have no outcome. What is settled costs nothing.
+
+    Without --since: from a day before the last finished reconcile on, as the daily timer does.
+    """
+    d = chosen.deployment()
+    everything = since == "all"
+    if since and not everything:
+        began = act.reconcile(d, moment(since, d.clock.now()))
+    else:
+        began = act.reconcile(d, None, everything=everything)
+    output.value({"since": began})
+    output.say(
+        f"Uploads {f'since {when(began)}' if began else 'of all time'} that are older than ten minutes "
+        f"will be looked at. {act.NEXT_SWEEP} `list` tells whether it is under way."
+    )
+
+
+@main.command()
+@click.argument("files", nargs=-1, metavar="[LIVE IMAGE]", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--smoke", is_flag=True, help="Use a harmless pair that the API rejects without a bill.")
+@click.option("--timeout", default=180, show_default=True, help="Seconds to wait for the outcome.")
+@command
+def verify(chosen: Command, output: Output, files: tuple[Path, ...], smoke: bool, timeout: int) -> bool:
+    """Upload a pair, wait, and show its outcome: the whole chain, with your own files or with --smoke."""
+    if len(files) != (0 if smoke else 2):
+        raise click.UsageError("Give LIVE and IMAGE, or --smoke alone.")
+    d = chosen.deployment()
+    if smoke:
+        live, image = upload.SMOKE_LIVE, upload.SMOKE_IMAGE
+    else:
+        live = upload.read(files[0], d.settings.max_live_bytes, "MAX_LIVE_BYTES")
+        image = upload.read(files[1], d.settings.max_image_bytes, "MAX_IMAGE_BYTES")
+    pair = upload.new_pair(d, "smoke-" if smoke else "verify-")
+    record, took = upload.verify(d, output, pair, live, image, timeout)
+    told = record.delivered_at is not None
+    answer = record.answer or {}
+    result = {
+        "outcome": record.outcome,
+        "code": record.code,
+        "similarity": answer.get("similarity"),
+        "said": answer.get("message"),
+        "verification": record.which.id,
+        "pair": dict(pair.values),
+        "api_request_id": answer.get("request_id"),
+        "calls": answer.get("calls", 0),
+        "delivered": told,
+        "seconds": round(took, 1),
+    }
+    output.value(result)
+    output.table(("", ""), [(name, "" if value is None else value) for name, value in result.items()])
+    key = pair.live_keys[0]
+    output.say(f"`python -m handler forget {key}` erases it.")
+    if not told:
+        output.say("The webhook did not take the message: `doctor` says why.")
+    return told and record.outcome != "failed"
+
+
+@main.command()
+@click.argument("values", nargs=-1, required=True, metavar="ID|NAME=VALUE…")
+@click.option("--seconds", type=click.IntRange(30, 3600), default=upload.LINK_SECONDS, show_default=True)
+@command
+def links(chosen: Command, output: Output, values: tuple[str, ...], seconds: int) -> None:
+    """Presigned links to PUT one pair to, as an application's backend would make them.
+
+    They are printed because that is what the command is for: whoever has one may upload until it ends.
+    """
+    made = upload.links(chosen.deployment(), values, seconds)
+    output.value(made)
+    if not output.as_json:
+        for role in ("image", "live"):
+            click.echo(f"# {role}: {plain(made[role]['key'])}, for {span(seconds)}")
+            click.echo(f"curl -T FILE '{made[role]['put']}'")
+
+
+@main.command("forget")
+@click.argument("which", metavar="ID|KEY")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@command
+def forget_command(chosen: Command, output: Output, which: str, yes: bool) -> bool:
+    """Erase everything about a person's pair: uploads, all verifications, best frames, all versions.
+
+    The key of an image that serves many stands for all its pairs. What the webhook's consumer and the log
+    service keep is theirs to erase.
+    """
+    d = chosen.deployment()
+    found = find_pair(d, which)
+    pairs = forget.pairs_of(d, found) if isinstance(found, SharedImage) else [found]
+    images = list(found.image_keys) if isinstance(found, SharedImage) else []
+    there = forget.look(d, pairs, images)
+    if not there:
+        output.value({"erased": [], "left": []})
+        output.say("Nothing is stored about it.")
+        return True
+    output.table(("to be erased",), [(key,) for key in there.keys])
+    if not yes:
+        click.confirm(
+            f"Erase {count(len(there), 'object')} for good, old versions counted?", abort=True, err=True
+        )
+    erased, left = forget.erase(d, output, pairs, images)
+    output.value({"erased": erased, "left": left.keys})
+    output.say(f"Erased {count(len(erased), 'key')}, with all versions.")
+    if isinstance(found, Pair) and found.shared:
+        output.say(
+            f"The image serves others too and was left: `forget {found.image_keys[0]}` erases them all."
+        )
+    if left:
+        output.table(("still there",), [(key,) for key in left.keys])
+        output.err.print(Text("Something is left, perhaps written by an instance at work: run it again."))
+    return not left

@@ -1,0 +1,61 @@
+"""The operator's commands, run in the test's own process against the local cloud."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from handler.cli.main import main
+from tests.cloud import Cloud
+
+
+class Operator:
+    """Somebody with a shell, an empty folder and credentials of their own.
+
+    Commands see the settings that the function has, through the same environment.
+    """
+
+    def __init__(self, cloud: Cloud, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+        self.cloud = cloud
+        self.folder = folder
+        self.variables = {
+            "TENCENT_SECRET_ID": cloud.credentials.secret_id,
+            "TENCENT_SECRET_KEY": cloud.credentials.secret_key,
+            "LOCAL_CLOUD": cloud.url,
+            "COLUMNS": "300",
+        }
+        self.said: list[str] = []
+        """Everything that the commands have printed."""
+        monkeypatch.chdir(folder)
+
+    def __call__(self, *arguments: str, answer: str | None = None) -> Result:
+        """Run a command; `answer` is typed where it asks."""
+        runner = CliRunner(env=self.variables)
+        result = runner.invoke(main, ["--debug", *arguments], input=answer, catch_exceptions=False)
+        self.said += [result.stdout, result.stderr]
+        return result
+
+    def fine(self, *arguments: str) -> str:
+        """Run a command that succeeds. Returns what it prints."""
+        result = self(*arguments)
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    def json(self, *arguments: str, status: int = 0) -> Any:
+        """Run a command with --json. Returns the value that it prints."""
+        result = self(*arguments, "--json")
+        assert result.exit_code == status, result.output
+        return json.loads(result.stdout)
+
+    def error(self, *arguments: str) -> str:
+        """Run a command that fails with one line. Returns it."""
+        result = self(*arguments)
+        assert result.exit_code == 1, result.output
+        assert result.stdout == ""
+        assert result.stderr.startswith("error: ")
+        assert result.stderr.count("\n") == 1
+        return result.stderr
