@@ -89,7 +89,7 @@ def table(figures: Sequence[Figure]) -> Table:
             _number(each.value, each.unit),
             "" if each.floor is None else _number(each.floor, each.unit),
             each.against,
-            "" if each.floor is None else f"{each.measured:.2f}{spread}",
+            _measured(each) + spread,
             each.target,
             "[green]ok[/]" if each.ok else "[red]missed[/]",
         )
@@ -104,6 +104,13 @@ def series_table(every: Sequence[Series]) -> Table:
     for each in every:
         made.add_row(each.name, each.x, "  ".join(f"{x:,.0f}: {y:,.3g}" for x, y in each.points))
     return made
+
+
+def _measured(each: Figure) -> str:
+    """What is held against the target, where that is not the value itself."""
+    if each.floor is None:
+        return ""
+    return f"{each.measured:+.1f} MB" if each.unit == "MB" else f"{each.measured:.2f}"
 
 
 def _number(value: float, unit: str) -> str:

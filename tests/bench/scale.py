@@ -39,7 +39,7 @@ def bursts(say: Say) -> tuple[list[Figure], Series, Series]:
             "burst of 500 pairs, last outcome",
             five,
             "s",
-            "500 / 5 s; a minute for the sweep is taken off",
+            "500 / 5 s, less the sweep's minute",
             100.0,
             (five - 60) / 100,
             1.15,
