@@ -1,82 +1,45 @@
 """events/: what the samples promise holds, and the schema says what the code tells."""
 
-import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator, FormatChecker
+from jsonschema import Draft202012Validator
 
 from handler.events import Ignored, Tick, Upload, records, upload
-from handler.faceid import CODES, FAMILIES, Answer, Outcome
-from handler.outcome import (
-    Called,
-    Decision,
-    Frame,
-    Half,
-    Seen,
-    body,
-    decide,
-    incomplete,
-    unfit,
-    verification,
-)
+from handler.faceid import CODES, FAMILIES
+from handler.outcome import Called, Decision, Frame, Half, Seen, body, verification
 from handler.pairing import Pair, Role
-from handler.settings import Settings, load_settings
-
-Message = dict[str, Any]
-
-EVENTS = Path(__file__).parent.parent / "events"
-OUTCOMES: tuple[Outcome, ...] = ("matched", "mismatched", "rejected", "incomplete", "failed")
-VERIFICATIONS = [f"verification.{outcome}.json" for outcome in OUTCOMES]
-MESSAGES = [*VERIFICATIONS, "webhook.test.json"]
-ROLES: tuple[Role, ...] = ("live", "image")
-BUCKET = "faces-1250000000"
-AT = datetime(2026, 11, 22, 11, 59, 57, tzinfo=timezone.utc)
-
-SETTINGS = load_settings(
-    {
-        "BUCKET": BUCKET,
-        "WEBHOOK_URL": "https://example.com/webhook",
-        "WEBHOOK_SECRET": "whsec_ZmFrZQ==",
-    }
+from handler.settings import Settings
+from tests.messages import (
+    ANSWERS,
+    AT,
+    BUCKET,
+    CHINESE,
+    CJK,
+    EVENTS,
+    JUDGED,
+    MESSAGES,
+    NO_CALL,
+    OUTCOMES,
+    PLAIN,
+    ROLES,
+    SCHEMA,
+    SETTINGS,
+    VERIFICATIONS,
+    Message,
+    answered,
+    faults,
+    half_a_pair,
+    load,
+    moment,
+    told,
+    without_call,
 )
-CJK = load_settings(
-    {
-        "BUCKET": BUCKET,
-        "WEBHOOK_URL": "https://example.com/webhook",
-        "WEBHOOK_SECRET": "whsec_ZmFrZQ==",
-        "LIVE_KEY": "uploads/{tenant}/{application}/live.gz",
-        "IMAGE_KEY": "uploads/{tenant}/{application}/image.jpg",
-        "MIN_SIMILARITY": "82.5",
-    }
-)
-
-FORMATS = FormatChecker(formats=())
-
-
-@FORMATS.checks("date-time", raises=ValueError)
-def is_time(value: object) -> bool:
-    """jsonschema checks date-time only with a further package; for our times the standard library does."""
-    return not isinstance(value, str) or bool(datetime.fromisoformat(value.replace("Z", "+00:00")))
-
-
-def load(name: str) -> Any:
-    return json.loads((EVENTS / name).read_text(encoding="utf-8"))
-
-
-SCHEMA = load("message.schema.json")
-VALIDATOR = Draft202012Validator(SCHEMA, format_checker=FORMATS)
-
-
-def faults(message: Any) -> list[str]:
-    """What the schema has against a message."""
-    return [f"{error.json_path}: {error.message}" for error in VALIDATOR.iter_errors(message)]
-
 
 # --- COS and Timer events ---------------------------------------------------------------------------
 
@@ -236,10 +199,6 @@ def test_a_sample_message_is_valid(name: str) -> None:
     assert faults(message) == []
 
 
-def moment(text: str) -> datetime:
-    return datetime.fromisoformat(text.replace("Z", "+00:00"))
-
-
 def half_told(told: dict[str, Any] | None) -> Half | None:
     if told is None:
         return None
@@ -291,86 +250,6 @@ def test_the_incomplete_sample_is_told_at_the_pair_timeout() -> None:
 # --- what the code tells ----------------------------------------------------------------------------
 
 
-def half(key: str, size: int = 40_213, *, read: bool = True) -> Half:
-    md5 = hashlib.md5(key.encode()).hexdigest()
-    return Half(BUCKET, key, f'"{md5}"' if read else f'"{md5}-9"', md5 if read else None, size, AT)
-
-
-def seen_of(settings: Settings, *values: str) -> Seen:
-    names = settings.templates.live[0].names
-    key = settings.templates.live[0].key(dict(zip(names, values, strict=True)))
-    match = settings.templates.match(key)
-    assert match is not None
-    assert isinstance(match[1], Pair)
-    return Seen(match[1], BUCKET, half(match[1].live_keys[0]), half(match[1].image_keys[0]))
-
-
-PLAIN = seen_of(SETTINGS, "a1f4c0de")
-CHINESE = seen_of(CJK, "租户 一", "申请+100%.é")
-
-
-def told(
-    decision: Decision,
-    *,
-    seen: Seen = PLAIN,
-    run: int = 1,
-    frame: bool = False,
-    called: Called | None = None,
-    at: datetime = AT,
-    settings: Settings = SETTINGS,
-) -> Message:
-    """The message that the code tells."""
-    which = verification(seen, run)
-    key = f"{settings.state_prefix}best-frames/{which.path}/{which.id}.jpg"
-    kept = Frame(settings.state_bucket, key, "0" * 32) if frame else None
-    message = json.loads(body(seen, which, decision, at, settings, kept, called))
-    assert isinstance(message, dict)
-    return message
-
-
-def answered(code: str, similarity: float | None = None, text: str = "said by the API") -> Message:
-    """What is told of an answer with `code`."""
-    request_id = None if code.startswith(("Livepair.", "ClientNetwork")) else "fake-request-id"
-    called = Called(request_id, "ap-singapore", code, 1)
-    return told(decide(Answer(code, text, similarity=similarity), 70.0), called=called)
-
-
-def without_call(code: str) -> Message:
-    """What is told where livepair itself found `code`, without a call."""
-    live, image, pair = PLAIN.live, PLAIN.image, PLAIN.pair
-    assert live is not None
-    assert image is not None
-    seen, at = PLAIN, AT
-    decision: Decision | None = None
-    if code == "Livepair.LiveMissing":
-        seen = Seen(pair, BUCKET, None, image)
-        decision, at = incomplete(seen, 3600)
-    elif code == "Livepair.ImageMissing":
-        seen = Seen(pair, BUCKET, live, None)
-        decision, at = incomplete(seen, 3600)
-    elif code == "Livepair.UploadUnreadable":
-        seen = Seen(pair, BUCKET, None, None)
-        decision = Decision("failed", code, "COS refused it")
-    else:
-        large = code.endswith("TooLarge")
-        size = 60_000_000 if large else 0
-        if "Live" in code.removeprefix("Livepair."):
-            seen = Seen(pair, BUCKET, half(live.key, size, read=not large), image)
-        else:
-            seen = Seen(pair, BUCKET, live, half(image.key, size, read=not large))
-        decision = unfit(seen, SETTINGS)
-    assert decision is not None
-    assert decision.code == code
-    return told(decision, seen=seen, at=at)
-
-
-NO_CALL = [
-    *(f"Livepair.{name}{fault}" for name in ("Live", "Image") for fault in ("Missing", "Empty", "TooLarge")),
-    "Livepair.UploadUnreadable",
-]
-ANSWERS = [code for code in CODES if code not in NO_CALL or code == "Livepair.UploadUnreadable"]
-
-
 def test_the_codes_below_are_all_codes() -> None:
     """Each row of the table is told in one of the next two tests."""
     assert set(NO_CALL) | set(ANSWERS) == set(CODES)
@@ -417,27 +296,12 @@ def test_a_low_similarity_that_the_api_gives_no_number_for_is_valid() -> None:
     assert message["data"]["similarity"] is None
 
 
-SUCCESS = Called("fake-request-id", "ap-hongkong", "Success", 1)
-LOW, HIGH = (decide(Answer("Success", "", similarity=value), 70) for value in (41.7, 96.3))
-PERSON, TROUBLE = (
-    (decide(Answer(code, ""), 70), Called(None, "ap-bangkok", code, 8))
-    for code in ("FailedOperation.LivessDetectFake", "ClientNetworkError")
-)
-
-
 @pytest.mark.parametrize("run", [1, 2])
 @pytest.mark.parametrize("settings", [SETTINGS, CJK], ids=["plain", "cjk"])
 @pytest.mark.parametrize(
     ("decision", "called", "frame"),
-    [
-        (HIGH, SUCCESS, True),
-        (HIGH, SUCCESS, False),
-        (LOW, SUCCESS, True),
-        (LOW, SUCCESS, False),
-        (*PERSON, False),
-        (*TROUBLE, False),
-    ],
-    ids=["matched+frame", "matched", "mismatched+frame", "mismatched", "rejected", "failed"],
+    JUDGED.values(),
+    ids=JUDGED,
 )
 def test_a_judged_pair_is_valid_in_every_run(
     decision: Decision, called: Called, frame: bool, settings: Settings, run: int
@@ -455,10 +319,7 @@ def test_a_judged_pair_is_valid_in_every_run(
 @pytest.mark.parametrize("missing", ["live", "image"])
 def test_half_a_pair_is_valid_in_every_run(missing: Role, run: int) -> None:
     """The missing half is null, whichever it is."""
-    live, image = (None if missing == role else CHINESE.half(role) for role in ROLES)
-    seen = Seen(CHINESE.pair, BUCKET, live, image)
-    decision, at = incomplete(seen, 3600)
-    message = told(decision, seen=seen, run=run, at=at, settings=CJK)
+    message = half_a_pair(missing, run)
     assert faults(message) == []
     assert message["data"][missing] is None
 
@@ -523,8 +384,8 @@ def test_a_type_and_an_outcome_that_differ_are_refused(name: str) -> None:
 
 
 UNMATCHED = [name for name in VERIFICATIONS if name != "verification.matched.json"]
-JUDGED = ["verification.matched.json", "verification.mismatched.json"]
-UNJUDGED = [name for name in VERIFICATIONS if name not in JUDGED]
+VERDICTS = ["verification.matched.json", "verification.mismatched.json"]
+UNJUDGED = [name for name in VERIFICATIONS if name not in VERDICTS]
 REASON = {"code": "X", "category": "service", "message": "x", "advice": "none"}
 MATCHED = load("verification.matched.json")["data"]
 
@@ -579,7 +440,7 @@ MATCHED = load("verification.matched.json")["data"]
         (["verification.rejected.json"], put("data", "reason", "category", value="similarity")),
         (VERIFICATIONS, put("data", "live", value=None)),
         (
-            [*JUDGED, "verification.rejected.json", "verification.failed.json"],
+            [*VERDICTS, "verification.rejected.json", "verification.failed.json"],
             put("data", "image", value=None),
         ),
         (["verification.incomplete.json"], put("data", "image", value=MATCHED["image"])),
@@ -589,7 +450,7 @@ MATCHED = load("verification.matched.json")["data"]
         (VERIFICATIONS, put("data", "live", "bucket", value=None)),
         (VERIFICATIONS, put("data", "live", "key", value="")),
         (VERIFICATIONS, put("data", "live", "key", value=None)),
-        (JUDGED, put("data", "live", "md5", value=None)),
+        (VERDICTS, put("data", "live", "md5", value=None)),
         (VERIFICATIONS, put("data", "live", "md5", value="D41D8CD98F00B204E9800998ECF8427E")),
         (VERIFICATIONS, put("data", "live", "md5", value="0" * 31)),
         (VERIFICATIONS, put("data", "live", "md5", value=0)),
@@ -597,15 +458,15 @@ MATCHED = load("verification.matched.json")["data"]
         (VERIFICATIONS, put("data", "live", "size", value="183204")),
         (VERIFICATIONS, put("data", "live", "uploaded_at", value="2026-11-22")),
         (VERIFICATIONS, put("data", "live", "uploaded_at", value="2026-11-22T25:00:00Z")),
-        (JUDGED, put("data", "best_frame", "md5", value=None)),
-        (JUDGED, put("data", "best_frame", "md5", value="0" * 31)),
-        (JUDGED, put("data", "best_frame", "bucket", value=None)),
-        (JUDGED, put("data", "best_frame", "bucket", value="")),
-        (JUDGED, put("data", "best_frame", "key", value=None)),
-        (JUDGED, put("data", "best_frame", "key", value="")),
+        (VERDICTS, put("data", "best_frame", "md5", value=None)),
+        (VERDICTS, put("data", "best_frame", "md5", value="0" * 31)),
+        (VERDICTS, put("data", "best_frame", "bucket", value=None)),
+        (VERDICTS, put("data", "best_frame", "bucket", value="")),
+        (VERDICTS, put("data", "best_frame", "key", value=None)),
+        (VERDICTS, put("data", "best_frame", "key", value="")),
         (UNJUDGED, put("data", "best_frame", value=MATCHED["best_frame"])),
-        (JUDGED, put("data", "api", value=None)),
-        (JUDGED, put("data", "api", "calls", value=0)),
+        (VERDICTS, put("data", "api", value=None)),
+        (VERDICTS, put("data", "api", "calls", value=0)),
         (["verification.matched.json"], put("data", "api", "code", value="FailedOperation.UnKnown")),
         (["verification.failed.json"], put("data", "api", "calls", value=-1)),
         (["verification.failed.json"], put("data", "api", "calls", value="1")),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import requests
 
+from handler.cli.main import main
 from handler.settings import load_settings
 from tests.cloud import Cloud, samples
 from tests.docs import README, with_table
@@ -55,9 +57,42 @@ def test_every_setting_is_in_the_table_with_its_default() -> None:
     assert load_settings({**least, **written}) == load_settings(least)
 
 
+def test_every_threat_names_a_test_that_is_there() -> None:
+    """What covers a threat can be looked up and run."""
+    threats = TEXT[TEXT.index("### Threats") : TEXT.index("## How it works")]
+    named = set(re.findall(r"`(test_\w+)`", threats))
+    there = {
+        name
+        for path in Path(__file__).parent.glob("test_*.py")
+        for name in re.findall(r"^def (test_\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    assert named
+    assert named <= there, named - there
+    assert all("`test_" in line for line in threats.splitlines()[4:] if line.startswith("|"))
+
+
+def test_every_command_of_the_operator_is_described() -> None:
+    """None missing, none that is not there; and every target of the Makefile that is named exists."""
+    table = TEXT[TEXT.index("| command | does |") : TEXT.index("### What to watch")]
+    assert set(re.findall(r"^\| `(\w+)", table, re.MULTILINE)) == set(main.commands)
+    makefile = (README.parent / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^(\w+):", makefile, re.MULTILINE))
+    assert set(re.findall(r"(?:`|^)make (\w+)", TEXT, re.MULTILINE)) <= targets
+
+
+def test_every_log_line_that_is_searched_for_is_written() -> None:
+    """The alarms name events and fields that the function's own code logs."""
+    searches = TEXT[TEXT.index("### What to watch") : TEXT.index("### What is stored")]
+    code = "".join(path.read_text(encoding="utf-8") for path in (README.parent / "handler").glob("*.py"))
+    for event in re.findall(r"event:(\w+)", searches):
+        assert f'"{event}"' in code, event
+    for field in re.findall(r"AND (\w+)[:>]", searches):
+        assert re.search(rf"\b{field}\b", code), field
+
+
 def test_the_sample_message_in_the_readme_is_like_the_real_ones(livepair: Livepair) -> None:
     """Same fields in the same order as a message that the function posts."""
-    (shown,) = re.findall(r"```json\n(.*?)```", TEXT, re.DOTALL)
+    shown = re.findall(r"```json\n(.*?)```", TEXT, re.DOTALL)[0]
     livepair.put("uploads/42/image.jpg", samples.image())
     livepair.put("uploads/42/live.gz", samples.live())
     livepair.run()
