@@ -8,7 +8,7 @@ RUN = $(VENV)/bin/python
 READY = $(VENV)/ready
 NODE = tests/node/node_modules/ready
 
-.PHONY: help demo local test simulate check lint types format docs bundle lock clean
+.PHONY: help demo local test simulate check lint types format docs bundle bench lock clean
 
 help: ## show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | sort
@@ -24,6 +24,10 @@ test: $(READY) $(NODE) ## run the tests
 
 simulate: $(READY) ## run SEEDS=n random histories of the simulated world
 	$(RUN) -m tests.simulation --seeds $(SEEDS)
+
+bench: $(READY) ## measure: figures beside their floors, JSON=1 for machines
+	@$(RUN) -m handler.cli.bundle >&2
+	@$(RUN) -m tests.bench $(if $(JSON),--json) $(if $(DRAW),--draw)
 
 check: lint types test ## lint, types, tests
 

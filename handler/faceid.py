@@ -273,6 +273,10 @@ class Api(Protocol):
 
     region: str
 
+    def open(self) -> None:
+        """Have a connection ready for the next call. Raises nothing."""
+        ...
+
     def compare(self, live: Resource, image: Resource, seconds: float) -> Answer:
         """Have the live package judged and compared with the image, in `seconds` at the most."""
         ...
@@ -328,13 +332,19 @@ class FaceidClient:
         self._client = CommonClient("faceid", VERSION, None, region, profile)
         connection = self._client.request.conn
         connection.proxy = connection.proxy if wire.proxy else None  # not the environment's
-        wire.bound(connection._session)
+        self._session = connection._session
+        self._session.proxies = connection.proxy or {}
+        self._url = f"{'http' if self._plain else 'https'}://{endpoint}/"
+        wire.bound(self._session)
         self._links = wire.session()
 
     def use(self, credentials: Credentials) -> None:
         """Sign what follows with this invocation's credentials."""
         self._credentials = credentials
         self._client.credential = Credential(credentials.secret_id, credentials.secret_key, credentials.token)
+
+    def open(self) -> None:
+        self._wire.open(self._session, self._url)
 
     def compare(self, live: Resource, image: Resource, seconds: float) -> Answer:
         answer, found = self._call(

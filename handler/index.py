@@ -20,7 +20,6 @@ from handler.ledger import Ledger, Memory
 from handler.log import Log, logger, silence_libraries
 from handler.services import Services
 from handler.settings import Settings, SettingsError, load_settings
-from handler.sweep import reconcile, sweep
 from handler.webhook import WebhookClient
 from handler.wire import Wire
 
@@ -99,6 +98,8 @@ def _ready() -> _Instance:
 def _handle(instance: _Instance, event: object, context: Mapping[str, Any], log: Log) -> list[str]:
     found = records(event)
     if isinstance(found, Tick):
+        from handler.sweep import reconcile, sweep  # no upload's cold start waits for it
+
         services = _services(instance, _region(instance.settings, None), context, log)
         return reconcile(services) if found.message == "reconcile" else sweep(services)
     outcomes: list[str] = []

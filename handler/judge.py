@@ -6,7 +6,7 @@ its heart, and the order of things here is the rest of it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from datetime import datetime, timedelta
 from functools import partial
@@ -110,7 +110,8 @@ def judge(s: Services, seen: Seen, cause: Cause, trace: Trace) -> Step | None:
         takeover = Entry(claim.lease_until + CLOCK_MARGIN, _takeover_task(seen, which, claim.n))
         try:
             with trace.stage("claim"):
-                standing = s.ledger.take_claim(which, claim, [partial(s.ledger.put_on, takeover)])
+                meanwhile: list[Callable[[], object]] = [partial(s.ledger.put_on, takeover), s.api.open]
+                standing = s.ledger.take_claim(which, claim, meanwhile)
         except CorruptState:
             look_first, standing = True, None  # whoever looks first steps around it
             continue

@@ -58,6 +58,9 @@ class PacedApi:
         """A pair found no turn in the time it had: what is still due waits for the next sweep."""
         self._lock = threading.Lock()
 
+    def open(self) -> None:
+        self._api.open()
+
     def compare(self, live: Resource, image: Resource, seconds: float) -> Answer:
         with self._lock:
             now = self._clock.elapsed()

@@ -10,18 +10,21 @@ from __future__ import annotations
 
 import io
 import socket
+import ssl
 import threading
 import time
 from collections import Counter
 from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
+from functools import cache
 from typing import Any
 
 import requests
-from requests.adapters import HTTPAdapter
+from requests.adapters import DEFAULT_CA_BUNDLE_PATH, HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
+from urllib3.util.ssl_ import create_urllib3_context
 
 CONNECT_SECONDS = 3.0
 MAX_ANSWER = 4 * 1024 * 1024  # bytes of an answer that is read whole
@@ -116,12 +119,29 @@ class _Timed:
         super().send(data)  # type: ignore[misc]
 
 
+_trusting = threading.Lock()
+
+
+@cache
+def _trust() -> ssl.SSLContext:
+    """What TLS connections trust: certifi's bundle.
+
+    Made once; requests has it made for each connection, which takes longer than the handshake.
+    """
+    context = create_urllib3_context()
+    context.load_verify_locations(DEFAULT_CA_BUNDLE_PATH)
+    return context
+
+
 class _Plain(_Timed, HTTPConnection):
     pass
 
 
 class _Secure(_Timed, HTTPSConnection):
-    pass
+    def connect(self) -> None:
+        with _trusting:
+            self.ssl_context = _trust()
+        super().connect()
 
 
 class _PlainPool(HTTPConnectionPool):
@@ -148,6 +168,27 @@ class _Adapter(HTTPAdapter):
         manager = super().proxy_manager_for(*args, **kwargs)
         manager.pool_classes_by_scheme = _POOLS
         return manager
+
+    def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:
+        # Every peer's certificate is verified, whatever an SDK asks for, against what `_trust` holds.
+        return super().build_connection_pool_key_attributes(request, True, None)
+
+    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
+        conn.cert_reqs = "CERT_REQUIRED"
+
+    def open(self, request: requests.PreparedRequest, proxies: Any) -> None:
+        """Have a connection ready in the pool that this request will take one from."""
+        pool: Any = self.get_connection_with_tls_context(request, True, proxies)
+        connection = pool._get_conn()
+        try:
+            if connection.sock is None:
+                connection.timeout = CONNECT_SECONDS
+                connection.connect()
+        except BaseException:
+            connection.close()  # or what has no TLS yet would be taken for ready
+            raise
+        finally:
+            pool._put_conn(connection)
 
     def send(
         self,
@@ -235,6 +276,16 @@ class Wire:
         session.max_redirects = 0
         for scheme in ("http://", "https://"):
             session.mount(scheme, _Adapter(self))
+
+    def open(self, session: requests.Session, url: str) -> None:
+        """Have a connection ready for the session's next request to `url`; no harm where there is one.
+
+        Raises nothing: that request will find out by itself what is wrong.
+        """
+        adapter = session.get_adapter(url)
+        assert isinstance(adapter, _Adapter), "bound() comes first"  # noqa: S101 # a fault of ours
+        with suppress(requests.RequestException, HTTPError, OSError):
+            adapter.open(requests.Request("GET", url).prepare(), session.proxies)
 
     @contextmanager
     def limit(self, kind: str, seconds: float) -> Iterator[Exchange]:

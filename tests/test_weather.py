@@ -548,6 +548,40 @@ def test_sent_is_false_where_no_tls_came_about(peer: Peer, monkeypatch: pytest.M
     peer.wait_for_open(0)
 
 
+def test_a_call_finds_the_connection_that_was_opened_for_it(peer: Peer) -> None:
+    """Opened once, and nothing is sent before the call."""
+    client = faceid(peer)
+    peer.says(Says(http(200, VERDICT, Content_Type="application/json"), keep=True))
+    for _ in range(2):
+        client.open()
+        peer.wait_for_open(1)
+    assert peer.requests == []
+    assert client.compare(LINK, LINK, ENOUGH).code == "Success"
+    assert (len(peer.requests), peer.connections) == (1, 1)
+
+
+def test_opening_a_connection_raises_nothing(peer: Peer) -> None:
+    """Where nobody listens, the call will find out."""
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        url = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+    client = FaceidClient(Wire(url), "ap-singapore", "faceid.tencentcloudapi.com")
+    client.use(CREDENTIALS)
+    client.open()
+    assert not client.compare(LINK, LINK, ENOUGH).executed
+
+
+def test_a_connection_that_came_to_no_tls_is_not_used(peer: Peer) -> None:
+    """Nothing is sent in the clear over what was opened for TLS."""
+    shared = Wire(None)
+    session = shared.session()
+    url = peer.url.replace("http:", "https:")
+    peer.says(Says(http(400)))
+    shared.open(session, url)
+    peer.wait_for_open(0)
+    assert not get(shared, session, url).sent
+    assert peer.requests == []
+
+
 def test_a_connection_is_used_again(peer: Peer) -> None:
     """Errors with a page included: their body is read, so nothing has to be dialled anew."""
     shared = Wire(None)

@@ -51,6 +51,7 @@ KEPT = 2 * 3600
 
 BILLED = ("Success", "FailedOperation.CompareLowSimilarity", "InternalError.CompareLowSimilarity")
 LARGEST_HELD = 64 * 1024 * 1024
+LARGEST_RELAYED = 2 * 1024 * 1024 * 1024
 """Bytes of a resource the engine looks at; more is hashed, and then no video."""
 
 
@@ -379,7 +380,7 @@ class Faceid:
         if file is None:
             return _file_error(404, "NoSuchKey", "The specified key does not exist.")
         if method == "put":
-            file.body = await request.read()
+            file.body = await request.read(LARGEST_RELAYED)
             etag = hashlib.md5(file.body).hexdigest()
             return Response(200, {"ETag": f'"{etag}"', "Server": "tencent-cos"})
         if found["bucket"] == RELAY and request.headers.get("X-Local-Cloud-Pass") != self._pass:

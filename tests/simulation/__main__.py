@@ -6,6 +6,7 @@ With `--break NAME` a protection is switched off, in histories in which that sho
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections import Counter
@@ -14,7 +15,7 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 from tests.simulation.protections import ASSUMPTIONS, COUNTED, EVERY, switched_off
-from tests.simulation.run import Result, run, run_many
+from tests.simulation.run import Result, run, run_side_by_side
 
 
 def main() -> int:
@@ -23,6 +24,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--seeds", type=int, default=1000, metavar="N", help="how many histories to run")
     parser.add_argument("--first", type=int, default=0, metavar="SEED", help="the first seed")
+    parser.add_argument(
+        "--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="on how many cores"
+    )
     parser.add_argument("--seed", type=int, help="replay this history and print its trace")
     names = [*protections, *assumptions]
     parser.add_argument("--break", dest="broken", choices=names, metavar="NAME", help=", ".join(names))
@@ -40,14 +44,14 @@ def main() -> int:
             print("\n".join(result.trace or ()))
             _tell(result)
             return bool(result.violations)
-        return _all(play, range(chosen.first, chosen.first + chosen.seeds))
+        return _all(play, range(chosen.first, chosen.first + chosen.seeds), chosen.jobs)
 
 
-def _all(play: Callable[..., Result], seeds: range) -> int:
+def _all(play: Callable[..., Result], seeds: range, jobs: int) -> int:
     began = time.perf_counter()
     faults: Counter[str] = Counter()
     failing = calls = verdicts = accepted = 0
-    for result in run_many(seeds, play):
+    for result in run_side_by_side(seeds, play, jobs):
         faults += result.faults
         calls, verdicts = calls + result.calls, verdicts + result.verdicts
         accepted += result.accepted

@@ -1,0 +1,148 @@
+"""What grows and what stays flat: bursts, history, sizes, memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.bench.figures import Figure, Say, Series, counted
+from tests.bench.stage import Stage
+from tests.cloud import samples
+from tests.cloud.function import Function
+from tests.simulation.burst import burst
+
+BURSTS = (10, 100, 500, 1000, 5000)
+HISTORY = (0, 1000, 10_000, 100_000)
+SIZES_MB = (1, 10, 100, 1000)
+PATIENT = """
+from handler import judge
+judge.RELAY_SECONDS, judge.LEASE_SECONDS = 300.0, 800.0
+from handler.index import main_handler
+"""
+"""An entry file that gives the relay all the time it wants: a local cloud passes on a gigabyte slowly."""
+MB = 1024 * 1024
+
+
+def bursts(say: Say) -> tuple[list[Figure], Series, Series]:
+    """Pairs uploaded within a second against 5 calls a second, in virtual time."""
+    last: list[tuple[float, float]] = []
+    refused: list[tuple[float, float]] = []
+    for pairs in BURSTS:
+        say(f"burst of {pairs}")
+        came = burst(pairs, 1)
+        if came.violations or came.told != pairs:
+            raise RuntimeError(f"a burst of {pairs}: {came.told} told, {came.violations}")
+        last.append((pairs, came.last_s))
+        refused.append((pairs, came.refused / pairs))
+    five = dict(last)[500]
+    figures = [
+        Figure(
+            "burst of 500 pairs, last outcome",
+            five,
+            "s",
+            "500 / 5 s, less the sweep's minute",
+            100.0,
+            (five - 60) / 100,
+            1.15,
+            "≤ 1.15 ×",
+        ),
+        counted("refused calls a pair in it", dict(refused)[500], "", 2),
+    ]
+    x = "pairs at once"
+    return (
+        figures,
+        Series("Seconds of a burst, for each pair", x, "s", tuple((n, at / n) for n, at in last)),
+        Series("Refused calls, for each pair", x, "calls", tuple(refused)),
+    )
+
+
+def history(stage: Stage, say: Say) -> tuple[list[Figure], Series, Series]:
+    """Requests of a sweep with nothing due, and of a pair, after so many settled verifications."""
+    bucket = stage.cloud.cos.bucket(stage.cloud.bucket)
+    sweeps: list[tuple[float, float]] = []
+    pairs: list[tuple[float, float]] = []
+    stage.verify("livepair")
+    there = 0
+    for many in HISTORY:
+        say(f"history of {many:,} verifications")
+        for number in range(there, many):
+            name = f"old{number:06d}"
+            for key in (f"records/{name}/{number:032x}.json", f"claims/{name}/{number:032x}/1"):
+                bucket.put(f"livepair/{key}", b"{}", silent=True)
+            for key in ("live.gz", "image.jpg"):
+                bucket.put(f"uploads/{name}/{key}", b"x", silent=True)
+        there = many
+        for entry in bucket.keys("livepair/agenda/"):
+            bucket.delete(entry, silent=True)
+        stage.cloud.proxy.clear_log()
+        stage.invoke("livepair", {"Type": "Timer", "TriggerName": "sweep", "Message": ""})
+        sweeps.append((many, len(stage.requests())))
+        told = stage.verify("livepair")
+        pairs.append((many, sum(each.service == "cos" for each in told.requests)))
+    x = "settled verifications"
+    figure = counted(f"COS requests of an idle sweep after {HISTORY[-1]:,}", sweeps[-1][1], "", 1)
+    return (
+        [figure],
+        Series("COS requests of an idle sweep", x, "requests", tuple(sweeps)),
+        Series("COS requests that complete a pair", x, "requests", tuple(pairs)),
+    )
+
+
+def memory(stage: Stage, bundle: Path, python: str, say: Say) -> tuple[list[Figure], Series, Series]:
+    """Peak memory of an instance that reads a live package through, and the time it takes."""
+    peaks: list[tuple[float, float]] = []
+    seconds: list[tuple[float, float]] = []
+    stage.cloud.faceid.fetch_timeout = 300.0
+    bundle = stage.with_entry("patient", PATIENT)
+    small, _ = _peak(stage, bundle, python, None, {})
+    for size in SIZES_MB:
+        say(f"live package of {size:,} MB")
+        peak, took = _peak(stage, bundle, python, size, {})
+        peaks.append((size, peak))
+        seconds.append((size, took))
+    say("live package of 1,000 MB through the relay")
+    small_relay, _ = _peak(stage, bundle, python, None, {"PASS_RESOURCES": "upload_url"})
+    relayed, _ = _peak(stage, bundle, python, SIZES_MB[-1], {"PASS_RESOURCES": "upload_url"})
+    hashed = peaks[-1][1]
+    figures = [
+        _more("peak memory, 1 GB hashed", hashed, small),
+        _more("peak memory, 1 GB relayed", relayed, small_relay),
+        counted("peak memory in all", max(hashed, relayed), "MB", 128, ""),
+    ]
+    x = "MB of the live package"
+    return (
+        figures,
+        Series("Peak memory, MB", x, "MB", tuple(peaks)),
+        Series("Seconds to hash and judge", x, "s", tuple(seconds)),
+    )
+
+
+def _more(name: str, peak: float, small: float) -> Figure:
+    """A peak that may be 8 MB above that of a small package."""
+    return Figure(name, peak, "MB", "a small package", small, peak - small, 8, "≤ + 8 MB")
+
+
+def _peak(
+    stage: Stage, bundle: Path, python: str, size_mb: int | None, settings: dict[str, str]
+) -> tuple[float, float]:
+    """Peak memory in MB of a new instance, and seconds of the event, for one pair; None: a small package."""
+    cloud = stage.cloud
+    function = Function(
+        code=bundle,
+        name="memory",
+        environment=cloud.environment(API_RATE="1000", MAX_LIVE_BYTES="5000000000", **settings),
+        timeout=880,
+        memory=1024,
+        executable=python,
+    )
+    cloud.scf.deploy(function)
+    image, live = stage.pair()
+    stage.invoke("memory", stage.event_of(image, samples.image()))
+    if size_mb is None:
+        event = stage.event_of(live, samples.live(seed=7))
+    else:
+        event = stage.synthetic(live, size_mb * MB)
+    told = len(cloud.consumer.attempts)
+    done = stage.invoke("memory", event)
+    if len(cloud.consumer.attempts) != told + 1:
+        raise RuntimeError(f"{size_mb} MB with {settings} had no outcome: {done.log}")
+    return done.memory, done.duration
