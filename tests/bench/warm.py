@@ -46,7 +46,8 @@ def latency(stage: Stage, say: Say) -> tuple[list[Figure], list[Bar]]:
         ),
         ratio("warm, event to webhook", took["livepair"], "a tutorial's handler", took["tutorial"], 1.10),
     ]
-    bars = waterfall(stage)
+    # The quickest of a few: a picture is to show the function, not what else the machine does.
+    bars = min((waterfall(stage) for _ in range(5)), key=lambda bars: bars[-1].begin)
     stage.quick()
     return figures, bars
 
