@@ -66,7 +66,7 @@ def test_a_deployment_is_checked_proved_and_cleaned_up(cloud: Cloud, folder: Pat
     told = json.loads(run(folder, "verify", "--smoke", "--json"))
     assert (told["outcome"], told["calls"], told["delivered"]) == ("rejected", 1, True)
     assert told["code"].startswith("FailedOperation.")
-    assert told["pair"]["id"].startswith("smoke-")
+    assert told["pair"]["id"].startswith("smoke")
     (message,) = cloud.consumer.messages.values()
     assert message["data"]["verification_id"] == told["verification"]
     assert "decided: rejected" in run(folder, "show", told["verification"])
@@ -89,6 +89,14 @@ def test_verify_shows_the_outcome_of_ones_own_files(cloud: Cloud, folder: Path) 
     )
     (folder / "huge.jpg").write_bytes(bytes(10_000_001))
     assert "MAX_IMAGE_BYTES" in run(folder, "verify", "live.gz", "huge.jpg", status=1)
+
+
+def test_verify_finds_values_for_templates_that_separate_by_a_dash(cloud: Cloud, folder: Path) -> None:
+    """They hold none themselves: the pair reads back."""
+    text = (folder / ".env").read_text()
+    templates = "LIVE_KEY=uploads/{user}-{attempt}.gz\nIMAGE_KEY=uploads/{user}-{attempt}.jpg\n"
+    (folder / ".env").write_text(text + templates)
+    assert "no outcome was told in 0 s" in run(folder, "verify", "--smoke", "--timeout", "0", status=1)
 
 
 def test_verify_tells_how_far_it_came(cloud: Cloud, folder: Path) -> None:

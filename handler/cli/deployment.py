@@ -187,7 +187,12 @@ def load(config: Path, env_file: Path) -> Deployment:
 
 
 def _read(config: Path, env_file: Path) -> tuple[dict[str, str], dict[str, Any]]:
-    known = {name: value for name, value in dotenv_values(env_file).items() if value is not None}
+    try:
+        known = {name: value for name, value in dotenv_values(env_file).items() if value is not None}
+    except (OSError, ValueError) as error:
+        raise Problem(
+            f"{env_file} cannot be read ({type(error).__name__}); it holds NAME=value lines"
+        ) from None
     known.update({name: value for name, value in os.environ.items() if value})
     if not config.is_file():
         return known, {}
@@ -205,7 +210,7 @@ def _read(config: Path, env_file: Path) -> tuple[dict[str, str], dict[str, Any]]
         inputs = filled(yaml.safe_load(config.read_text(encoding="utf-8"))["inputs"])
         variables = inputs["environment"]["variables"]
         return {**{name: str(value or "") for name, value in variables.items()}, **known}, inputs
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+    except (yaml.YAMLError, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise Problem(
             f"{config} cannot be read ({type(error).__name__}); it needs inputs with environment.variables"
         ) from None

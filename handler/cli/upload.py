@@ -15,7 +15,7 @@ from handler.cli.deployment import Deployment, Problem
 from handler.cli.output import Output, span
 from handler.ledger import Claim, Record
 from handler.outcome import Half, Seen, verification
-from handler.pairing import Pair
+from handler.pairing import MAX_KEY_BYTES, Pair
 
 LINK_SECONDS = 600
 POLL_SECONDS = 1.0
@@ -49,10 +49,15 @@ def pair_of(d: Deployment, values: Sequence[str]) -> Pair:
         raise Problem(f"LIVE_KEY has the placeholders {', '.join(names)}; {missing[0]}=… is missing")
     if any("/" in value for value in found.values()):
         raise Problem("a placeholder's value holds no /")
+    if any("\ud800" <= each <= "\udfff" for value in found.values() for each in value):
+        raise Problem("a placeholder's value is not UTF-8")
     key = d.settings.templates.live[0].key(found)
     match = d.settings.templates.match(key)
     if match is None or not isinstance(match[1], Pair) or dict(match[1].values) != found:
         raise Problem(f"{key} does not read back as the same values; choose values without {_marks(d)!r}")
+    longest = max(len(each.encode()) for each in (*match[1].live_keys, *match[1].image_keys))
+    if longest > MAX_KEY_BYTES:
+        raise Problem(f"these values make a key of {longest} bytes, and COS allows {MAX_KEY_BYTES}")
     return match[1]
 
 
@@ -73,7 +78,7 @@ def links(d: Deployment, values: Sequence[str], seconds: int) -> dict[str, Any]:
 
 def new_pair(d: Deployment, kind: str) -> Pair:
     """A pair that nobody has used: its values tell that a command made it."""
-    made = f"{kind}{secrets.token_hex(8)}"
+    made = f"{kind}{secrets.token_hex(8)}"  # letters and digits alone, which hardly any template separates by
     return pair_of(d, [f"{name}={made}" for name in d.settings.templates.live[0].names])
 
 
