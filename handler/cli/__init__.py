@@ -10,4 +10,6 @@
     forget      erase everything about a person's pair
     bundle      what is deployed (`make bundle`)
     main        the commands
+
+`links` alone prints signed links, and nothing prints a secret.
 """
