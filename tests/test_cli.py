@@ -250,11 +250,14 @@ def test_redeliver_posts_the_same_message_again(livepair: Recovering, operator: 
     assert operator.json("redeliver", which) == {"redelivered": [which]}
     operator.fine("redeliver", f"msg_{which}")
     assert livepair.record()["delivered_at"] is None
+    assert operator.json("list")["items"][0]["detail"] == "matched, 0 attempts so far"
+    assert livepair.record()["attempts"] == 0
     assert livepair.sweep(1) == ["matched"]
     assert livepair.sweep(1) == []
     first, second = livepair.cloud.consumer.attempts
     assert (first.id, first.body) == (second.id, second.body)
     assert livepair.record()["delivered_at"]
+    assert livepair.record()["attempts"] == 1
     assert livepair.state("agenda/") == []
     assert len(livepair.asked) == 1
 
@@ -285,6 +288,7 @@ def test_redeliver_since_replays_what_was_decided_since(livepair: Recovering, op
     livepair.run()
     assert len(operator.json("redeliver", "--since", "1h", "--yes")["redelivered"]) == 1
     assert len(operator.json("redeliver", "--since", "3h", "--yes")["redelivered"]) == 2
+    assert len(operator.json("redeliver", "--since", "1h", "--yes")["redelivered"]) == 1
     assert "'yesterday' is no moment" in operator.error("redeliver", "--since", "yesterday")
 
 
@@ -456,8 +460,11 @@ def test_forget_erases_every_version(configured: Callable[..., Recovering], oper
     livepair.cloud.cos.bucket(BUCKET).delete(IMAGE)
     livepair.cloud.cos.bucket(STATE).versioning = "Suspended"
     assert operator.json("forget", LIVE, "--yes")["left"] == []
-    # What the agenda named and was taken off leaves old versions that name nobody.
+    # What was taken off the agenda leaves delete markers, whose names tell of nobody.
     assert [key for key in everything(livepair.cloud) if "agenda/" not in key] == []
+    kept = [each for each, _ in livepair.cloud.cos.bucket(STATE).all_versions("")]
+    assert kept
+    assert all(each.deleted for each in kept)
 
 
 def test_forget_fails_where_something_is_left(

@@ -105,4 +105,5 @@ def test_verify_tells_how_far_it_came(cloud: Cloud, folder: Path) -> None:
         cloud.scf.remove_trigger(trigger.name)
     said = run(folder, "verify", "--smoke", "--timeout", "1", status=1)
     assert "no outcome was told in 1 s: no instance has taken it up" in said
-    assert "is the COS trigger there and enabled?" in said
+    assert "see that the COS trigger is there and enabled. " in said
+    assert "`forget uploads/smoke" in said

@@ -144,7 +144,11 @@ def _path(d: Deployment, task: Task | None) -> str:
 
 def stored_json(d: Deployment, key: str) -> dict[str, Any]:
     """A state object as it stands, empty where it is gone or cannot be read."""
-    data = d.state.read(key)
+    return json_object(d.state.read(key))
+
+
+def json_object(data: bytes | None) -> dict[str, Any]:
+    """What a state object holds, empty where there is none or it cannot be read."""
     try:
         found = json.loads(data or b"{}")
     except ValueError:

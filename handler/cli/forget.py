@@ -10,7 +10,7 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 from handler.cli.deployment import Deployment, OperatorBucket, UnfinishedUpload, Version
-from handler.cli.find import agenda, side_by_side, stored_json, stored_time
+from handler.cli.find import agenda, json_object, side_by_side, stored_json, stored_time
 from handler.cli.output import Output
 from handler.pairing import AmbiguousKey, Pair, SharedImage
 from handler.webhook import POST_SECONDS
@@ -58,8 +58,31 @@ def look(d: Deployment, pairs: Iterable[Pair], images: Iterable[str]) -> Found:
     calls += [partial(_exactly, d.state, key) for key in state]
     calls += [partial(_own, d.state, f"{prefix}{kind}/{path}/") for kind in KINDS for path in paths]
     calls += [partial(_under, d.state, d.ledger.waiting_prefix(key)) for key in images]
-    parts = side_by_side(calls)
+    parts = [*side_by_side(calls), _taken_off(d, paths, uploads)]
     return Found([v for part in parts for v in part.versions], [u for part in parts for u in part.unfinished])
+
+
+def _taken_off(d: Deployment, paths: set[str], uploads: set[str]) -> Found:
+    """Agenda entries that were taken off and still can be read, where the state bucket keeps versions."""
+    if d.state.versioning() == "never":
+        return Found([], [])
+    every = d.state.versions(f"{d.settings.state_prefix}agenda/")
+    versions = [version for version in every if not version.marker]
+    texts = side_by_side(partial(d.state.read_version, version) for version in versions)
+    about = [json_object(text) for text in texts]
+    return Found(
+        [
+            (d.state, version)
+            for version, entry in zip(versions, about, strict=True)
+            if entry.get("kind") != "reconcile"
+            and (
+                entry.get("key") in uploads
+                or (entry.get("verification") or {}).get("pair") in paths
+                or getattr(_pair(d, str(entry.get("key"))), "path", None) in paths
+            )
+        ],
+        [],
+    )
 
 
 def _exactly(bucket: OperatorBucket, key: str) -> Found:

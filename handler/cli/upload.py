@@ -116,8 +116,8 @@ def verify(
             how_far = _how_far(record, claim)
             if d.clock.elapsed() > until:
                 raise Problem(
-                    f"no outcome was told in {span(seconds)}: {how_far}. "
-                    f"`doctor` and `show {pair.live_keys[0]}` tell more"
+                    f"no outcome was told in {span(seconds)}: {how_far}. `doctor` and "
+                    f"`show {pair.live_keys[0]}` tell more, `forget {pair.live_keys[0]}` erases it"
                 )
             status.update(f"waiting: {how_far}")
             d.clock.sleep(POLL_SECONDS)
@@ -127,7 +127,7 @@ def _how_far(record: Record | None, claim: Claim | None) -> str:
     if record is not None:
         return f"{record.outcome}, not yet taken by the webhook after {record.attempts} attempts"
     if claim is None:
-        return "no instance has taken it up: is the COS trigger there and enabled?"
+        return "no instance has taken it up: see that the COS trigger is there and enabled"
     if claim.retry_at is not None:
         return f"the API answered {claim.code}, and is asked again later"
     return "the API is being asked"
