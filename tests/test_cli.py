@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -341,6 +342,11 @@ def test_retry_refuses_what_has_a_verdict_or_is_gone(livepair: Recovering, opera
     livepair.cloud.faceid.script(Answer(error="FailedOperation.BrandNew"))
     livepair.cloud.clock.advance(60)
     assert livepair.pair(samples.live(seed=5)) == ["failed"]
+    livepair.put("uploads/43/image.jpg", b"")
+    livepair.put("uploads/43/live.gz", samples.live())
+    assert livepair.run() == ["rejected"]
+    rejected = livepair.messages[-1]["data"]["verification_id"]
+    assert "ended as rejected" in operator.error("retry", rejected)
     failed = next(m["data"]["verification_id"] for m in livepair.messages if m["data"]["outcome"] == "failed")
     livepair.cloud.cos.bucket(BUCKET).delete(LIVE)
     assert f"{LIVE} is gone" in operator.error("retry", failed)
@@ -380,7 +386,9 @@ def test_reconcile_finds_what_no_event_told(livepair: Recovering, operator: Oper
     assert livepair.finish() == []
     operator.fine("reconcile", "--since", "all")
     assert livepair.finish() == ["matched"]
-    assert operator.json("reconcile")["since"]  # a day before the last one
+    since = datetime.fromisoformat(operator.json("reconcile")["since"].replace("Z", "+00:00"))
+    ago = livepair.cloud.clock.now() - since  # a day before the last one began
+    assert timedelta(days=1) <= ago < timedelta(days=1, hours=1)
 
 
 # --- links --------------------------------------------------------------------------------------------
@@ -530,6 +538,18 @@ def test_forget_of_a_shared_image_knows_pairs_that_were_never_judged(
     assert [key for key in everything(livepair.cloud) if "agenda/" not in key] == [others]
 
 
+def test_forget_of_a_live_package_takes_its_mark(
+    configured: Callable[..., Recovering], operator: Operator
+) -> None:
+    """That it waits for its image; the marks of others stay."""
+    livepair = configured(LIVE_KEY="uploads/{user}/{attempt}/live.gz", IMAGE_KEY="faces/{user}.jpg")
+    for number in (1, 2):
+        livepair.put(f"uploads/ada/{number}/live.gz", samples.live())
+    livepair.run()
+    operator.fine("forget", "uploads/ada/1/live.gz", "--yes")
+    assert [key.partition("/ada/")[2] for key in livepair.state("waiting/")] == ["2"]
+
+
 def test_forget_knows_pairs_by_their_digest(
     configured: Callable[..., Recovering], operator: Operator
 ) -> None:
@@ -606,6 +626,8 @@ def test_forget_fails_while_an_instance_is_at_work(
     livepair.put(LIVE, samples.live())
     judged = beside(livepair, livepair.events.pop())
     gate.wait_reached()
+    livepair.put("uploads/43/live.gz", samples.live())
+    assert operator.json("forget", "uploads/43/live.gz", "--yes")["busy_until"] is None
     said = operator("forget", LIVE, "--yes")
     gate.release()
     judged.result()

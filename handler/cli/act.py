@@ -117,8 +117,7 @@ def reconcile(d: Deployment, since: datetime | None, *, everything: bool = False
 
     Returns since when, None for `everything`. Raises Problem where a walk is under way.
     """
-    kinds = ("reconcile",)
-    pending = [each for each in agenda(d, kinds) if each.task and each.task.bucket == d.settings.bucket]
+    pending = agenda(d, ("reconcile-",))
     if pending:
         raise Problem(f"a reconcile is under way and goes on at {when(pending[0].due)}; wait for its end")
     if since is None and not everything:
