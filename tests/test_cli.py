@@ -491,6 +491,36 @@ def test_forget_fails_where_something_is_left(
     assert told["left"] == [f"{BUCKET}/{LIVE}"]
 
 
+def test_forget_looks_again_for_what_was_written_meanwhile(
+    configured: Callable[..., Recovering], operator: Operator
+) -> None:
+    """And erases that too."""
+    livepair = configured()
+    livepair.pair()
+    bucket = livepair.cloud.cos.bucket(BUCKET)
+
+    def again() -> None:
+        bucket.put(LIVE, b"again", silent=True)
+
+    livepair.cloud.faults.add("DeleteObject", key=LIVE, then=faults.run_after(again), times=1)
+    assert operator.json("forget", LIVE, "--yes")["left"] == []
+    assert everything(livepair.cloud) == []
+
+
+def test_forget_fails_while_a_sweep_may_be_delivering(livepair: Recovering, operator: Operator) -> None:
+    """It would store the record anew: a delivery that is due may be in hand, one that is not is not."""
+    livepair.cloud.consumer.answer(500, times=1, headers={"Retry-After": "600"})
+    livepair.pair()
+    (entry,) = livepair.state("agenda/")
+    bucket = livepair.cloud.cos.bucket(BUCKET)
+    name = entry.rpartition("/")[2]
+    bucket.put(f"livepair/agenda/20260101T0000Z/{name}", bucket.get(f"livepair/{entry}").data, silent=True)
+    assert operator.json("forget", LIVE, "--yes", status=1)["busy_until"]
+    livepair.cloud.consumer.answer(500, times=1, headers={"Retry-After": "600"})
+    livepair.pair()
+    assert operator.json("forget", LIVE, "--yes")["busy_until"] is None
+
+
 def test_forget_of_an_image_that_serves_many_erases_all_its_pairs(
     configured: Callable[..., Recovering], operator: Operator
 ) -> None:

@@ -50,8 +50,8 @@ def command(work: Callable[..., bool | None]) -> Callable[..., None]:
             fail(f"the settings are wrong: {'; '.join(error.faults)}")
         except (Problem, CosError, CorruptState) as error:
             fail(str(error))
-        except (click.ClickException, click.Abort, KeyboardInterrupt):
-            raise
+        except (click.ClickException, click.Abort, KeyboardInterrupt, BrokenPipeError):
+            raise  # click ends with these
         except requests.RequestException as error:
             fail(f"no connection or no answer ({type(error).__name__}); check the network and try again")
         except Exception as error:
@@ -219,8 +219,7 @@ def verify(chosen: Command, output: Output, files: tuple[Path, ...], smoke: bool
     }
     output.value(result)
     output.table(("", ""), [(name, "" if value is None else value) for name, value in result.items()])
-    key = pair.live_keys[0]
-    output.say(f"`python -m handler forget {key}` erases it.")
+    output.say(f"`python -m handler forget {upload.erased_by(pair)}` erases it.")
     if not told:
         output.say("The webhook did not take the message: `doctor` says why.")
     return told and record.outcome != "failed"

@@ -82,6 +82,11 @@ def new_pair(d: Deployment, kind: str) -> Pair:
     return pair_of(d, [f"{name}={made}" for name in d.settings.templates.live[0].names])
 
 
+def erased_by(pair: Pair) -> str:
+    """The key with which `forget` erases both halves of a pair that `new_pair` made."""
+    return pair.image_keys[0] if pair.shared else pair.live_keys[0]
+
+
 def read(path: Path, most: int, setting: str) -> bytes:
     """A local file to be uploaded. Raises Problem."""
     try:
@@ -117,7 +122,7 @@ def verify(
             if d.clock.elapsed() > until:
                 raise Problem(
                     f"no outcome was told in {span(seconds)}: {how_far}. `doctor` and "
-                    f"`show {pair.live_keys[0]}` tell more, `forget {pair.live_keys[0]}` erases it"
+                    f"`show {pair.live_keys[0]}` tell more, `forget {erased_by(pair)}` erases it"
                 )
             status.update(f"waiting: {how_far}")
             d.clock.sleep(POLL_SECONDS)
