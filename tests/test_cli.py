@@ -446,7 +446,10 @@ def test_forget_erases_a_pair_and_nothing_else(
     livepair.put("uploads/421/image.jpg", samples.image())
     livepair.put("uploads/421/live.gz", samples.live(seed=3))
     livepair.run()
+    livepair.put(f"{LIVE}.old", b"another's")
+    livepair.cloud.uploader.create_multipart_upload(Bucket=BUCKET, Key=f"{IMAGE}.old")
     others = sorted(set(everything(livepair.cloud)) - set(mine))
+    assert {f"{LIVE}.old", f"{IMAGE}.old"} <= set(others)
     assert operator("forget", which, answer="n\n").exit_code == 1
     assert len(set(everything(livepair.cloud))) == len(mine) + len(others)
     told = operator.json("forget", which, "--yes")
@@ -519,6 +522,18 @@ def test_forget_fails_while_a_sweep_may_be_delivering(livepair: Recovering, oper
     livepair.cloud.consumer.answer(500, times=1, headers={"Retry-After": "600"})
     livepair.pair()
     assert operator.json("forget", LIVE, "--yes")["busy_until"] is None
+
+
+def test_forget_knows_more_versions_than_a_list_shows(livepair: Recovering, operator: Operator) -> None:
+    """And more objects: both come by the thousand."""
+    bucket = livepair.cloud.cos.bucket(BUCKET)
+    for number in range(1001):
+        bucket.put(f"livepair/dead/42/{number:032}", b"", silent=True)
+    assert "Erase 1001 objects" in operator("forget", LIVE, answer="n\n").stderr
+    bucket.versioning = "Enabled"
+    for _ in range(1001):
+        bucket.put(LIVE, b"again", silent=True)
+    assert "Erase 2002 objects" in operator("forget", LIVE, answer="n\n").stderr
 
 
 def test_forget_of_an_image_that_serves_many_erases_all_its_pairs(
