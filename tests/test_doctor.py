@@ -126,6 +126,7 @@ PREFIX = f"livepair/{BUCKET}"
         ("triggers", "enable them", lambda cloud: cloud.scf.switch_trigger("livepair-sweep", False)),
         ("COS trigger", "no suffix", lambda cloud: redeployed(cloud, suffix=".gz")),
         ("COS trigger", "a prefix that both", lambda cloud: redeployed(cloud, prefix="uploads/live/")),
+        ("COS trigger", f"of {BUCKET}", lambda cloud: redeployed(cloud, bucket=STATE)),
         (
             "API",
             "FACEID_ENDPOINT=faceid.intl",
@@ -187,6 +188,41 @@ def test_a_missing_permission_is_named_and_hides_nothing_else(
     failed = failures(operator)
     assert set(failed) == {group}
     assert action in str(failed[group])
+    assert bool(cloud.cos.bucket(STATE).keys("")) == (action == "DeleteObject")
+
+
+def test_a_probe_leaves_no_version_behind(cloud: Cloud, operator: Operator) -> None:
+    """Nor a delete marker."""
+    cloud.cos.bucket(STATE).versioning = "Enabled"
+    failures(operator)
+    assert list(cloud.cos.bucket(STATE).all_versions("")) == []
+
+
+def test_a_rule_for_some_uploads_keeps_the_others_for_ever(cloud: Cloud, operator: Operator) -> None:
+    """So claims may not go, although that rule is the shorter one; and a rule for tags reaches neither."""
+    rules = [("uploads/tmp/", 1, {}), ("", 2, {"Tag": {"Key": "old", "Value": "yes"}})]
+    told = [
+        {
+            "ID": prefix or "all",
+            "Filter": {"And": {"Prefix": prefix, **tag}} if tag else {"Prefix": prefix},
+            "Status": "Enabled",
+            "Expiration": {"Days": str(days)},
+        }
+        for prefix, days, tag in rules
+    ]
+    cloud.uploader.put_bucket_lifecycle(Bucket=BUCKET, LifecycleConfiguration={"Rule": told})
+    lifecycle(f"{PREFIX}/claims/", 30)(cloud)
+    assert "judged" in failures(operator)["lifecycle of claims"]["found"]
+
+
+def test_an_archived_upload_is_no_missing_permission(cloud: Cloud, operator: Operator) -> None:
+    """It is a warning, and the roles of the newest keys are told all the same."""
+    bucket = cloud.cos.bucket(BUCKET)
+    bucket.put("uploads/42/live.gz", samples.live(), silent=True)
+    bucket.archive("uploads/42/live.gz")
+    told = operator.json("doctor")
+    assert "restore it" in str(told["checks"])
+    assert "uploads/42/live.gz: live" in str(told["checks"])
 
 
 def test_it_needs_no_more_than_an_operators_policy(cloud: Cloud, operator: Operator) -> None:

@@ -66,7 +66,7 @@ def test_a_deployment_is_checked_proved_and_cleaned_up(cloud: Cloud, folder: Pat
     told = json.loads(run(folder, "verify", "--smoke", "--json"))
     assert (told["outcome"], told["calls"], told["delivered"]) == ("rejected", 1, True)
     assert told["code"].startswith("FailedOperation.")
-    assert told["pair"]["id"].startswith("smoke-")
+    assert told["pair"]["id"].startswith("smoke")
     (message,) = cloud.consumer.messages.values()
     assert message["data"]["verification_id"] == told["verification"]
     assert "decided: rejected" in run(folder, "show", told["verification"])
@@ -91,10 +91,45 @@ def test_verify_shows_the_outcome_of_ones_own_files(cloud: Cloud, folder: Path) 
     assert "MAX_IMAGE_BYTES" in run(folder, "verify", "live.gz", "huge.jpg", status=1)
 
 
+def test_verify_finds_values_for_templates_that_separate_by_a_dash(cloud: Cloud, folder: Path) -> None:
+    """They hold none themselves: the pair reads back."""
+    text = (folder / ".env").read_text()
+    templates = "LIVE_KEY=uploads/{user}-{attempt}.gz\nIMAGE_KEY=uploads/{user}-{attempt}.jpg\n"
+    (folder / ".env").write_text(text + templates)
+    assert "no outcome was told in 0 s" in run(folder, "verify", "--smoke", "--timeout", "0", status=1)
+
+
+def test_verify_names_what_erases_both_halves(cloud: Cloud, folder: Path) -> None:
+    """The image's key, where an image serves many and a live package's key would leave it."""
+    text = (folder / ".env").read_text()
+    (folder / ".env").write_text(
+        text + "LIVE_KEY=uploads/{user}/{attempt}.gz\nIMAGE_KEY=uploads/{user}.jpg\n"
+    )
+    said = run(folder, "verify", "--smoke", "--timeout", "0", status=1)
+    (key,) = (key for key in cloud.cos.bucket(BUCKET).keys("") if key.endswith(".jpg"))
+    assert f"`forget {key}`" in said
+    run(folder, "forget", key, "--yes")
+    assert cloud.cos.bucket(BUCKET).keys("") == []
+
+
+def test_a_reader_that_leaves_early_gets_no_traceback(folder: Path) -> None:
+    """As `list --json | head` does."""
+    done = subprocess.run(
+        ["/bin/sh", "-c", f"{sys.executable} -m handler list --json | true"],
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(PROJECT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.stderr == ""
+
+
 def test_verify_tells_how_far_it_came(cloud: Cloud, folder: Path) -> None:
     """Where nothing wakes the function it says what to look for."""
     for trigger in cloud.scf.triggers("livepair"):
         cloud.scf.remove_trigger(trigger.name)
     said = run(folder, "verify", "--smoke", "--timeout", "1", status=1)
     assert "no outcome was told in 1 s: no instance has taken it up" in said
-    assert "is the COS trigger there and enabled?" in said
+    assert "see that the COS trigger is there and enabled. " in said
+    assert "`forget uploads/smoke" in said

@@ -5,9 +5,10 @@ So there is one path for everything that is told and judged, whoever asks for it
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 from handler.cli.deployment import Deployment, Problem
 from handler.cli.find import agenda, find_record, side_by_side, which_of
@@ -23,34 +24,34 @@ def redeliver(d: Deployment, output: Output, records: Iterable[Record]) -> list[
     """Have messages posted once more, same id and same bytes. Returns the verifications' IDs.
 
     What was delivered or given up counts as untold again, and its schedule begins anew. The record is marked
-    first: should this end between, a repeat or a reconcile puts its delivery on the agenda.
+    first: should this end between, a repeat or a reconcile puts its delivery on the agenda. What was erased
+    since it was listed stays erased.
     """
-    chosen = list(records)
+    chosen = [record.which for record in records]
     with output.progress() as progress:
         bar = progress.add_task("putting on the agenda", total=len(chosen))
-        side_by_side((partial(_redeliver, d, each) for each in chosen), lambda: progress.advance(bar))
-    return [each.which.id for each in chosen]
+        found = side_by_side((partial(_redeliver, d, each) for each in chosen), lambda: progress.advance(bar))
+    return [which.id for which, redelivered in zip(chosen, found, strict=True) if redelivered]
 
 
-def _redeliver(d: Deployment, record: Record) -> None:
-    which = record.which
-    if record.settled or record.delivered_at or record.dead_at:
+def _redeliver(d: Deployment, which: Verification) -> bool:
+    record = d.ledger.record(which)
+    if record is None:
+        return False
+    if record.delivered_at or record.dead_at:
         d.ledger.mark(record._replace(delivered_at=None, dead_at=None, attempts=0))
     task = Task("deliver", record.bucket, record.live_key, "live", verification=which, attempt=1)
     d.ledger.put_on(Entry(d.clock.now(), task))
     d.ledger.take_off([d.ledger.dead_key(which)])
+    return True
 
 
 def dead(d: Deployment) -> list[Record]:
     """The records whose delivery was given up."""
-    found: list[Record] = []
     prefix = f"{d.settings.state_prefix}dead/"
-    for stored in d.state.every(prefix):
-        path, _, which = stored.key.removeprefix(prefix).rpartition("/")
-        record = d.ledger.record(Verification(which, 1, path))
-        if record is not None:
-            found.append(record)
-    return found
+    names = [stored.key.removeprefix(prefix).rpartition("/") for stored in d.state.every(prefix)]
+    found = side_by_side(partial(d.ledger.record, Verification(which, 1, path)) for path, _, which in names)
+    return [record for record in found if record]
 
 
 def decided_since(d: Deployment, output: Output, since: datetime) -> list[Record]:
@@ -83,14 +84,21 @@ def retry(d: Deployment, which: str) -> tuple[Record, int]:
     newest = _newest_run(d, record)
     if newest.which.id != record.which.id:
         raise Problem(f"{record.which.id} was tried again already, as {newest.which.id} ({newest.outcome})")
+    for half in (record.live, record.image):
+        _check_there(d, half)
     key = record.live_key if record.live or not record.image else record.image_key
-    if d.uploads.head(key) is None:
-        raise Problem(
-            f"{key} is gone, so there is nothing to judge; upload it again, which starts another run"
-        )
     run = record.which.run + 1
     d.ledger.put_on(Entry(d.clock.now(), Task("look", record.bucket, key, run=run)))
     return record, run
+
+
+def _check_there(d: Deployment, half: Mapping[str, Any] | None) -> None:
+    """Raises Problem where an upload is no longer the one that a run was about."""
+    stored = d.uploads.head(half["key"]) if half else None
+    if half and stored is None:
+        raise Problem(f"{half['key']} is gone; upload it again, which starts another run")
+    if half and stored and stored.etag != half["etag"]:
+        raise Problem(f"{half['key']} was replaced since, and what replaced it has an outcome of its own")
 
 
 def _newest_run(d: Deployment, record: Record) -> Record:
@@ -109,7 +117,7 @@ def reconcile(d: Deployment, since: datetime | None, *, everything: bool = False
 
     Returns since when, None for `everything`. Raises Problem where a walk is under way.
     """
-    pending = [each for each in agenda(d) if each.task and each.task.kind == "reconcile"]
+    pending = agenda(d, ("reconcile-",))
     if pending:
         raise Problem(f"a reconcile is under way and goes on at {when(pending[0].due)}; wait for its end")
     if since is None and not everything:

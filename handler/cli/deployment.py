@@ -12,10 +12,10 @@ import yaml
 from dotenv import dotenv_values
 
 from handler.clock import Deadline, SystemClock, together
-from handler.cos import CosBucket, CosError, Credentials, Stored
+from handler.cos import MAX_STATE, CosBucket, CosError, Credentials, Stored
 from handler.ledger import Ledger, Memory
 from handler.settings import Settings, SettingsError, load_settings
-from handler.wire import Wire
+from handler.wire import Wire, read_all
 
 SECONDS = 3600.0  # that one command may take
 FUNCTION = "livepair"
@@ -37,6 +37,7 @@ class Version(NamedTuple):
 
     key: str
     id: str
+    marker: bool = False
 
 
 class UnfinishedUpload(NamedTuple):
@@ -98,10 +99,22 @@ class OperatorBucket(CosBucket):
                 ),
             )
             for name in ("Version", "DeleteMarker"):
-                versions += [Version(each["Key"], each["VersionId"]) for each in found.get(name, ())]
+                marker = name == "DeleteMarker"
+                versions += [Version(each["Key"], each["VersionId"], marker) for each in found.get(name, ())]
             if found.get("IsTruncated") != "true":
                 return versions
             key_marker, id_marker = found["NextKeyMarker"], found.get("NextVersionIdMarker") or ""
+
+    def read_version(self, version: Version) -> bytes | None:
+        """A state object's bytes as one version has them, None where there is none."""
+
+        def get() -> bytes:
+            answer = self._client.get_object(
+                self.name, version.key, KeySimplifyCheck=False, VersionId=version.id
+            )
+            return read_all(answer["Body"].get_raw_stream(), MAX_STATE)
+
+        return self._found("read", version.key, get)
 
     def erase(self, version: Version) -> None:
         """Delete one version of an object for good. Its absence is no fault."""
@@ -187,7 +200,12 @@ def load(config: Path, env_file: Path) -> Deployment:
 
 
 def _read(config: Path, env_file: Path) -> tuple[dict[str, str], dict[str, Any]]:
-    known = {name: value for name, value in dotenv_values(env_file).items() if value is not None}
+    try:
+        known = {name: value for name, value in dotenv_values(env_file).items() if value is not None}
+    except (OSError, ValueError) as error:
+        raise Problem(
+            f"{env_file} cannot be read ({type(error).__name__}); it holds NAME=value lines"
+        ) from None
     known.update({name: value for name, value in os.environ.items() if value})
     if not config.is_file():
         return known, {}
@@ -205,7 +223,7 @@ def _read(config: Path, env_file: Path) -> tuple[dict[str, str], dict[str, Any]]
         inputs = filled(yaml.safe_load(config.read_text(encoding="utf-8"))["inputs"])
         variables = inputs["environment"]["variables"]
         return {**{name: str(value or "") for name, value in variables.items()}, **known}, inputs
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+    except (yaml.YAMLError, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise Problem(
             f"{config} cannot be read ({type(error).__name__}); it needs inputs with environment.variables"
         ) from None

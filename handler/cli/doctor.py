@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -37,8 +39,11 @@ COLOURS = {"ok": "green", "warn": "yellow", "fail": "red", "info": "blue"}
 HOSTS = ("faceid.tencentcloudapi.com", "faceid.intl.tencentcloudapi.com")
 """The API's documented hosts: mainland site and international site."""
 
+KINDS = ("claims", "records", "best-frames", "agenda", "dead")
+"""What of the state the lifecycle rules are looked at for."""
+
 NEWEST = 10  # keys of uploads that are shown
-MOST_LISTED = 10_000  # uploads that are looked through for the newest
+MOST_LISTED = 10_000  # uploads under each prefix that are looked through for the newest
 SCF_VERSION = "2018-04-16"
 
 
@@ -121,6 +126,33 @@ def _state(d: Deployment) -> Iterator[Check]:
     """Each permission by trying it inside the state prefix, and what is assumed of COS."""
     bucket = d.state
     key = f"{d.settings.state_prefix}doctor/{secrets.token_hex(8)}"
+    try:
+        yield from _probed(bucket, key)
+        bucket.list(d.settings.state_prefix)
+        yield Check("list state", "ok", f"{bucket.name}/{d.settings.state_prefix}")
+    except CosError:
+        with suppress(CosError):
+            _remove(bucket, key)
+        raise
+    _remove(bucket, key)
+    yield Check("delete state", "ok", "the probe is gone")
+    if bucket.name == d.settings.bucket:
+        yield Check(
+            "state bucket",
+            "warn",
+            "state lies in the bucket of uploads: whoever may write all of it can forge outcomes",
+            "set STATE_BUCKET to a bucket of its own",
+        )
+
+
+def _remove(bucket: OperatorBucket, key: str) -> None:
+    bucket.delete([key])
+    with suppress(Forbidden):  # the checks of versions tell of that
+        for version in bucket.versions(key):
+            bucket.erase(version)
+
+
+def _probed(bucket: OperatorBucket, key: str) -> Iterator[Check]:
     data = b'{"version": 1}'
     bucket.create(key, data)
     yield Check("write state", "ok", f"{bucket.name}/{key}")
@@ -146,17 +178,6 @@ def _state(d: Deployment) -> Iterator[Check]:
         )
     except Exists:
         yield Check("create-only PUT", "ok", "the second one was refused")
-    bucket.list(d.settings.state_prefix)
-    yield Check("list state", "ok", f"{bucket.name}/{d.settings.state_prefix}")
-    bucket.delete([key])
-    yield Check("delete state", "ok", "the probe is gone")
-    if bucket.name == d.settings.bucket:
-        yield Check(
-            "state bucket",
-            "warn",
-            "state lies in the bucket of uploads: whoever may write all of it can forge outcomes",
-            "set STATE_BUCKET to a bucket of its own",
-        )
 
 
 def _uploads(d: Deployment) -> Iterator[Check]:
@@ -166,9 +187,7 @@ def _uploads(d: Deployment) -> Iterator[Check]:
         prefixes = ", ".join(sorted({template.prefix for template in _templates(d)}))
         yield Check("uploads", "info", f"none under {prefixes}", "`verify --smoke` makes one")
         return
-    # One byte read is a permission tried.
-    next(d.uploads.pieces(newest[0]), None)
-    yield Check("read uploads", "ok", f"the newest was made at {when(newest[0].last_modified)}")
+    yield _read(d, newest[0])
     strange = 0
     for stored in newest:
         try:
@@ -187,6 +206,19 @@ def _uploads(d: Deployment) -> Iterator[Check]:
         )
 
 
+def _read(d: Deployment, newest: Stored) -> Check:
+    """One piece read is a permission tried."""
+    found = f"the newest was made at {when(newest.last_modified)}"
+    try:
+        with closing(d.uploads.pieces(newest)) as pieces:
+            next(pieces, None)
+    except Forbidden as error:
+        if error.code != "InvalidObjectState":
+            raise
+        return Check("read uploads", "warn", f"{found} and is archived", "restore it, or it ends as failed")
+    return Check("read uploads", "ok", found)
+
+
 def _templates(d: Deployment) -> tuple[Any, ...]:
     return (*d.settings.templates.live, *d.settings.templates.image)
 
@@ -194,11 +226,9 @@ def _templates(d: Deployment) -> tuple[Any, ...]:
 def _newest(d: Deployment) -> list[Stored]:
     found: dict[str, Stored] = {}
     for prefix in sorted({template.prefix for template in _templates(d)}):
-        for stored in d.uploads.every(prefix):
+        for stored in islice(d.uploads.every(prefix), MOST_LISTED):
             if not stored.key.endswith("/"):
                 found[stored.key] = stored
-            if len(found) >= MOST_LISTED:
-                break
     return sorted(found.values(), key=lambda each: each.last_modified, reverse=True)[:NEWEST]
 
 
@@ -240,11 +270,11 @@ def _lifecycle(d: Deployment) -> Iterator[Check]:
         if "uploads" in role:
             places |= {template.prefix: template.prefix for template in _templates(d)}
         if "state" in role:
-            places |= {
-                kind: f"{prefix}{kind}/" for kind in ("claims", "records", "best-frames", "agenda", "dead")
-            }
+            places |= {kind: f"{prefix}{kind}/" for kind in KINDS}
         for name, place in places.items():
-            kept[name] = min(filter(None, (_expires(rule, place) for rule in rules)), default=None)
+            # Of uploads a rule that reaches some keeps the others; of state it is some that are missing.
+            days = (_expires(rule, place, some=name in KINDS) for rule in rules)
+            kept[name] = min(filter(None, days), default=None)
             if name in ("agenda", "dead") and kept[name]:
                 yield Check(
                     f"lifecycle of {name}/",
@@ -268,13 +298,15 @@ def _lifecycle(d: Deployment) -> Iterator[Check]:
             )
 
 
-def _expires(rule: dict[str, Any], place: str) -> int | None:
-    """After how many days a rule deletes objects somewhere under `place`, None where it does not."""
+def _expires(rule: dict[str, Any], place: str, *, some: bool) -> int | None:
+    """After how many days a rule deletes all objects under `place`, or `some`; None where it does not."""
     wanted = rule.get("Filter") or {}
-    prefix = (wanted.get("And") or wanted).get("Prefix") or rule.get("Prefix") or ""
+    wanted = wanted.get("And") or wanted
+    prefix = wanted.get("Prefix") or rule.get("Prefix") or ""
     days = (rule.get("Expiration") or {}).get("Days")
-    reaches = place.startswith(prefix) or prefix.startswith(place)
-    return int(days) if days and reaches else None
+    reaches = place.startswith(prefix) or (some and prefix.startswith(place))
+    # Neither uploads nor state carry tags.
+    return int(days) if days and reaches and not wanted.get("Tag") else None
 
 
 # --- the function ---------------------------------------------------------------------------------------
@@ -378,12 +410,15 @@ def _triggers(d: Deployment, triggers: list[dict[str, Any]]) -> Iterator[Check]:
     if disabled:
         yield Check("triggers", "fail", f"{disabled} are switched off", "enable them in the console")
     uploads = [each for each in enabled if each.get("Type") == "cos"]
-    covering = [each for each in uploads if _covers(d, each)]
+    covering = all(any(_covers(d, each, one.prefix) for each in uploads) for one in _templates(d))
     yield Check(
         "COS trigger",
         "ok" if covering else "fail",
         "covers both templates" if covering else "none covers both templates",
-        "" if covering else "events cos:ObjectCreated:*, a prefix that both templates begin with, no suffix",
+        ""
+        if covering
+        else f"of {d.settings.bucket}: events cos:ObjectCreated:*, a prefix that both templates begin with, "
+        "no suffix",
     )
     timers = [each for each in enabled if each.get("Type") == "timer"]
     for name, wanted, do in (
@@ -410,14 +445,16 @@ def _description(trigger: dict[str, Any]) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _covers(d: Deployment, trigger: dict[str, Any]) -> bool:
+def _covers(d: Deployment, trigger: dict[str, Any], key_prefix: str) -> bool:
+    """Whether a COS trigger tells of all uploads under a prefix. It is named as its bucket's host."""
     told = _description(trigger)
-    wanted = told.get("filter") or {}
-    prefix, suffix = wanted.get("Prefix") or wanted.get("prefix") or "", wanted.get("Suffix") or ""
+    wanted = {str(name).lower(): value for name, value in (told.get("filter") or {}).items()}
+    host, _, cos = str(trigger.get("TriggerName") or "").partition(".")
     return (
-        not suffix
+        (host == d.settings.bucket or not cos.startswith("cos."))
+        and not wanted.get("suffix")
+        and key_prefix.startswith(wanted.get("prefix") or "")
         and "ObjectCreated" in str(told.get("event") or told.get("events") or trigger.get("TriggerDesc"))
-        and all(template.prefix.startswith(prefix) for template in _templates(d))
     )
 
 

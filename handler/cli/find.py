@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
@@ -24,7 +24,7 @@ ID = re.compile(r"(?:msg_)?([0-9a-f]{32})")
 
 
 class Scheduled(NamedTuple):
-    """An agenda entry. `path` is its pair's; `task` is None where it cannot be read."""
+    """An agenda entry. `path` is its pair's, empty for a walk; `task` is None where it cannot be read."""
 
     key: str
     due: datetime | None
@@ -51,13 +51,16 @@ def moment(text: str, now: datetime) -> datetime:
     ago = re.fullmatch(r"(\d{1,5})\s*([smhd])", text.strip())
     if ago:
         unit = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}[ago[2]]
-        return now - timedelta(**{unit: int(ago[1])})
-    try:
-        at = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
-    except ValueError:
-        raise Problem(
-            f"{text!r} is no moment; write 2026-11-22T12:00Z (UTC), or how long ago: 90m, 6h, 3d"
-        ) from None
+        at = now - timedelta(**{unit: int(ago[1])})
+    else:
+        try:
+            at = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
+        except ValueError:
+            raise Problem(
+                f"{text!r} is no moment; write 2026-11-22T12:00Z (UTC), or how long ago: 90m, 6h, 3d"
+            ) from None
+    if not 2000 < at.year < 2999:  # a state object holds no other
+        raise Problem(f"{text!r} is out of reach; give a moment of this century")
     return at if at.tzinfo else at.replace(tzinfo=timezone.utc)
 
 
@@ -107,9 +110,12 @@ def find_pair(d: Deployment, which: str) -> Pair | SharedImage:
     return found
 
 
-def agenda(d: Deployment, done: Callable[[], object] = lambda: None) -> list[Scheduled]:
-    """Everything on the agenda, due or not, in order of time."""
-    keys = [stored.key for stored in d.state.every(f"{d.settings.state_prefix}agenda/")]
+def agenda(
+    d: Deployment, kinds: tuple[str, ...] = ("",), done: Callable[[], object] = lambda: None
+) -> list[Scheduled]:
+    """Everything on the agenda, or what is of some kinds, due or not, in order of time."""
+    every = (stored.key for stored in d.state.every(f"{d.settings.state_prefix}agenda/"))
+    keys = [key for key in every if key.rpartition("/")[2].startswith(kinds)]
     tasks = side_by_side((partial(_task, d, key) for key in keys), done)
     return [
         Scheduled(key, d.ledger.minute_of(key), task, _path(d, task))
@@ -125,8 +131,8 @@ def _task(d: Deployment, key: str) -> Task | None:
 
 
 def _path(d: Deployment, task: Task | None) -> str:
-    if task is None:
-        return ""
+    if task is None or task.kind == "reconcile":
+        return ""  # a walk's key says how far it came, and is no pair's
     if task.verification is not None:
         return task.verification.path
     try:
@@ -138,12 +144,25 @@ def _path(d: Deployment, task: Task | None) -> str:
 
 def stored_json(d: Deployment, key: str) -> dict[str, Any]:
     """A state object as it stands, empty where it is gone or cannot be read."""
-    data = d.state.read(key)
+    return json_object(d.state.read(key))
+
+
+def json_object(data: bytes | None) -> dict[str, Any]:
+    """What a state object holds, empty where there is none or it cannot be read."""
     try:
         found = json.loads(data or b"{}")
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def stored_time(found: Mapping[str, Any], name: str) -> datetime | None:
+    """A moment of a state object, None where it is none."""
+    try:
+        at = datetime.fromisoformat(found[name])
+    except (KeyError, TypeError, ValueError):
+        return None
+    return at if at.tzinfo else None
 
 
 def under(d: Deployment, kind: str, path: str) -> Iterator[Stored]:

@@ -8,7 +8,17 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from handler.cli.deployment import Deployment
-from handler.cli.find import ID, Scheduled, agenda, find_pair, side_by_side, stored_json, under, which_of
+from handler.cli.find import (
+    ID,
+    Scheduled,
+    agenda,
+    find_pair,
+    side_by_side,
+    stored_json,
+    stored_time,
+    under,
+    which_of,
+)
 from handler.cli.output import Output, count, span, when
 from handler.ledger import Claim, CorruptState, Record
 from handler.pairing import Pair, SharedImage
@@ -38,14 +48,14 @@ def items(d: Deployment, output: Output) -> tuple[list[Item], list[Scheduled]]:
     """What is under way, oldest first, and the walks over all uploads that are."""
     with output.progress() as progress:
         bar = progress.add_task("reading the agenda", total=None)
-        entries = agenda(d, lambda: progress.advance(bar))
+        entries = agenda(d, done=lambda: progress.advance(bar))
         found = side_by_side((partial(_item, d, entry) for entry in entries), lambda: progress.advance(bar))
         dead = list(d.state.every(f"{d.settings.state_prefix}dead/"))
         found += side_by_side(
             (partial(_dead, d, stored.key) for stored in dead), lambda: progress.advance(bar)
         )
     known: dict[tuple[str, str | None], Item] = {}
-    busy = {item.pair for item in found if item and item.verification}
+    busy = {item.pair for item in found if item and item.state == "running"}
     for item in sorted(filter(None, found), key=lambda item: (item.due is None, item.due)):
         if item.state != "waiting" or item.pair not in busy:
             known.setdefault((item.pair or item.key, item.verification), item)
@@ -93,9 +103,7 @@ def _claimed(d: Deployment, claim: Claim | None) -> str:
 def _dead(d: Deployment, key: str) -> Item | None:
     found = stored_json(d, key)
     path, _, which = key.removeprefix(f"{d.settings.state_prefix}dead/").rpartition("/")
-    at = found.get("at")
-    since = datetime.fromisoformat(at) if isinstance(at, str) else None
-    return Item("dead", path, key, which, since, None, str(found.get("error", "")))
+    return Item("dead", path, key, which, stored_time(found, "at"), None, str(found.get("error", "")))
 
 
 def show_list(d: Deployment, output: Output, limit: int) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 import requests
+from click.core import ParameterSource
 from rich.text import Text
 
 from handler import __version__
@@ -49,8 +50,8 @@ def command(work: Callable[..., bool | None]) -> Callable[..., None]:
             fail(f"the settings are wrong: {'; '.join(error.faults)}")
         except (Problem, CosError, CorruptState) as error:
             fail(str(error))
-        except (click.ClickException, click.Abort, KeyboardInterrupt):
-            raise
+        except (click.ClickException, click.Abort, KeyboardInterrupt, BrokenPipeError):
+            raise  # click ends with these
         except requests.RequestException as error:
             fail(f"no connection or no answer ({type(error).__name__}); check the network and try again")
         except Exception as error:
@@ -96,6 +97,11 @@ def main(context: click.Context, config: Path, env_file: Path, debug: bool) -> N
     local cloud. None of this is part of the function.
     """
     silence_libraries()
+    for name, path in (("config", config), ("env_file", env_file)):
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE and not path.is_file():
+            raise click.BadParameter(
+                f"{path} is not there", context, param_hint=f"--{name.replace('_', '-')}"
+            )
     context.obj = Command(config, env_file, debug)
 
 
@@ -195,7 +201,7 @@ def verify(chosen: Command, output: Output, files: tuple[Path, ...], smoke: bool
     else:
         live = upload.read(files[0], d.settings.max_live_bytes, "MAX_LIVE_BYTES")
         image = upload.read(files[1], d.settings.max_image_bytes, "MAX_IMAGE_BYTES")
-    pair = upload.new_pair(d, "smoke-" if smoke else "verify-")
+    pair = upload.new_pair(d, "smoke" if smoke else "verify")
     record, took = upload.verify(d, output, pair, live, image, timeout)
     told = record.delivered_at is not None
     answer = record.answer or {}
@@ -213,8 +219,7 @@ def verify(chosen: Command, output: Output, files: tuple[Path, ...], smoke: bool
     }
     output.value(result)
     output.table(("", ""), [(name, "" if value is None else value) for name, value in result.items()])
-    key = pair.live_keys[0]
-    output.say(f"`python -m handler forget {key}` erases it.")
+    output.say(f"`python -m handler forget {upload.erased_by(pair)}` erases it.")
     if not told:
         output.say("The webhook did not take the message: `doctor` says why.")
     return told and record.outcome != "failed"
@@ -253,7 +258,7 @@ def forget_command(chosen: Command, output: Output, which: str, yes: bool) -> bo
     images = list(found.image_keys) if isinstance(found, SharedImage) else []
     there = forget.look(d, pairs, images)
     if not there:
-        output.value({"erased": [], "left": []})
+        output.value({"erased": [], "left": [], "busy_until": None})
         output.say("Nothing is stored about it.")
         return True
     output.table(("to be erased",), [(key,) for key in there.keys])
@@ -261,8 +266,9 @@ def forget_command(chosen: Command, output: Output, which: str, yes: bool) -> bo
         click.confirm(
             f"Erase {count(len(there), 'object')} for good, old versions counted?", abort=True, err=True
         )
+    busy_until = forget.busy_until(d, pairs)
     erased, left = forget.erase(d, output, pairs, images)
-    output.value({"erased": erased, "left": left.keys})
+    output.value({"erased": erased, "left": left.keys, "busy_until": busy_until})
     output.say(f"Erased {count(len(erased), 'key')}, with all versions.")
     if isinstance(found, Pair) and found.shared:
         output.say(
@@ -271,4 +277,8 @@ def forget_command(chosen: Command, output: Output, which: str, yes: bool) -> bo
     if left:
         output.table(("still there",), [(key,) for key in left.keys])
         output.err.print(Text("Something is left, perhaps written by an instance at work: run it again."))
-    return not left
+    if busy_until:
+        output.err.print(
+            Text(f"An instance was at work on it, and may write until {when(busy_until)}: run it again then.")
+        )
+    return not left and not busy_until

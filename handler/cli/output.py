@@ -56,9 +56,10 @@ class Output:
         (self.err if self.as_json else self.out).print(Text(plain(text)))
 
     def value(self, value: Any) -> None:
-        """The command's result, where JSON is wanted."""
+        """The command's result, where JSON is wanted: in ASCII, since a terminal may show it too."""
         if self.as_json:
-            sys.stdout.write(json.dumps(value, indent=2, default=_simple, ensure_ascii=False) + "\n")
+            sys.stdout.write(json.dumps(value, indent=2, default=_simple) + "\n")
+            sys.stdout.flush()  # so that a reader who is gone is noticed here
 
     def table(self, names: Sequence[str], rows: Iterable[Sequence[object]], empty: str = "nothing") -> None:
         """A table for people. Cells that are Text keep their colours."""

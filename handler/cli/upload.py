@@ -15,7 +15,7 @@ from handler.cli.deployment import Deployment, Problem
 from handler.cli.output import Output, span
 from handler.ledger import Claim, Record
 from handler.outcome import Half, Seen, verification
-from handler.pairing import Pair
+from handler.pairing import MAX_KEY_BYTES, Pair
 
 LINK_SECONDS = 600
 POLL_SECONDS = 1.0
@@ -49,10 +49,15 @@ def pair_of(d: Deployment, values: Sequence[str]) -> Pair:
         raise Problem(f"LIVE_KEY has the placeholders {', '.join(names)}; {missing[0]}=… is missing")
     if any("/" in value for value in found.values()):
         raise Problem("a placeholder's value holds no /")
+    if any("\ud800" <= each <= "\udfff" for value in found.values() for each in value):
+        raise Problem("a placeholder's value is not UTF-8")
     key = d.settings.templates.live[0].key(found)
     match = d.settings.templates.match(key)
     if match is None or not isinstance(match[1], Pair) or dict(match[1].values) != found:
         raise Problem(f"{key} does not read back as the same values; choose values without {_marks(d)!r}")
+    longest = max(len(each.encode()) for each in (*match[1].live_keys, *match[1].image_keys))
+    if longest > MAX_KEY_BYTES:
+        raise Problem(f"these values make a key of {longest} bytes, and COS allows {MAX_KEY_BYTES}")
     return match[1]
 
 
@@ -73,8 +78,13 @@ def links(d: Deployment, values: Sequence[str], seconds: int) -> dict[str, Any]:
 
 def new_pair(d: Deployment, kind: str) -> Pair:
     """A pair that nobody has used: its values tell that a command made it."""
-    made = f"{kind}{secrets.token_hex(8)}"
+    made = f"{kind}{secrets.token_hex(8)}"  # letters and digits alone, which hardly any template separates by
     return pair_of(d, [f"{name}={made}" for name in d.settings.templates.live[0].names])
+
+
+def erased_by(pair: Pair) -> str:
+    """The key with which `forget` erases both halves of a pair that `new_pair` made."""
+    return pair.image_keys[0] if pair.shared else pair.live_keys[0]
 
 
 def read(path: Path, most: int, setting: str) -> bytes:
@@ -111,8 +121,8 @@ def verify(
             how_far = _how_far(record, claim)
             if d.clock.elapsed() > until:
                 raise Problem(
-                    f"no outcome was told in {span(seconds)}: {how_far}. "
-                    f"`doctor` and `show {pair.live_keys[0]}` tell more"
+                    f"no outcome was told in {span(seconds)}: {how_far}. `doctor` and "
+                    f"`show {pair.live_keys[0]}` tell more, `forget {erased_by(pair)}` erases it"
                 )
             status.update(f"waiting: {how_far}")
             d.clock.sleep(POLL_SECONDS)
@@ -122,7 +132,7 @@ def _how_far(record: Record | None, claim: Claim | None) -> str:
     if record is not None:
         return f"{record.outcome}, not yet taken by the webhook after {record.attempts} attempts"
     if claim is None:
-        return "no instance has taken it up: is the COS trigger there and enabled?"
+        return "no instance has taken it up: see that the COS trigger is there and enabled"
     if claim.retry_at is not None:
         return f"the API answered {claim.code}, and is asked again later"
     return "the API is being asked"
