@@ -188,7 +188,8 @@ def stands(s: Services, seen: Seen, record: Record, cause: Cause, trace: Trace) 
         return Done(clear=look_keys(s, seen) if cause.agenda else ())
     if worked_off or (cause.walk is not None and not _is_pending(record, cause.walk)):
         trace.note(untold=record.outcome)
-        return Later(Entry(s.clock.now(), _delivery(record, 1)))
+        # Of the time when it was decided, so that whoever finds it puts the same entry there.
+        return Later(Entry(record.decided_at, _delivery(record, 1)))
     return Done()
 
 

@@ -62,7 +62,7 @@ def test_what_has_no_known_price_is_not_free() -> None:
     assert (line.amount, line.usd) == (12_000, None)
     prices = cost.Prices(gb_second=2.0, invocations_10k=1.0, cos_requests_10k=0.5)
     usd = [each.usd for each in cost.thousand(12, 1, 0.1, prices)[:3]]
-    assert usd == [1000 * 128 / 1024 * 2.0, 0.2, 0.6]
+    assert usd == [1000 * cost.MEMORY_MB / 1024 * 2.0, 0.2, 0.6]
 
 
 def test_pictures_are_well_formed() -> None:

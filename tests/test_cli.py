@@ -263,6 +263,20 @@ def test_redeliver_posts_the_same_message_again(livepair: Recovering, operator: 
     assert len(livepair.asked) == 1
 
 
+def test_a_redelivery_that_ended_half_way_is_on_the_agenda(livepair: Recovering, operator: Operator) -> None:
+    """A record that counts as untold always has an entry, so a sweep tells it."""
+    assert livepair.pair() == ["matched"]
+    which = livepair.record()["verification"]
+    entries = livepair.cloud.faults.add(
+        "PutObject", key="livepair/agenda/*", then=faults.refuse(403, "AccessDenied"), skip=1, times=None
+    )
+    operator.error("redeliver", which)
+    livepair.cloud.faults.remove(entries)
+    assert livepair.record()["delivered_at"] is None
+    assert livepair.finish() == ["matched"]
+    assert len(livepair.cloud.consumer.attempts) == 2
+
+
 def test_redeliver_takes_dead_letters_out_again(livepair: Recovering, operator: Operator) -> None:
     """All of them; one that fails again is tried on the schedule from its start."""
     livepair.cloud.consumer.answer(410, times=2)

@@ -6,7 +6,7 @@ So there is one path for everything that is told and judged, whoever asks for it
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -23,9 +23,8 @@ NEXT_SWEEP = "The function's next sweep, within a minute or so, does it."
 def redeliver(d: Deployment, output: Output, records: Iterable[Record]) -> list[str]:
     """Have messages posted once more, same id and same bytes. Returns the verifications' IDs.
 
-    What was delivered or given up counts as untold again, and its schedule begins anew. The record is marked
-    first: should this end between, a repeat or a reconcile puts its delivery on the agenda. What was erased
-    since it was listed stays erased.
+    What was delivered or given up counts as untold again, and its schedule begins anew. What was erased since
+    it was listed stays erased.
     """
     chosen = [record.which for record in records]
     with output.progress() as progress:
@@ -38,11 +37,13 @@ def _redeliver(d: Deployment, which: Verification) -> bool:
     record = d.ledger.record(which)
     if record is None:
         return False
+    task = Task("deliver", record.bucket, record.live_key, "live", verification=which, attempt=1)
+    # Due only after it has been marked, or a sweep would take it off; there before, should this end between.
+    guard = d.ledger.put_on(Entry(d.clock.now() + timedelta(minutes=2), task))
     if record.delivered_at or record.dead_at:
         d.ledger.mark(record._replace(delivered_at=None, dead_at=None, attempts=0))
-    task = Task("deliver", record.bucket, record.live_key, "live", verification=which, attempt=1)
     d.ledger.put_on(Entry(d.clock.now(), task))
-    d.ledger.take_off([d.ledger.dead_key(which)])
+    d.ledger.take_off([guard, d.ledger.dead_key(which)])
     return True
 
 

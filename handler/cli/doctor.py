@@ -184,8 +184,7 @@ def _uploads(d: Deployment) -> Iterator[Check]:
     newest = _newest(d)
     yield Check("list uploads", "ok", d.settings.bucket)
     if not newest:
-        prefixes = ", ".join(sorted({template.prefix for template in _templates(d)}))
-        yield Check("uploads", "info", f"none under {prefixes}", "`verify --smoke` makes one")
+        yield Check("uploads", "info", f"none in {d.settings.bucket}", "`verify --smoke` makes one")
         return
     yield _read(d, newest[0])
     strange = 0
@@ -224,10 +223,11 @@ def _templates(d: Deployment) -> tuple[Any, ...]:
 
 
 def _newest(d: Deployment) -> list[Stored]:
+    """Of the first `MOST_LISTED` keys under each template's prefix, and of the whole bucket."""
     found: dict[str, Stored] = {}
-    for prefix in sorted({template.prefix for template in _templates(d)}):
+    for prefix in sorted({"", *(template.prefix for template in _templates(d))}):
         for stored in islice(d.uploads.every(prefix), MOST_LISTED):
-            if not stored.key.endswith("/"):
+            if not stored.key.endswith("/") and not stored.key.startswith(d.settings.state_prefix):
                 found[stored.key] = stored
     return sorted(found.values(), key=lambda each: each.last_modified, reverse=True)[:NEWEST]
 
@@ -454,7 +454,7 @@ def _covers(d: Deployment, trigger: dict[str, Any], key_prefix: str) -> bool:
         (host == d.settings.bucket or not cos.startswith("cos."))
         and not wanted.get("suffix")
         and key_prefix.startswith(wanted.get("prefix") or "")
-        and "ObjectCreated" in str(told.get("event") or told.get("events") or trigger.get("TriggerDesc"))
+        and "ObjectCreated:*" in str(told.get("event") or told.get("events") or trigger.get("TriggerDesc"))
     )
 
 

@@ -115,6 +115,13 @@ def erase(d: Deployment, output: Output, pairs: list[Pair], images: list[str]) -
     """
     erased: set[str] = set()
     found = look(d, pairs, images)
+    uploads = {
+        version.key for _, version in found.versions if not version.key.startswith(d.settings.state_prefix)
+    }
+    if uploads and d.uploads.versioning() != "never":
+        # Without a delete marker over them the version before the last would be an upload for a moment.
+        d.uploads.delete(sorted(uploads))
+        found = look(d, pairs, images)
     for _ in range(ROUNDS):
         if not found:
             break

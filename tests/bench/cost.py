@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, NamedTuple
+
+import yaml
+
+SERVERLESS = Path(__file__).resolve().parent.parent.parent / "serverless.yml"
 
 
 class Prices(NamedTuple):
@@ -17,7 +22,9 @@ PRICES = Prices(gb_second=0.0000167, invocations_10k=0.002, cos_requests_10k=Non
 """The function's: Tencent's billing overview (product 583, page 17299) as of 2021-07-13. Newer pages point to
 price pages that could not be read, and no page was found that tells what COS requests cost: put it in."""
 
-MEMORY_MB = 128
+MEMORY_MB = int(yaml.safe_load(SERVERLESS.read_text(encoding="utf-8"))["inputs"]["memorySize"])
+"""What is deployed."""
+
 INVOCATIONS, SWEEPS_A_DAY = 2, 1440
 """Events of a pair, and timer invocations a day."""
 
