@@ -20,7 +20,7 @@ local: $(READY) ## the local cloud, staying up, with a page (PORT=8787, FORWARD_
 	@$(RUN) -m tests.local
 
 test: $(READY) $(NODE) ## run the tests
-	$(RUN) -m pytest -n auto --dist loadfile
+	$(RUN) -m pytest -n auto --dist loadfile $(ARGS)
 
 simulate: $(READY) ## run SEEDS=n random histories of the simulated world
 	$(RUN) -m tests.simulation --seeds $(SEEDS)
