@@ -492,6 +492,27 @@ def test_forget_erases_every_version(configured: Callable[..., Recovering], oper
     assert all(each.deleted for each in kept)
 
 
+def test_no_older_version_of_an_upload_shows_while_it_is_erased(
+    configured: Callable[..., Recovering], operator: Operator
+) -> None:
+    """A sweep could take it for an upload, and have it judged."""
+    livepair = configured(STATE_BUCKET=STATE)
+    bucket = livepair.cloud.cos.bucket(BUCKET)
+    bucket.versioning = "Enabled"
+    livepair.pair()
+    livepair.pair(samples.live(seed=2))
+    newest = bucket.get(LIVE).etag
+    shown: set[str | None] = set()
+
+    def look() -> None:
+        found = bucket.find(LIVE)
+        shown.add(found.etag if found else None)
+
+    livepair.cloud.faults.add("Delete*", then=faults.run_after(look), times=None)
+    assert operator.json("forget", LIVE, "--yes")["left"] == []
+    assert shown <= {newest, None}
+
+
 def test_forget_fails_where_something_is_left(
     configured: Callable[..., Recovering], operator: Operator
 ) -> None:

@@ -60,11 +60,13 @@ def test_a_sound_deployment_has_no_faults(cloud: Cloud, operator: Operator) -> N
     """Nothing fails, nothing warns, nothing is billed, and no probe is left behind."""
     cloud.cos.bucket(BUCKET).put("uploads/42/live.gz", samples.live(), silent=True)
     cloud.cos.bucket(BUCKET).put("uploads/notes.txt", b"x", silent=True)
+    cloud.cos.bucket(BUCKET).put("elsewhere/43.gz", b"x", silent=True)
     told = operator.json("doctor")
     assert [check for check in told["checks"] if check["status"] not in ("ok", "info")] == []
     found = [check["found"] for check in told["checks"]]
     assert "uploads/42/live.gz: live" in found
     assert "uploads/notes.txt: matches no template" in found
+    assert "elsewhere/43.gz: matches no template" in found
     assert not any(call.executed for call in cloud.faceid.calls)
     assert cloud.cos.bucket(STATE).keys("") == []
     assert "No check failed." in operator.fine("doctor")
@@ -125,6 +127,7 @@ PREFIX = f"livepair/{BUCKET}"
         ("reconcile timer", "argument reconcile", lambda cloud: redeployed(cloud, reconcile=None)),
         ("triggers", "enable them", lambda cloud: cloud.scf.switch_trigger("livepair-sweep", False)),
         ("COS trigger", "no suffix", lambda cloud: redeployed(cloud, suffix=".gz")),
+        ("COS trigger", "ObjectCreated:*", lambda cloud: redeployed(cloud, events="cos:ObjectCreated:Put")),
         ("COS trigger", "a prefix that both", lambda cloud: redeployed(cloud, prefix="uploads/live/")),
         ("COS trigger", f"of {BUCKET}", lambda cloud: redeployed(cloud, bucket=STATE)),
         (
