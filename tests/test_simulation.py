@@ -6,6 +6,7 @@ from functools import partial
 
 import pytest
 
+from tests.simulation import profiles
 from tests.simulation.protections import (
     ASSUMPTIONS,
     BACK_OFF,
@@ -62,6 +63,12 @@ def test_no_chosen_history_breaks_a_promise(protection: Protection) -> None:
     """Also where what makes one protection matter is drawn into every history."""
     play = partial(run, profile=protection.profile)
     assert [f"seed {r.seed}: {text}" for r in run_many(range(40), play) for text in r.violations] == []
+
+
+def test_outages_of_days_lose_nothing() -> None:
+    """Neither of the webhook nor of the API: what has its day to be tried is told, and the rest as failed."""
+    play = partial(run, profile=profiles.down_for_days)
+    assert [f"seed {r.seed}: {text}" for r in run_many(range(20), play) for text in r.violations] == []
 
 
 def test_one_half_goes_first() -> None:

@@ -215,6 +215,20 @@ def overtaken(rng: random.Random, plan: Plan) -> Plan:
     return replace(plan, versioned=True, puts=puts, mood=Mood(slow=0.4, slowest_s=8.0))
 
 
+def down_for_days(rng: random.Random, plan: Plan) -> Plan:
+    """The webhook is down for up to two and a half days, and the API for up to 29 hours."""
+    day = 86_400.0
+    hook = rng.choice(("answers 500", "refuses connections", "hangs"))
+    api = rng.choice(("RequestLimitExceeded", "AuthFailure.SecretIdNotFound", "InternalError"))
+    mood = replace(
+        plan.mood,
+        hook_down=(0.0, rng.choice((0.0, 0.5, 2.5)) * day, hook),
+        api_down=(0.0, rng.choice((0.0, 0.4, 0.9, 1.2)) * day, api),
+        die=min(plan.mood.die, 0.01),  # or sweeps of thousands of requests come to nothing
+    )
+    return replace(plan, mood=mood, kind_at=plan.puts[-1].at + 2.8 * day)
+
+
 # --- beyond what is assumed ---------------------------------------------------------------------------
 
 
