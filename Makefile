@@ -2,7 +2,7 @@
 
 VENV ?= .venv
 SEEDS ?= 10000
-PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3.10 python; do \
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11 python3.10 python; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && echo $$python && break; done)
 RUN = $(VENV)/bin/python
 READY = $(VENV)/ready
@@ -25,17 +25,17 @@ test: $(READY) $(NODE) ## run the tests
 simulate: $(READY) ## run SEEDS=n random histories of the simulated world
 	$(RUN) -m tests.simulation --seeds $(SEEDS)
 
-bench: $(READY) ## measure: figures beside their floors, JSON=1 for machines
+bench: $(READY) ## measure: figures beside their floors; JSON=1 for machines, DRAW=1 for the pictures
 	@$(RUN) -m handler.cli.bundle >&2
 	@$(RUN) -m tests.bench $(if $(JSON),--json) $(if $(DRAW),--draw)
 
 check: lint types test ## lint, types, tests
 
-lint: $(READY)
+lint: $(READY) ## rules and layout of the code
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 
-types: $(READY)
+types: $(READY) ## types
 	$(RUN) -m mypy
 
 format: $(READY) ## lay the code out and mend what can be mended
@@ -61,8 +61,10 @@ clean: ## remove what was made
 $(READY): requirements-dev.txt
 	@test -n "$(PYTHON)" || { echo 'livepair needs Python 3.10 or newer, and none was found.' \
 		'Install one, or name it: make PYTHON=/path/to/python3'; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+		{ echo '$(PYTHON) is no Python 3.10 or newer.'; exit 1; }
 	@echo 'Setting up $(VENV) …'
-	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo 'This Python cannot make virtual environments.' \
+	@$(PYTHON) -m venv --clear $(VENV) || { rm -rf $(VENV); echo 'This Python cannot make virtual environments.' \
 		'On Debian and Ubuntu: apt-get install python3-venv'; exit 1; }
 	@$(RUN) -m pip --disable-pip-version-check install --quiet --require-hashes -r requirements-dev.txt
 	@touch $(READY)

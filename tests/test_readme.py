@@ -80,6 +80,14 @@ def test_every_command_of_the_operator_is_described() -> None:
     assert set(re.findall(r"(?:`|^)make (\w+)", TEXT, re.MULTILINE)) <= targets
 
 
+def test_the_sample_env_file_means_the_same_to_every_reader() -> None:
+    """The deploy tool's dotenv takes a comment behind a value for part of it."""
+    (sample,) = re.findall(r"```sh\n(# Who deploys.*?)```", TEXT, re.DOTALL)
+    values = [line for line in sample.splitlines() if not line.startswith("#")]
+    assert len(values) == 8
+    assert not any("#" in line for line in values)
+
+
 def test_every_log_line_that_is_searched_for_is_written() -> None:
     """The alarms name events and fields that the function's own code logs."""
     searches = TEXT[TEXT.index("### What to watch") : TEXT.index("### What is stored")]

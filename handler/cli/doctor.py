@@ -62,7 +62,12 @@ def examine(config: Path, env_file: Path, output: Output, *, post: bool = True) 
         d = load(config, env_file)
     except SettingsError as error:
         checks = [
-            Check("settings", "fail", fault, "set it where the function is deployed")
+            Check(
+                "settings",
+                "fail",
+                fault,
+                "set it in .env or serverless.yml, and where the function is deployed",
+            )
             for fault in error.faults
         ]
         return _tell(output, checks)

@@ -86,7 +86,7 @@ def find_record(d: Deployment, which: str) -> Record:
                 return record
     raise Problem(
         f"no record of the verification {found[1]} in {d.settings.state_bucket}; is it of this BUCKET, "
-        "decided, and not erased? `list` shows what is under way"
+        "decided, and not erased? `list` shows what is under way. If it is a pair's id, give an upload's key"
     )
 
 

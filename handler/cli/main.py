@@ -234,12 +234,14 @@ def links(chosen: Command, output: Output, values: tuple[str, ...], seconds: int
 
     They are printed because that is what the command is for: whoever has one may upload until it ends.
     """
-    made = upload.links(chosen.deployment(), values, seconds)
+    d = chosen.deployment()
+    made = upload.links(d, values, seconds)
     output.value(made)
     if not output.as_json:
         for role in ("image", "live"):
             click.echo(f"# {role}: {plain(made[role]['key'])}, for {span(seconds)}")
-            click.echo(f"curl -T FILE '{made[role]['put']}'")
+            proxy = f"-x {d.settings.local_cloud} " if d.settings.local_cloud else ""
+            click.echo(f"curl {proxy}-T FILE '{made[role]['put']}'")
 
 
 @main.command("forget")

@@ -40,11 +40,17 @@ async def serve(port: int, forward_to: str | None) -> int:
         world = await asyncio.to_thread(World, Path(folder), port + 1)
         site = Site(world, Forwarder(forward_to, world.cloud.clock), lambda line: print(line, flush=True))
         try:
-            await site.start(port)
+            try:
+                await site.start(port)
+            except OSError as error:
+                print(f"The page cannot be served: {error}. Give another port: PORT=8787 make local")
+                return 2
             if site.port != port:
                 print(f"Port {port} is taken; the page is at {site.port}.")
             for name, value in about(site).items():
                 print(f"  {name:<15} {value}")
+            print("\nFor python -m handler --env-file local.env:")
+            print("\n".join(world.variables()))
             print("\nOpen the page and upload something. Ctrl-C ends it.", flush=True)
             await stop.wait()
             print("Ending …", flush=True)

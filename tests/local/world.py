@@ -16,6 +16,7 @@ from handler.ledger import MINUTE
 from handler.pairing import Role, parse_templates
 from tests.cloud import Cloud, faults, samples
 from tests.cloud.faceid import COMPARE, Answer
+from tests.cloud.function import DAILY
 from tests.cloud.scf import bundle
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
@@ -97,11 +98,22 @@ class World:
         self._minute = _whole(self.cloud.clock.now())
         self._closing = False
         settings = {"LIVE_KEY": LIVE_KEY, "IMAGE_KEY": IMAGE_KEY}
-        self.cloud.deploy(bundle(PROJECT, folder / "code"), settings, timeout=90)
+        self.cloud.deploy(bundle(PROJECT, folder / "code"), settings, timeout=90, reconcile=DAILY)
         self.cloud.faceid.latency = LATENCY
         for _ in range(WARM):
             self.cloud.scf.tick()
         self.cloud.scf.wait_idle()
+
+    def variables(self) -> list[str]:
+        """What the operator's commands need to work on this cloud, as lines of an .env file."""
+        settings = {"LIVE_KEY": LIVE_KEY, "IMAGE_KEY": IMAGE_KEY, "LOCAL_CLOUD": self.url}
+        own = self.cloud.credentials
+        return [
+            *(f"{name}={value}" for name, value in self.cloud.environment(**settings).items()),
+            f"REGION={self.cloud.region}",
+            f"TENCENT_SECRET_ID={own.secret_id}",
+            f"TENCENT_SECRET_KEY={own.secret_key}",
+        ]
 
     def close(self) -> None:
         """End every process and thread."""
