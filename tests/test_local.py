@@ -23,9 +23,11 @@ from urllib.parse import quote
 
 import pytest
 import requests
+from click.testing import CliRunner
 from playwright.sync_api import Browser, FilePayload, Locator, Page, expect, sync_playwright
 from standardwebhooks import Webhook
 
+from handler.cli.main import main as commands
 from tests.cloud import samples
 from tests.cloud.consumer import SECRET
 from tests.local.forward import Forwarder, check_target
@@ -248,6 +250,19 @@ def test_a_bucket_client_of_its_own_reaches_the_cloud(local: Local) -> None:
         client.put_object(Bucket=bucket, Key="uploads/from an app/image.jpg", Body=samples.image())
         client.put_object(Bucket=bucket, Key="uploads/from an app/live.gz", Body=samples.live(seed=77))
     assert local.wait("from an app")["outcome"] == "matched"
+
+
+def test_the_operators_commands_work_on_it(
+    local: Local, receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the block that is printed; a test of the webhook is forwarded too, and is about no pair."""
+    monkeypatch.chdir(tmp_path)
+    Path("local.env").write_text("\n".join(local.world.variables()))
+    done = CliRunner().invoke(commands, ["--env-file", "local.env", "doctor"], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    local.wait(local.upload("matched"))
+    assert any("webhook.test" in line for line in local.said)
+    assert any(b"webhook.test" in body for _, body, _ in receiver.got)
 
 
 def test_a_message_is_forwarded_with_its_id_and_bytes_and_a_fresh_signature(
