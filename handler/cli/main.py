@@ -121,7 +121,7 @@ def list_command(chosen: Command, output: Output, limit: int) -> None:
     look.show_list(chosen.deployment(), output, limit)
 
 
-@main.command()
+@main.command(short_help="The story of a verification or a pair.")
 @click.argument("which", metavar="ID|KEY")
 @command
 def show(chosen: Command, output: Output, which: str) -> None:
@@ -129,7 +129,7 @@ def show(chosen: Command, output: Output, which: str) -> None:
     look.show_story(chosen.deployment(), output, which)
 
 
-@main.command()
+@main.command(short_help="Have messages posted once more.")
 @click.argument("which", metavar="[ID]", required=False)
 @click.option("--dead", is_flag=True, help="All whose delivery was given up.")
 @click.option("--since", metavar="WHEN", help="All decided since: 2026-11-22T12:00Z, 90m, 6h, 3d.")
@@ -155,7 +155,7 @@ def redeliver(
     output.say(f"{count(len(done), 'message')} to be posted. {act.NEXT_SWEEP}" if done else "There is none.")
 
 
-@main.command()
+@main.command(short_help="Have what ended failed or incomplete judged again.")
 @click.argument("which", metavar="ID")
 @command
 def retry(chosen: Command, output: Output, which: str) -> None:
@@ -165,7 +165,7 @@ def retry(chosen: Command, output: Output, which: str) -> None:
     output.say(f"Run {run} of {record.which.path} is on the agenda. {act.NEXT_SWEEP}")
 
 
-@main.command()
+@main.command(short_help="Have uploads looked at that may have no outcome.")
 @click.option("--since", metavar="WHEN", help="Walk uploads made since: 2026-11-22, 6h, 3d; or `all`.")
 @command
 def reconcile(chosen: Command, output: Output, since: str | None) -> None:
@@ -186,7 +186,7 @@ def reconcile(chosen: Command, output: Output, since: str | None) -> None:
     )
 
 
-@main.command()
+@main.command(short_help="Upload a pair, wait, and show its outcome.")
 @click.argument("files", nargs=-1, metavar="[LIVE IMAGE]", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--smoke", is_flag=True, help="Use a harmless pair that the API rejects without a bill.")
 @click.option("--timeout", default=180, show_default=True, help="Seconds to wait for the outcome.")
@@ -225,7 +225,7 @@ def verify(chosen: Command, output: Output, files: tuple[Path, ...], smoke: bool
     return told and record.outcome != "failed"
 
 
-@main.command()
+@main.command(short_help="Presigned links to upload one pair.")
 @click.argument("values", nargs=-1, required=True, metavar="ID|NAME=VALUE…")
 @click.option("--seconds", type=click.IntRange(30, 3600), default=upload.LINK_SECONDS, show_default=True)
 @command
@@ -244,7 +244,7 @@ def links(chosen: Command, output: Output, values: tuple[str, ...], seconds: int
             click.echo(f"curl {proxy}-T FILE '{made[role]['put']}'")
 
 
-@main.command("forget")
+@main.command("forget", short_help="Erase everything about a person's pair.")
 @click.argument("which", metavar="ID|KEY")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @command
