@@ -840,8 +840,9 @@ def _contrast(element: Locator) -> float:
     """The contrast of an element's text with what is behind it, as WCAG 2 defines it."""
     colours: list[list[float]] = element.evaluate(
         """at => { const rgb = text => text.match(/[\\d.]+/g).map(Number);
-        const ground = each => rgb(getComputedStyle(each).backgroundColor);
+        const ground = each => rgb(getComputedStyle(each).backgroundColor || "0 0 0 1");
         let behind = at; while (ground(behind)[3] === 0) behind = behind.parentElement;
+        if (!at.isConnected) return [[0, 0, 0], [255, 255, 255]];  // drawn anew meanwhile
         return [rgb(getComputedStyle(at).color), ground(behind)]; }"""
     )
 
