@@ -11,17 +11,17 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
-from handler.advance import uploaded
 from handler.clock import Deadline, SystemClock, together
-from handler.cos import CosBucket, Credentials
-from handler.events import EventError, Ignored, Tick, Upload, records, upload
-from handler.faceid import FaceidClient
-from handler.ledger import Ledger, Memory
+from handler.edges.cos import CosBucket, Credentials
+from handler.edges.faceid import FaceidClient
+from handler.edges.webhook import WebhookClient
+from handler.edges.wire import Wire
+from handler.flow.advance import uploaded
 from handler.log import Log, logger, silence_libraries
+from handler.rules.events import EventError, Ignored, Tick, Upload, records, upload
+from handler.rules.settings import Settings, SettingsError, load_settings
 from handler.services import Services
-from handler.settings import Settings, SettingsError, load_settings
-from handler.webhook import WebhookClient
-from handler.wire import Wire
+from handler.state.ledger import Ledger, Memory
 
 MARGIN_SECONDS = 2.0
 """How long before the platform's time limit the work has to be done."""
@@ -98,7 +98,7 @@ def _ready() -> _Instance:
 def _handle(instance: _Instance, event: object, context: Mapping[str, Any], log: Log) -> list[str]:
     found = records(event)
     if isinstance(found, Tick):
-        from handler.sweep import reconcile, sweep  # no upload's cold start waits for it
+        from handler.flow.sweep import reconcile, sweep  # no upload's cold start waits for it
 
         services = _services(instance, _region(instance.settings, None), context, log)
         return reconcile(services) if found.message == "reconcile" else sweep(services)

@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from handler.clock import Clock, Deadline, Together
-from handler.cos import Bucket
-from handler.faceid import Api
-from handler.ledger import Entry, Ledger, Record, Task
+from handler.edges.cos import Bucket
+from handler.edges.faceid import Api
+from handler.edges.webhook import Consumer
 from handler.log import Log
-from handler.pairing import Role
-from handler.settings import Settings
-from handler.webhook import Consumer
+from handler.rules.pairing import Role
+from handler.rules.settings import Settings
+from handler.state.ledger import Entry, Ledger, Record, Task
 
 
 class Services(NamedTuple):

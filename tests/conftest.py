@@ -9,7 +9,7 @@ import pytest
 from hypothesis import settings
 
 from tests.cloud import Cloud
-from tests.harness import Livepair
+from tests.support.harness import Livepair
 
 # No sample is timed, since machines differ; where CI runs them, each run draws the same samples.
 settings.register_profile("livepair", deadline=None, derandomize="CI" in os.environ)

@@ -25,8 +25,8 @@ from rich.table import Table
 from tests.cloud import Cloud, samples
 from tests.cloud.faults import Operation
 from tests.cloud.scf import bundle
+from tests.support.project import PROJECT
 
-PROJECT = Path(__file__).resolve().parent.parent
 FACES, ATTEMPTS, RELAY = "faces-1250000000", "attempts-1250000000", "relay-1250000000"
 PAIR_TIMEOUT = 3600
 PATIENCE = 60.0  # real seconds without news after which the demo gives up
@@ -397,7 +397,7 @@ def play(console: Console, deployed: Mapping[str, Deployment] = PLAIN) -> int:
         console.print(
             "\nWhere to look next:\n"
             "  what your consumer gets   events/verification.matched.json\n"
-            "  how an upload is handled  handler/advance.py\n"
+            "  how an upload is handled  handler/flow/advance.py\n"
             "  what everything means     README.md"
         )
         return 0

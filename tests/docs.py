@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from handler.edges.faceid import CODES, FAMILIES, UNKNOWN, Code
+from tests.support.project import PROJECT
 
-from handler.faceid import CODES, FAMILIES, UNKNOWN, Code
-
-README = Path(__file__).resolve().parent.parent / "README.md"
+README = PROJECT / "README.md"
 BEGIN, END = "<!-- codes: begin (made by `make docs`) -->\n", "<!-- codes: end -->\n"
 
 AGAIN = {

@@ -13,9 +13,9 @@ from typing import Any
 from handler.cli.deployment import Deployment, Problem
 from handler.cli.find import agenda, find_record, side_by_side, which_of
 from handler.cli.output import Output, when
-from handler.ledger import CorruptState, Entry, Record, Task
-from handler.outcome import Verification
-from handler.sweep import OVERLAP
+from handler.flow.sweep import OVERLAP
+from handler.rules.outcome import Verification
+from handler.state.ledger import CorruptState, Entry, Record, Task
 
 NEXT_SWEEP = "The function's next sweep, within a minute or so, does it."
 

@@ -12,10 +12,10 @@ import yaml
 from dotenv import dotenv_values
 
 from handler.clock import Deadline, SystemClock, together
-from handler.cos import MAX_STATE, CosBucket, CosError, Credentials, Stored
-from handler.ledger import Ledger, Memory
-from handler.settings import Settings, SettingsError, load_settings
-from handler.wire import Wire, read_all
+from handler.edges.cos import MAX_STATE, CosBucket, CosError, Credentials, Stored
+from handler.edges.wire import Wire, read_all
+from handler.rules.settings import Settings, SettingsError, load_settings
+from handler.state.ledger import Ledger, Memory
 
 SECONDS = 3600.0  # that one command may take
 FUNCTION = "livepair"

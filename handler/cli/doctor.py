@@ -24,14 +24,14 @@ from tencentcloud.common.profile.http_profile import HttpProfile
 
 from handler.cli.deployment import Deployment, OperatorBucket, Problem, load
 from handler.cli.output import Output, plain, span, when
-from handler.cos import CosError, Exists, Forbidden, Stored
-from handler.faceid import ACTION, VERSION, code_row
-from handler.judge import CALL_LEFT, LEASE_SECONDS
-from handler.outcome import MESSAGE_VERSION, timestamp
-from handler.pairing import AmbiguousKey
-from handler.settings import SettingsError, load_settings
-from handler.webhook import POST_SECONDS, WebhookClient
-from handler.wire import API
+from handler.edges.cos import CosError, Exists, Forbidden, Stored
+from handler.edges.faceid import ACTION, VERSION, code_row
+from handler.edges.webhook import POST_SECONDS, WebhookClient
+from handler.edges.wire import API
+from handler.flow.judge import CALL_LEFT, LEASE_SECONDS
+from handler.rules.outcome import MESSAGE_VERSION, timestamp
+from handler.rules.pairing import AmbiguousKey
+from handler.rules.settings import SettingsError, load_settings
 
 Status = Literal["ok", "warn", "fail", "info"]
 COLOURS = {"ok": "green", "warn": "yellow", "fail": "red", "info": "blue"}

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple, TypeVar
 
 from handler.cli.deployment import Deployment, Problem
 from handler.clock import together
-from handler.cos import Stored
-from handler.ledger import CorruptState, Record, Task
-from handler.outcome import Verification
-from handler.pairing import AmbiguousKey, Pair, SharedImage
+from handler.edges.cos import Stored
+from handler.rules.outcome import Verification
+from handler.rules.pairing import AmbiguousKey, Pair, SharedImage
+from handler.state.ledger import CorruptState, Record, Task
 
 T = TypeVar("T")
 

@@ -12,8 +12,8 @@ from urllib.parse import unquote
 from handler.cli.deployment import Deployment, OperatorBucket, UnfinishedUpload, Version
 from handler.cli.find import agenda, json_object, side_by_side, stored_json, stored_time
 from handler.cli.output import Output
-from handler.pairing import AmbiguousKey, Pair, SharedImage
-from handler.webhook import POST_SECONDS
+from handler.edges.webhook import POST_SECONDS
+from handler.rules.pairing import AmbiguousKey, Pair, SharedImage
 
 KINDS = ("claims", "records", "best-frames", "dead")
 """Where the state of a pair lies, each under `<kind>/<pair>/`."""

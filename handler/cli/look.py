@@ -20,8 +20,8 @@ from handler.cli.find import (
     which_of,
 )
 from handler.cli.output import Output, count, span, when
-from handler.ledger import Claim, CorruptState, Record
-from handler.pairing import Pair, SharedImage
+from handler.rules.pairing import Pair, SharedImage
+from handler.state.ledger import Claim, CorruptState, Record
 
 STATES = {
     "waiting": "for its other half, or to be seen",

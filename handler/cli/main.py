@@ -18,11 +18,11 @@ from handler.cli import act, doctor, forget, look, upload
 from handler.cli.deployment import Deployment, Problem, load
 from handler.cli.find import find_pair, find_record, moment
 from handler.cli.output import Output, count, plain, span, when
-from handler.cos import CosError
-from handler.ledger import CorruptState
+from handler.edges.cos import CosError
 from handler.log import silence_libraries
-from handler.pairing import Pair, SharedImage
-from handler.settings import SettingsError
+from handler.rules.pairing import Pair, SharedImage
+from handler.rules.settings import SettingsError
+from handler.state.ledger import CorruptState
 
 
 class Command:

@@ -13,9 +13,9 @@ from typing import Any
 
 from handler.cli.deployment import Deployment, Problem
 from handler.cli.output import Output, span
-from handler.ledger import Claim, Record
-from handler.outcome import Half, Seen, verification
-from handler.pairing import MAX_KEY_BYTES, Pair
+from handler.rules.outcome import Half, Seen, verification
+from handler.rules.pairing import MAX_KEY_BYTES, Pair
+from handler.state.ledger import Claim, Record
 
 LINK_SECONDS = 600
 POLL_SECONDS = 1.0

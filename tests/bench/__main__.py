@@ -20,9 +20,9 @@ from tests.bench import cold, cost, drawing, scale, warm
 from tests.bench.figures import Figure, Series, series_table, table
 from tests.bench.stage import Stage
 from tests.cloud import samples
+from tests.support.project import PROJECT
 
 HERE = Path(__file__).resolve().parent
-PROJECT = HERE.parent.parent
 PARTS = ("cold", "warm", "requests", "burst", "history", "memory")
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
 
-SERVERLESS = Path(__file__).resolve().parent.parent.parent / "serverless.yml"
+from tests.support.project import PROJECT
+
+SERVERLESS = PROJECT / "serverless.yml"
 
 
 class Prices(NamedTuple):

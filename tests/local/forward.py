@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import aiohttp
 from standardwebhooks import Webhook
 
-from handler.webhook import POST_SECONDS
+from handler.edges.webhook import POST_SECONDS
 from tests.cloud.clock import Clock
 from tests.cloud.consumer import SECRET
 from tests.local.story import RESENDER

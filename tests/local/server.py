@@ -17,7 +17,7 @@ from typing import Any
 from aiohttp import web
 from qcloud_cos import CosServiceError
 
-from handler.pairing import Role
+from handler.rules.pairing import Role
 from tests.cloud.consumer import SECRET
 from tests.local import story
 from tests.local.forward import Forwarder

@@ -17,8 +17,8 @@ from functools import lru_cache
 from typing import Any, TypeAlias
 from urllib.parse import unquote, urlsplit
 
-from handler.ledger import VERSION
-from handler.pairing import AmbiguousKey, Pair
+from handler.rules.pairing import AmbiguousKey, Pair
+from handler.state.ledger import VERSION
 from tests.cloud.consumer import Attempt
 from tests.cloud.faceid import COMPARE, Call
 from tests.cloud.function import Invocation

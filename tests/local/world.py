@@ -12,14 +12,14 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-from handler.ledger import MINUTE
-from handler.pairing import Role, parse_templates
+from handler.rules.pairing import Role, parse_templates
+from handler.state.ledger import MINUTE
 from tests.cloud import Cloud, faults, samples
 from tests.cloud.faceid import COMPARE, Answer
 from tests.cloud.function import DAILY
 from tests.cloud.scf import bundle
+from tests.support.project import PROJECT
 
-PROJECT = Path(__file__).resolve().parent.parent.parent
 BUCKET = "faces-1250000000"
 LIVE_KEY = "uploads/{id}/live.gz"
 IMAGE_KEY = "uploads/{id}/image.jpg, uploads/{id}/image.png"

@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-from handler.faceid import code_row
-from handler.outcome import Half, Seen, verification
-from handler.pairing import Pair, Role
+from handler.edges.faceid import code_row
+from handler.rules.outcome import Half, Seen, verification
+from handler.rules.pairing import Pair, Role
 from tests.simulation.history import Function, History
 from tests.simulation.services import LIST_LAG, Verdict, judged
 from tests.simulation.world import moment

@@ -14,15 +14,15 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from typing import Any
 
-from handler.advance import uploaded
 from handler.clock import Deadline
-from handler.cos import CosError
-from handler.events import Upload
-from handler.ledger import Entry, Ledger, Memory, Task
-from handler.pairing import Pair
+from handler.edges.cos import CosError
+from handler.flow.advance import uploaded
+from handler.flow.sweep import reconcile, sweep
+from handler.rules.events import Upload
+from handler.rules.pairing import Pair
+from handler.rules.settings import Settings, load_settings
 from handler.services import Services
-from handler.settings import Settings, load_settings
-from handler.sweep import reconcile, sweep
+from handler.state.ledger import Entry, Ledger, Memory, Task
 from tests.simulation.services import (
     HEAD_LAG,
     LIST_LAG,

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from handler import advance, judge, ledger, look, sweep, tell
-from handler.cos import Exists, Unavailable
-from handler.ledger import Claim, Ledger, Record, Task
-from handler.outcome import Seen, Verification
+from handler.edges.cos import Exists, Unavailable
+from handler.flow import advance, judge, look, sweep, tell
+from handler.rules.outcome import Seen, Verification
 from handler.services import Cause, Later, Services, Step, Trace
+from handler.state import ledger
+from handler.state.ledger import Claim, Ledger, Record, Task
 from tests.simulation import profiles
 from tests.simulation.history import SKEW
 from tests.simulation.profiles import Profile

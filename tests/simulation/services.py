@@ -15,10 +15,10 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 from handler.clock import Deadline
-from handler.cos import REQUEST_SECONDS, TRIES, Bucket, Changed, CosError, Exists, Stored, Unavailable
-from handler.faceid import Answer, FrameError, RelayError, Resource, code_row
-from handler.ledger import MINUTE
-from handler.webhook import Delivery
+from handler.edges.cos import REQUEST_SECONDS, TRIES, Bucket, Changed, CosError, Exists, Stored, Unavailable
+from handler.edges.faceid import Answer, FrameError, RelayError, Resource, code_row
+from handler.edges.webhook import Delivery
+from handler.state.ledger import MINUTE
 from tests.simulation.world import EPOCH, Death, Instance, World
 
 T = TypeVar("T")
@@ -370,7 +370,7 @@ def _shown(result: object) -> str:
 
 
 class SimulatedBucket(Remote):
-    """`handler.cos.Bucket` on a store; it repeats what is safe to repeat, as CosBucket does."""
+    """`handler.edges.cos.Bucket` on a store; it repeats what is safe to repeat, as CosBucket does."""
 
     def __init__(
         self,
@@ -622,7 +622,7 @@ def judged(live_md5: str, image_md5: str) -> tuple[str, float | None]:
 
 
 class SimulatedApi(Remote):
-    """`handler.faceid.Api`: it fetches both resources, compares their MD5s and judges."""
+    """`handler.edges.faceid.Api`: it fetches both resources, compares their MD5s and judges."""
 
     region = "ap-singapore"
 
@@ -745,7 +745,7 @@ class SimulatedApi(Remote):
 
 
 class SimulatedConsumer(Remote):
-    """`handler.webhook.Consumer`: it takes messages, or not, or takes them and does not say so in time."""
+    """`webhook.Consumer`: it takes messages, or not, or takes them and does not say so in time."""
 
     def __init__(
         self,

@@ -1,0 +1,378 @@
+"""The few COS operations needed, over the COS SDK, with errors that say what to do.
+
+    CosError            what COS was asked, about which object, and what it said
+    ├── Unavailable     no answer, or one of trouble (5xx): the same request may succeed later
+    ├── Forbidden       403: which action on which resource the role lacks
+    ├── Exists          409 to a create-only write
+    └── Changed         412: the object is no longer the one that was looked up
+
+The SDK's own retries stay off: they repeat a create-only PUT whose answer was lost and report 409 to the
+very writer that won. What is safe to repeat is repeated here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import re
+from collections.abc import Callable, Generator, Iterable
+from contextlib import closing, contextmanager
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+from typing import NamedTuple, Protocol, TypeVar
+
+import requests
+from qcloud_cos import CosConfig, CosS3Client
+from qcloud_cos.cos_exception import CosClientError, CosServiceError
+
+from handler.clock import Deadline
+from handler.edges.wire import COS, Refused, Wire, read_all, read_pieces
+
+T = TypeVar("T")
+
+REQUEST_SECONDS = 10.0  # for one request about a small object
+TRIES = 3  # of what is safe to repeat
+MAX_STATE = 1024 * 1024  # bytes of a state object
+
+_MD5 = re.compile(r'"?([0-9a-f]{32})"?\Z', re.IGNORECASE)
+_ACTIONS = {
+    "head": "name/cos:HeadObject",
+    "read": "name/cos:GetObject",
+    "write": "name/cos:PutObject",
+    "delete": "name/cos:DeleteObject",
+    "list": "name/cos:GetBucket",
+    # Asked by the operator's commands alone.
+    "read the versioning of": "name/cos:GetBucketVersioning",
+    "read the lifecycle of": "name/cos:GetBucketLifecycle",
+    "list the versions of": "name/cos:GetBucketObjectVersions",
+    "list the unfinished uploads of": "name/cos:ListMultipartUploads",
+    "abort an upload to": "name/cos:AbortMultipartUpload",
+}
+
+
+class CosError(Exception):
+    """COS did not do what it was asked to do."""
+
+    def __init__(
+        self, asked: str, bucket: str, key: str, status: int | None, code: str, request_id: str | None = None
+    ) -> None:
+        self.asked, self.bucket, self.key = asked, bucket, key
+        self.status, self.code, self.request_id = status, code, request_id
+        super().__init__(self._text())
+
+    def _text(self) -> str:
+        said = f"{self.code} ({self.status})" if self.status else self.code
+        return f"COS could not {self.asked} {self.bucket}/{self.key}: {said}, request id {self.request_id}"
+
+
+class Unavailable(CosError):
+    """No answer, or trouble on COS's side; the same request may succeed later."""
+
+
+class Forbidden(CosError):
+    """The credentials may not do it, or the object is archived."""
+
+    def _text(self) -> str:
+        said = f"{self.code} ({self.status}, request id {self.request_id})"
+        if self.code == "InvalidObjectState":
+            return f"{self.bucket}/{self.key} is archived: {said}. Restore it"
+        if self.code not in ("AccessDenied", "Unknown"):
+            return (
+                f"COS refused to {self.asked} {self.bucket}/{self.key}: {said}. "
+                "The credentials are refused, or the clock is wrong; check the function's role, or yours"
+            )
+        return (
+            f"COS refused to {self.asked} {self.bucket}/{self.key}: {said}. "
+            f"Give whoever asks (the function's role, or you) {_ACTIONS[self.asked]} on that resource"
+        )
+
+
+class Exists(CosError):
+    """A create-only write found an object, perhaps one that this very writer put there."""
+
+
+class Changed(CosError):
+    """The object is no longer the one that was looked up."""
+
+
+class Credentials(NamedTuple):
+    """Temporary credentials of the function's role, or permanent ones without a token."""
+
+    secret_id: str
+    secret_key: str
+    token: str | None
+
+    def __repr__(self) -> str:
+        return "Credentials(…)"
+
+
+class Stored(NamedTuple):
+    """What COS tells of an object. `size` in bytes; `md5` is None where the ETag is not one."""
+
+    key: str
+    etag: str
+    md5: str | None
+    size: int
+    last_modified: datetime
+    archived: bool = False
+
+
+class Bucket(Protocol):
+    """One bucket. Every call can raise CosError and what it names."""
+
+    name: str
+
+    def head(self, key: str) -> Stored | None:
+        """What COS tells of the object, None where there is none."""
+        ...
+
+    def read(self, key: str) -> bytes | None:
+        """A state object's bytes, None where there is none."""
+        ...
+
+    def write(
+        self, key: str, data: bytes, content_type: str = "application/json", seconds: float | None = None
+    ) -> bool:
+        """Put an object, replacing any; asked once only where it is bounded to `seconds`.
+
+        Returns whether the bucket keeps versions or ever did.
+        """
+        ...
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Put an object that must not exist yet; asked once only. Returns like `write`.
+
+        Raises Exists, also where the earlier writer is the caller itself and its answer was lost.
+        """
+        ...
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Remove the objects, in one request."""
+        ...
+
+    def list(self, prefix: str, after: str = "") -> tuple[list[Stored], bool]:
+        """Up to 1,000 objects under `prefix` after the key `after`, in order, and whether there are more.
+
+        May miss what is very new. Their `md5` is never known.
+        """
+        ...
+
+    def md5(self, stored: Stored) -> str:
+        """The MD5 of the object's bytes, read through in constant memory. Raises Changed."""
+        ...
+
+    def pieces(self, stored: Stored) -> Generator[bytes, None, None]:
+        """The object's bytes in pieces. Raises Changed."""
+        ...
+
+    def link(self, key: str, seconds: int) -> str:
+        """A presigned link that lets whoever holds it GET the object for so long."""
+        ...
+
+
+class CosBucket:
+    """A bucket of COS, with one invocation's credentials and deadline."""
+
+    def __init__(
+        self,
+        name: str,
+        region: str,
+        credentials: Credentials,
+        wire: Wire,
+        session: requests.Session,
+        deadline: Deadline,
+    ) -> None:
+        self.name = name
+        self._wire = wire
+        self._deadline = deadline
+        self._token = credentials.token
+        config = CosConfig(
+            Region=region,
+            SecretId=credentials.secret_id,
+            SecretKey=credentials.secret_key,
+            Token=credentials.token,
+            Scheme="http" if wire.proxy else "https",
+            Proxies={"http": wire.proxy, "https": wire.proxy} if wire.proxy else None,
+        )
+        self._client = CosS3Client(config, retry=0, session=session)
+
+    def head(self, key: str) -> Stored | None:
+        return self._found("head", key, lambda: _stored(key, self._client.head_object(self.name, key)))
+
+    def read(self, key: str) -> bytes | None:
+        def get() -> bytes:
+            answer = self._client.get_object(self.name, key, KeySimplifyCheck=False)
+            return read_all(answer["Body"].get_raw_stream(), MAX_STATE)
+
+        return self._found("read", key, get)
+
+    def write(
+        self, key: str, data: bytes, content_type: str = "application/json", seconds: float | None = None
+    ) -> bool:
+        def put() -> dict[str, str]:
+            answer: dict[str, str] = self._client.put_object(self.name, data, key, ContentType=content_type)
+            return answer
+
+        if seconds is None:
+            return _versioned(self._steady("write", key, put))
+        return _versioned(self._once("write", key, put, seconds))
+
+    def create(self, key: str, data: bytes) -> bool:
+        answer = self._once(
+            "write",
+            key,
+            lambda: self._client.put_object(
+                self.name,
+                data,
+                key,
+                ContentType="application/json",
+                Metadata={"x-cos-forbid-overwrite": "true"},
+            ),
+        )
+        return _versioned(answer)
+
+    def delete(self, keys: Iterable[str]) -> None:
+        objects = [{"Key": key} for key in keys]
+        if len(objects) == 1:
+            # Any key can be named in a URL, but not in the XML of the request for several.
+            key = objects[0]["Key"]
+            self._steady("delete", key, lambda: self._client.delete_object(self.name, key))
+            return
+        answer = self._steady(
+            "delete",
+            objects[0]["Key"],
+            lambda: self._client.delete_objects(self.name, {"Quiet": "true", "Object": objects}),
+        )
+        for failed in answer.get("Error", ()):
+            code = str(failed.get("Code"))
+            kind = Forbidden if code == "AccessDenied" else Unavailable
+            raise kind("delete", self.name, str(failed.get("Key")), 200, code)
+
+    def list(self, prefix: str, after: str = "") -> tuple[list[Stored], bool]:
+        answer = self._steady(
+            "list", prefix, lambda: self._client.list_objects(self.name, Prefix=prefix, Marker=after)
+        )
+        found = [
+            Stored(
+                entry["Key"],
+                entry.get("ETag", ""),
+                None,
+                int(entry.get("Size", 0)),
+                datetime.fromisoformat(entry["LastModified"].replace("Z", "+00:00")),
+            )
+            for entry in answer.get("Contents", ())
+        ]
+        return found, answer.get("IsTruncated") == "true"
+
+    def md5(self, stored: Stored) -> str:
+        digest = hashlib.md5(usedforsecurity=False)
+        for piece in self.pieces(stored):
+            digest.update(piece)
+        return digest.hexdigest()
+
+    def pieces(self, stored: Stored) -> Generator[bytes, None, None]:
+        with self._errors("read", stored.key, self._deadline.left()):
+            answer = self._client.get_object(
+                self.name, stored.key, KeySimplifyCheck=False, IfMatch=stored.etag
+            )
+        pieces = read_pieces(answer["Body"].get_raw_stream())
+        with closing(pieces):
+            while True:
+                with self._errors("read", stored.key, self._deadline.left()):
+                    piece = next(pieces, None)
+                if piece is None:
+                    return
+                yield piece
+
+    def link(self, key: str, seconds: int) -> str:
+        params = {"x-cos-security-token": self._token} if self._token else {}
+        link: str = self._client.get_presigned_url(self.name, key, "GET", Expired=seconds, Params=params)
+        return link
+
+    def _steady(self, asked: str, key: str, request: Callable[[], T]) -> T:
+        """Ask what is safe to ask twice."""
+        for attempt in range(1, TRIES + 1):
+            try:
+                return self._once(asked, key, request)
+            except Unavailable:
+                pause = 0.1 * 4**attempt * random.uniform(0.5, 1.0)  # noqa: S311 # jitter, no secret
+                if attempt == TRIES or self._deadline.left() < pause + 1:
+                    raise
+                self._deadline.clock.sleep(pause)
+        raise AssertionError("unreachable")
+
+    def _once(self, asked: str, key: str, request: Callable[[], T], seconds: float = REQUEST_SECONDS) -> T:
+        with self._errors(asked, key, min(seconds, self._deadline.left())):
+            return request()
+
+    def _found(self, asked: str, key: str, request: Callable[[], T]) -> T | None:
+        try:
+            return self._steady(asked, key, request)
+        except CosError as error:
+            if error.status == 404 and error.code != "NoSuchBucket":
+                return None
+            raise
+
+    @contextmanager
+    def _errors(self, asked: str, key: str, seconds: float) -> Generator[None, None, None]:
+        """Turn the SDK's errors into ours. Their texts hold URLs and strings to sign, so none is kept."""
+        try:
+            with self._wire.limit(COS, seconds) as exchange:
+                yield
+            if exchange.status == 304:
+                raise ValueError("the SDK takes it for success")
+        except CosServiceError as error:
+            status = error.get_status_code()
+            digest = error.get_digest_msg()
+            told = digest if isinstance(digest, dict) else {}
+            code = _plain(told.get("code")) or "Unknown"
+            request_id = _plain(told.get("requestid"))
+            raise _kind(status, code)(asked, self.name, key, status, code, request_id) from None
+        except (CosClientError, requests.RequestException, OSError) as error:
+            if isinstance(error, Refused):
+                raise CosError(asked, self.name, key, None, str(error)) from None
+            raise Unavailable(asked, self.name, key, None, "no answer in time or none at all") from None
+        except (KeyError, TypeError, ValueError, SyntaxError):
+            # What is cut within its headers passes for whole: a HEAD without Last-Modified, no XML.
+            raise Unavailable(asked, self.name, key, None, "an answer that cannot be read") from None
+
+
+def _plain(text: object) -> str | None:
+    return text[:100] if isinstance(text, str) and re.fullmatch(r"[\w.=+/-]+", text) else None
+
+
+def _kind(status: int, code: str) -> type[CosError]:
+    if status >= 500 or status in (408, 429):
+        return Unavailable
+    if status == 409 and code == "FileAlreadyExists":
+        return Exists
+    return {403: Forbidden, 409: Unavailable, 412: Changed}.get(status, CosError)
+
+
+def _versioned(answer: dict[str, str]) -> bool:
+    """Buckets that keep versions name one in their answers to PUT; suspended ones say `null` (page 7749)."""
+    return any(name.lower() == "x-cos-version-id" for name in answer)
+
+
+def _stored(key: str, answer: dict[str, str]) -> Stored:
+    """Read a HEAD's headers. The ETag is trusted as an MD5 only where COS documents it as one."""
+    headers = {name.lower(): value for name, value in answer.items()}
+    etag = headers.get("etag", "")
+    encryption = headers.get("x-cos-server-side-encryption", "AES256")
+    other = (
+        "x-cos-server-side-encryption-customer-algorithm" in headers
+        or headers.get("x-cos-object-type") == "appendable"
+    )
+    found = _MD5.match(etag)
+    modified = parsedate_to_datetime(headers["last-modified"]).astimezone(timezone.utc)
+    archived = "ARCHIVE" in headers.get("x-cos-storage-class", "") and 'ongoing-request="false"' not in (
+        headers.get("x-cos-restore", "")
+    )
+    return Stored(
+        key,
+        etag,
+        found[1].lower() if found and encryption == "AES256" and not other else None,
+        int(headers.get("content-length", "0")),
+        modified,
+        archived,
+    )

@@ -1,0 +1,515 @@
+"""DetectReflectLivenessAndCompare: the call, and what each of its codes means.
+
+Source: Tencent eKYC API documentation, product 1061, pages 44246 (the action and its codes), 47648
+(CreateUploadUrl), 46849 (integration) and the product's error code page (which codes are billed).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, NamedTuple, Protocol
+from urllib.parse import urlsplit
+
+import requests
+from tencentcloud.common.common_client import CommonClient
+from tencentcloud.common.credential import Credential
+from tencentcloud.common.exception.tencent_cloud_sdk_exception import TencentCloudSDKException
+from tencentcloud.common.profile.client_profile import ClientProfile
+from tencentcloud.common.profile.http_profile import HttpProfile
+
+from handler.edges.cos import Bucket, Credentials, Stored
+from handler.edges.wire import API, FRAME, RELAY, Wire, read_all
+
+ACTION = "DetectReflectLivenessAndCompare"
+VERSION = "2018-03-01"
+
+MAX_FRAME = 3 * 1024 * 1024  # bytes of a best frame
+MAX_MESSAGE = 300  # characters of the API's own text that are passed on
+MAX_SAID = 2000  # characters of it that are searched for links, which takes the square of their number
+
+Class = Literal["verdict", "person", "busy", "trouble", "ours", "unknown"]
+Outcome = Literal["matched", "mismatched", "rejected", "incomplete", "failed"]
+
+
+class Code(NamedTuple):
+    """What a code means. `klass` says what happens next, the rest what the webhook tells."""
+
+    klass: Class
+    outcome: Outcome
+    category: str | None
+    advice: str | None
+    says: str
+    billed: bool = False
+
+
+def _rejected(category: str, advice: str, *codes: tuple[str, str]) -> dict[str, Code]:
+    return {code: Code("person", "rejected", category, advice, says) for code, says in codes}
+
+
+_CAPTURE = (
+    ("FailedOperation.ActionLightDark", "the light is too dim"),
+    ("InternalError.ActionLightDark", "the light is too dim"),
+    ("FailedOperation.ActionLightStrong", "the light is too strong"),
+    ("InternalError.ActionLightStrong", "the light is too strong"),
+    ("InternalError.ActionNodetectFace", "no full face is seen"),
+    ("FailedOperation.ActionNodetectFace", "no full face is seen"),
+    ("FailedOperation.SilentFaceDetectFail", "no face is seen in the video"),
+    ("FailedOperation.SilentFaceQualityFail", "the face is of low quality"),
+    ("FailedOperation.SilentMultiFaceFail", "several faces are seen"),
+    ("FailedOperation.LivessBestFrameError", "no good frame was found"),
+    ("FailedOperation.SilentEyeLiveFail", "the eyes were not shown to be live"),
+    ("FailedOperation.SilentMouthLiveFail", "the mouth was not shown to be live"),
+    ("FailedOperation.SilentFaceWithMaskFail", "the face wears a mask"),
+    ("FailedOperation.SilentTooShort", "the video is too short"),
+    ("FailedOperation.VideoDecodeFailed", "the video cannot be read"),
+    ("FailedOperation.VideoDurationExceeded", "the video is too long"),
+    ("FailedOperation.CompressVideoError", "the video cannot be compressed"),
+    ("FailedOperation.ActionCloseEye", "the eyes are closed"),
+    ("FailedOperation.ActionOpenMouth", "the mouth is open"),
+    ("FailedOperation.ActionFirstAction", "no first action was seen"),
+    ("FailedOperation.ActionFaceClose", "the face is too close"),
+    ("FailedOperation.ActionFaceFar", "the face is too far away"),
+    ("FailedOperation.ActionFaceLeft", "the face is too far left"),
+    ("FailedOperation.ActionFaceRight", "the face is too far right"),
+)
+_LIVENESS = (
+    ("FailedOperation.LivessDetectFail", "liveness was not shown"),
+    ("FailedOperation.LivessUnknownError", "the video was not shown to be of a real person"),
+    ("FailedOperation.SilentDetectFail", "the video was not shown to be of a real person"),
+    ("FailedOperation.SilentThreshold", "liveness is below the passing standard"),
+)
+_SPOOF = (
+    ("FailedOperation.LivessDetectFake", "the recording is suspected to be fake"),
+    ("FailedOperation.SilentPictureLiveFail", "the recording might be fake"),
+    ("FailedOperation.LifePhotoDetectFake", "the comparison with a real person failed"),
+)
+_IMAGE = (
+    ("FailedOperation.ImageBlur", "the image is blurred"),
+    ("FailedOperation.ImageDecodeFailed", "the image cannot be read"),
+    ("FailedOperation.ImageSizeTooLarge", "the image is too large"),
+    ("FailedOperation.LifePhotoSizeError", "the image is too large or too small"),
+    ("InternalError.LifePhotoSizeError", "the image is too large or too small"),
+    ("InternalError.LifePhotoPoorQuality", "the image's resolution is too low"),
+    ("FailedOperation.LifePhotoPoorQuality", "the image's resolution is too low"),
+    ("FailedOperation.LifePhotoDetectFaces", "the image shows several faces"),
+    ("FailedOperation.LifePhotoDetectNoFaces", "the image shows no face"),
+    ("FailedOperation.CoveredFace", "the face in the image is covered"),
+    ("FailedOperation.IncompleteFace", "the face in the image is incomplete"),
+    ("FailedOperation.PoorImageQuality", "the image is of poor quality"),
+    ("FailedOperation.EmptyImageError", "the image is empty"),
+)
+_TROUBLE = (
+    ("FailedOperation.DownLoadError", "the API could not fetch the uploads"),
+    ("FailedOperation.DownLoadTimeoutError", "the API could not fetch the uploads in time"),
+    ("FailedOperation.LivessSystemError", "the liveness engine failed"),
+    ("FailedOperation.CompareFail", "the comparison failed"),
+    ("FailedOperation.CompareSystemError", "the comparison engine failed"),
+    ("FailedOperation.DetectEngineSystemError", "the detection engine failed"),
+    ("FailedOperation.UnKnown", "an error without a name"),
+    ("FailedOperation.CompareLibServiceUnavailable", "the comparison service is unavailable"),
+    ("FailedOperation.FileSaveError", "the API could not save a file"),
+    ("InternalError.UnKnown", "an error without a name"),
+    ("InternalError", "an internal error"),
+    ("LimitExceeded", "a quota is used up"),
+    ("ResourceInsufficient", "resources are short"),
+    ("ServiceUnavailable", "the service is unavailable"),
+    ("ServerNetworkError", "the API answered with an HTTP error"),
+    ("ClientNetworkError", "the API could not be reached, or its answer was lost"),
+    ("Livepair.UnreadableAnswer", "the API's answer could not be read"),
+    ("Livepair.NoSimilarity", "the API said Success without a usable similarity"),
+    ("Livepair.AnswerLost", "every instance that asked the API ended before it could record the answer"),
+)
+_OURS = (
+    ("FailedOperation.StsUnAuthErrError", "the API was refused access"),
+    ("OperationDenied", "the operation is denied"),
+    ("ResourceNotFound", "a resource is not there"),
+    ("ActionOffline", "the action is offline"),
+    ("InvalidAction", "the action is not known"),
+    ("NoSuchVersion", "the API version is not known"),
+    ("NoSuchProduct", "the product is not known"),
+    ("IpInBlacklist", "the address is blocked"),
+    ("IpNotInWhitelist", "the address is not allowed"),
+    ("MissingParameter", "a parameter is missing"),
+    ("UnknownParameter", "a parameter is not known"),
+    ("InvalidRequest", "the request is not valid"),
+    ("RequestSizeLimitExceeded", "the request is too large"),
+    ("Livepair.UploadUnreadable", "an upload may not be read, or is archived"),
+)
+
+CODES: dict[str, Code] = {
+    "Success": Code("verdict", "matched", None, None, "at or above MIN_SIMILARITY", billed=True),
+    "Livepair.BelowMinSimilarity": Code(
+        "verdict", "mismatched", "similarity", "review", "Success, but below MIN_SIMILARITY", billed=True
+    ),
+    "InternalError.CompareLowSimilarity": Code(
+        "verdict", "mismatched", "similarity", "review", "below the API's passing standard", billed=True
+    ),
+    "FailedOperation.CompareLowSimilarity": Code(
+        "verdict", "mismatched", "similarity", "review", "below the API's passing standard", billed=True
+    ),
+    **_rejected("capture", "retake_live", *_CAPTURE),
+    **_rejected("liveness", "retake_live", *_LIVENESS),
+    **_rejected("spoof", "review", *_SPOOF),
+    **_rejected("image", "replace_image", *_IMAGE),
+    **{
+        code: Code("trouble", "failed", "service", "retry_later", says, code == "Livepair.NoSimilarity")
+        for code, says in _TROUBLE
+    },
+    **{code: Code("ours", "failed", "configuration", "fix_configuration", says) for code, says in _OURS},
+    "FailedOperation.RequestLimitExceeded": Code(
+        "busy", "failed", "service", "retry_later", "too many calls a second; not executed"
+    ),
+    "Livepair.LiveMissing": Code(
+        "unknown", "incomplete", "missing", "upload_missing", "no live package came in PAIR_TIMEOUT"
+    ),
+    "Livepair.ImageMissing": Code(
+        "unknown", "incomplete", "missing", "upload_missing", "no image came in PAIR_TIMEOUT"
+    ),
+    **_rejected(
+        "capture",
+        "retake_live",
+        ("Livepair.LiveEmpty", "the live package is empty; not sent to the API"),
+        ("Livepair.LiveTooLarge", "the live package is larger than MAX_LIVE_BYTES; not sent to the API"),
+    ),
+    **_rejected(
+        "image",
+        "replace_image",
+        ("Livepair.ImageEmpty", "the image is empty; not sent to the API"),
+        ("Livepair.ImageTooLarge", "the image is larger than MAX_IMAGE_BYTES; not sent to the API"),
+    ),
+}
+"""One row for every code."""
+
+_THROTTLED = CODES["FailedOperation.RequestLimitExceeded"]
+
+FAMILIES: tuple[tuple[str, Code], ...] = (
+    ("RequestLimitExceeded", _THROTTLED),
+    *(
+        (family, Code("ours", "failed", "configuration", "fix_configuration", says))
+        for family, says in (
+            ("AuthFailure", "the credentials are refused"),
+            ("UnauthorizedOperation", "the role may not call the API"),
+            ("ResourceUnavailable", "the service is not activated, in arrears or suspended"),
+            ("Unsupported", "the region or operation is not supported"),
+            ("InvalidParameter", "a parameter is refused, for example a link or an MD5"),
+        )
+    ),
+)
+"""Codes that stand for themselves and for all that go on with a dot; the last two for any that begin so."""
+
+_OPEN = ("Unsupported", "InvalidParameter")
+
+UNKNOWN = Code("unknown", "failed", "service", "retry_later", "any other code; passed through as it came")
+
+
+def code_row(code: str) -> Code:
+    """The row of `code`: its own, else that of its last part in the other family, else its family's.
+
+    Both families of engine codes repeat each other, and some answers leave the family out.
+    """
+    if code in CODES:
+        return CODES[code]
+    family, _, last = code.rpartition(".")
+    if family in ("", *_ENGINE):
+        for other in _ENGINE:
+            if f"{other}.{last}" in CODES:
+                return CODES[f"{other}.{last}"]
+    head = code.partition(".")[0]
+    for name, row in FAMILIES:
+        if head == name or (name in _OPEN and head.startswith(name)):
+            return row
+    return UNKNOWN
+
+
+_ENGINE = ("FailedOperation", "InternalError")
+
+
+class Answer(NamedTuple):
+    """What came of one call.
+
+    `executed` is False only where the API certainly judged nothing: never sent, or throttled. `similarity` is
+    0–100. `frame_url` is a temporary link to a face: never log or store it.
+    """
+
+    code: str
+    message: str
+    executed: bool = True
+    similarity: float | None = None
+    frame_url: str | None = None
+    frame_md5: str | None = None
+    request_id: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Answer({self.code!r}, request_id={self.request_id!r})"
+
+
+class Resource(NamedTuple):
+    """One of the two objects of a call: a link to it and its MD5."""
+
+    url: str
+    md5: str
+
+    def __repr__(self) -> str:
+        return "Resource(…)"
+
+
+class RelayError(Exception):
+    """An upload could not be passed through the relay; `answer` says why, like an answer of the API."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.answer = answer
+        super().__init__(answer.code)
+
+
+class FrameError(Exception):
+    """The best frame could not be had; the message says why and holds no link."""
+
+
+class Api(Protocol):
+    """What the logic needs of the API. No call raises for what the API answers."""
+
+    region: str
+
+    def open(self) -> None:
+        """Have a connection ready for the next call. Raises nothing."""
+        ...
+
+    def compare(self, live: Resource, image: Resource, seconds: float) -> Answer:
+        """Have the live package judged and compared with the image, in `seconds` at the most."""
+        ...
+
+    def relay(self, bucket: Bucket, stored: Stored, md5: str, seconds: float) -> Resource:
+        """Pass an upload through CreateUploadUrl's storage.
+
+        Raises RelayError and what `Bucket.pieces` does.
+        """
+        ...
+
+    def frame(self, answer: Answer, seconds: float) -> bytes:
+        """Download the best frame and check its MD5. Raises FrameError."""
+        ...
+
+
+_WORD = re.compile(r"[\w.:-]{1,100}", re.ASCII)
+_LINK = r"(?i)(https?:)?//\S+|\S*(q-signature|x-cos-security-token|q-ak)\S*"
+_COS_HOST = re.compile(r"([a-z0-9-]+\.)+cos[a-z0-9-]*(\.[a-z0-9-]+)?\.(myqcloud\.com|tencentcos\.cn)\Z")
+
+
+def _whole(text: str) -> str:
+    """JSON can spell half a character, which nothing can store."""
+    return text.encode(errors="replace").decode()
+
+
+def _said(text: object, *secrets: str | None) -> str:
+    """The API's own words, without links and credentials, bounded."""
+    said = re.sub(_LINK, "(link)", _whole(str(text or "")[:MAX_SAID]))
+    for secret in secrets:
+        if secret:
+            said = said.replace(secret, "(secret)")
+    return " ".join(said.split())[:MAX_MESSAGE]
+
+
+class FaceidClient:
+    """The API over `CommonClient`, its connection kept between warm invocations of one region."""
+
+    def __init__(self, wire: Wire, region: str, endpoint: str) -> None:
+        self.region = region
+        self._wire = wire
+        self._plain = wire.proxy is not None
+        profile = ClientProfile(
+            language="en-US",
+            httpProfile=HttpProfile(
+                protocol="http" if self._plain else "https",
+                endpoint=endpoint,
+                keepAlive=True,
+                proxy=wire.proxy,
+            ),
+        )
+        self._credentials: Credentials | None = None
+        self._client = CommonClient("faceid", VERSION, None, region, profile)
+        connection = self._client.request.conn
+        connection.proxy = connection.proxy if wire.proxy else None  # not the environment's
+        self._session = connection._session
+        self._session.proxies = connection.proxy or {}
+        self._url = f"{'http' if self._plain else 'https'}://{endpoint}/"
+        wire.bound(self._session)
+        self._links = wire.session()
+
+    def use(self, credentials: Credentials) -> None:
+        """Sign what follows with this invocation's credentials."""
+        self._credentials = credentials
+        self._client.credential = Credential(credentials.secret_id, credentials.secret_key, credentials.token)
+
+    def open(self) -> None:
+        self._wire.open(self._session, self._url)
+
+    def compare(self, live: Resource, image: Resource, seconds: float) -> Answer:
+        answer, found = self._call(
+            ACTION,
+            {
+                "LiveDataUrl": live.url,
+                "LiveDataMd5": live.md5,
+                "ImageUrl": image.url,
+                "ImageMd5": image.md5,
+            },
+            seconds,
+        )
+        return _read(answer, found) if found is not None else answer
+
+    def relay(self, bucket: Bucket, stored: Stored, md5: str, seconds: float) -> Resource:
+        until = time.monotonic() + seconds
+        answer, found = self._call("CreateUploadUrl", {"TargetAction": ACTION}, seconds)
+        if found is None:
+            raise RelayError(answer._replace(executed=False))
+        upload, resource = found.get("UploadUrl"), found.get("ResourceUrl")
+        if not isinstance(upload, str) or not isinstance(resource, str) or not self._is_cos(upload):
+            raise RelayError(
+                Answer(
+                    "Livepair.UnreadableAnswer",
+                    "CreateUploadUrl gave no COS link",
+                    False,
+                    request_id=answer.request_id,
+                )
+            )
+        body = _Sized(bucket.pieces(stored), stored.size)
+        try:
+            with self._wire.limit(RELAY, until - time.monotonic()):
+                sent = self._links.put(self._local(upload), data=body, allow_redirects=False)
+        except requests.RequestException:
+            said = "the relay did not take the upload"
+            raise RelayError(Answer("ClientNetworkError", said, False)) from None
+        if not sent.ok:
+            raise RelayError(
+                Answer("ServerNetworkError", f"the relay answered {sent.status_code} to the upload", False)
+            )
+        if body.md5.hexdigest() != md5:
+            said = "MD5 Error: the upload changed on its way"
+            raise RelayError(Answer("InvalidParameterValue", said, False))
+        return Resource(resource, md5)
+
+    def frame(self, answer: Answer, seconds: float) -> bytes:
+        url = answer.frame_url
+        if not url:
+            raise FrameError("the API gave no best frame")
+        if not self._is_cos(url):
+            raise FrameError("its link is not https on a COS host")
+        try:
+            with self._wire.limit(FRAME, seconds):
+                found = self._links.get(self._local(url), stream=True, allow_redirects=False)
+                if found.status_code != 200:
+                    found.close()
+                    raise FrameError(f"its host answered {found.status_code}")
+                frame = read_all(found.raw, MAX_FRAME)
+        except requests.RequestException as error:
+            raise FrameError(f"it could not be downloaded in time: {type(error).__name__}") from None
+        except OSError:
+            raise FrameError("it could not be downloaded in time") from None
+        md5 = hashlib.md5(frame, usedforsecurity=False).hexdigest()
+        if md5 != (answer.frame_md5 or "").lower():
+            raise FrameError(f"its {len(frame)} bytes have not the MD5 that the API told")
+        return frame
+
+    def _is_cos(self, url: str) -> bool:
+        """Whether a link that the API gave leads to COS, by https unless to a local cloud."""
+        try:
+            parts = urlsplit(url)
+            host, user = parts.hostname or "", parts.username
+        except ValueError:
+            return False
+        schemes = ("http", "https") if self._plain else ("https",)
+        return parts.scheme in schemes and user is None and bool(_COS_HOST.match(host))
+
+    def _local(self, url: str) -> str:
+        """With a local cloud, links go to it as plain http; else they stay as they are."""
+        return re.sub(r"^https:", "http:", url) if self._plain else url
+
+    def _call(
+        self, action: str, parameters: Mapping[str, str], seconds: float
+    ) -> tuple[Answer, Mapping[str, Any] | None]:
+        """Call the API once: a failure as an Answer, or the Response and an Answer that only holds its id."""
+        credentials = self._credentials
+        assert credentials is not None, "use() comes first"  # noqa: S101 # a fault of ours, not of a caller
+        secrets = (credentials.secret_id, credentials.secret_key, credentials.token)
+        with self._wire.limit(API, seconds) as exchange:
+            try:
+                answered = self._client.call_json(action, dict(parameters))
+            except TencentCloudSDKException as error:
+                code = str(error.code)
+                if code == "ClientNetworkError":
+                    message = "no answer in time or none at all" if exchange.sent else "could not be reached"
+                    return Answer(code, message, exchange.sent), None
+                if code == "ServerNetworkError":
+                    return Answer(code, f"HTTP status {exchange.status}"), None
+                return _failure(error.code, error.message, error.requestId, secrets), None
+            except (requests.RequestException, OSError):
+                # The SDK reads the body outside its try.
+                return Answer("ClientNetworkError", "the answer was cut", exchange.sent), None
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+                return Answer("Livepair.UnreadableAnswer", "the answer is no JSON of the API"), None
+        response = answered.get("Response") if isinstance(answered, dict) else None
+        if not isinstance(response, dict):
+            return Answer("Livepair.UnreadableAnswer", "the answer holds no Response"), None
+        request_id = _word(response.get("RequestId"))
+        failure = response.get("Error")
+        if failure is not None:
+            # The SDK overlooks an error whose Content-Type carries a charset.
+            told = failure if isinstance(failure, dict) else {}
+            return _failure(told.get("Code"), told.get("Message"), request_id, secrets), None
+        result = _word(response.get("Result"))
+        if result is not None:
+            description = _said(response.get("Description"), *secrets)
+            return Answer(result, description, request_id=request_id), response
+        unread = Answer("Livepair.UnreadableAnswer", "the answer holds no Result", request_id=request_id)
+        return unread, response
+
+
+def _word(value: object) -> str | None:
+    """A code or a request id as it came; None where it is no such thing, so that no link passes for one."""
+    return value if isinstance(value, str) and _WORD.fullmatch(value) else None
+
+
+def _failure(code: object, message: object, request_id: object, secrets: tuple[str | None, ...]) -> Answer:
+    word = _word(code)
+    if word is None or word == "Success":
+        word, message = "Livepair.UnreadableAnswer", "an Error without a code of its own"
+    executed = code_row(word).klass != "busy"
+    return Answer(word, _said(message, *secrets), executed, request_id=_word(request_id))
+
+
+def _read(answer: Answer, response: Mapping[str, Any]) -> Answer:
+    """Read the Response of DetectReflectLivenessAndCompare; `answer` holds its Result as code."""
+    similarity = response.get("Sim")
+    if isinstance(similarity, bool) or not isinstance(similarity, (int, float)) or not 0 <= similarity <= 100:
+        similarity = None
+    code, message, executed = answer.code, answer.message, code_row(answer.code).klass != "busy"
+    if code == "Success" and similarity is None:
+        code, message = "Livepair.NoSimilarity", "Success without a usable Sim"
+    url, md5 = response.get("BestFrameUrl"), response.get("BestFrameMd5")
+    return Answer(
+        code,
+        message,
+        executed,
+        None if similarity is None else float(similarity),
+        _whole(url) if isinstance(url, str) and url else None,
+        md5 if isinstance(md5, str) and md5 else None,
+        answer.request_id,
+    )
+
+
+class _Sized:
+    """Pieces of known total length, hashed as they pass, so that no body is held and none is sent chunked."""
+
+    def __init__(self, pieces: Iterator[bytes], size: int) -> None:
+        self._pieces, self._size = pieces, size
+        self.md5 = hashlib.md5(usedforsecurity=False)
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __iter__(self) -> Iterator[bytes]:
+        for piece in self._pieces:
+            self.md5.update(piece)
+            yield piece

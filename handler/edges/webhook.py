@@ -1,0 +1,132 @@
+"""Sign one message by Standard Webhooks and post it once."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta, timezone
+from email.utils import parsedate_to_datetime
+from typing import NamedTuple, Protocol
+
+import requests
+from standardwebhooks import Webhook
+
+from handler import __version__
+from handler.edges.wire import WEBHOOK, Refused, Wire, read_all
+
+POST_SECONDS = 15.0
+MAX_READ = 64 * 1024  # bytes of an answer that are read, so that its connection can be used again
+
+SCHEDULE = tuple(
+    timedelta(seconds=seconds) for seconds in (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
+)
+"""How long after the n-th failed attempt the next one is due: Standard Webhooks' own schedule."""
+
+RETRY_AFTER = (timedelta(seconds=1), timedelta(hours=1))
+"""The bounds within which a consumer's Retry-After is honoured."""
+
+SPREAD = 0.1  # each wait is drawn within this share of it
+
+
+class Delivery(NamedTuple):
+    """What came of one attempt. `retry_after` is what the consumer asked for, unbounded."""
+
+    ok: bool
+    status: int | None
+    error: str | None = None
+    gone: bool = False
+    timed_out: bool = False
+    retry_after: timedelta | None = None
+
+
+class Consumer(Protocol):
+    """Who is told."""
+
+    def post(self, message_id: str, body: str, now: datetime, seconds: float) -> Delivery:
+        """Post one message, signed at `now`, in `seconds` at the most. What the peer does never raises."""
+        ...
+
+
+def next_attempt(
+    attempt: int, first: datetime, now: datetime, retry_after: timedelta | None, draw: float
+) -> datetime | None:
+    """When to post again after attempt number `attempt`, counting from 1, failed; None to give up.
+
+    `first` is when the message was decided: a consumer whose Retry-After asks for early attempts uses up
+    numbers, but not the days of the schedule. `draw`, from 0 to 1, spreads consumers' retries.
+    """
+    if attempt < 1:
+        raise ValueError("attempts are counted from 1")
+    if attempt > len(SCHEDULE) and now - first >= sum(SCHEDULE, timedelta()) * (1 - SPREAD):
+        return None
+    if retry_after is not None:
+        return now + min(max(retry_after, RETRY_AFTER[0]), RETRY_AFTER[1])
+    wait = SCHEDULE[min(attempt, len(SCHEDULE)) - 1]
+    return now + wait * (1 - SPREAD + 2 * SPREAD * draw)
+
+
+class WebhookClient:
+    """Posts to WEBHOOK_URL; a connection is kept between warm invocations."""
+
+    def __init__(self, wire: Wire, url: str, secrets: tuple[str, ...]) -> None:
+        self._wire = wire
+        self._session = wire.session(proxied=False)
+        self._url = url
+        self._signers = [Webhook(secret) for secret in secrets]
+
+    def post(self, message_id: str, body: str, now: datetime, seconds: float) -> Delivery:
+        now = now.astimezone(timezone.utc)
+        headers = {
+            "content-type": "application/json",
+            "user-agent": f"livepair/{__version__}",
+            "webhook-id": message_id,
+            "webhook-timestamp": str(int(now.timestamp())),
+            "webhook-signature": " ".join(signer.sign(message_id, now, body) for signer in self._signers),
+        }
+        try:
+            with self._wire.limit(WEBHOOK, min(seconds, POST_SECONDS)) as exchange:
+                answer = self._session.post(
+                    self._url, data=body.encode(), headers=headers, stream=True, allow_redirects=False
+                )
+                try:
+                    read_all(answer.raw, MAX_READ)
+                except requests.RequestException:
+                    answer.close()  # the status has been told; the rest of the answer is of no use
+        except Refused:
+            error_text = "a redirect is not followed; give its target as WEBHOOK_URL"
+            return Delivery(False, exchange.status, error_text)
+        except requests.Timeout:
+            return Delivery(False, None, "no answer in time", timed_out=True)
+        except requests.ConnectionError as error:
+            return Delivery(False, None, f"no connection or no answer: {_cause(error)}")
+        except (requests.RequestException, OSError) as error:
+            timed_out = isinstance(error, TimeoutError)
+            return Delivery(False, None, f"no answer: {type(error).__name__}", timed_out=timed_out)
+        status = answer.status_code
+        if 200 <= status < 300:
+            return Delivery(True, status)
+        return Delivery(
+            False,
+            status,
+            f"answered {status}",
+            gone=status == 410,
+            retry_after=_retry_after(answer.headers.get("retry-after"), now),
+        )
+
+
+def _cause(error: BaseException) -> str:
+    """The innermost exception's class: its text may hold the URL."""
+    reason = getattr(error.args[0], "reason", None) if error.args else None
+    return type(reason or error).__name__
+
+
+def _retry_after(text: str | None, now: datetime) -> timedelta | None:
+    """The Retry-After header: seconds or an HTTP date (RFC 9110, section 10.2.3); None if neither."""
+    if not text:
+        return None
+    if re.fullmatch(r"\d{1,9}", text.strip()):
+        return timedelta(seconds=int(text))
+    try:
+        at = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    return (at if at.tzinfo else at.replace(tzinfo=timezone.utc)) - now

@@ -1,0 +1,262 @@
+"""The function's settings: environment variables, checked once and all together."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from handler.log import LEVELS
+from handler.rules.pairing import Templates, parse_templates
+
+REGIONS = ("ap-bangkok", "ap-hongkong", "ap-singapore")
+"""Where DetectReflectLivenessAndCompare is offered (product 1061, page 44246)."""
+
+PASS_RESOURCES = ("presigned", "upload_url")
+DELETE_UPLOADS = ("none", "live", "both")
+
+_BUCKET = re.compile(r"[a-z0-9]([a-z0-9-]{0,48}[a-z0-9])?-[0-9]{1,20}\Z")
+_STATE_PREFIX = re.compile(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*/\Z")
+
+_ENDPOINTS: dict[str, str | None] = {
+    "faceid.tencentcloudapi.com": None,
+    "faceid.intl.tencentcloudapi.com": None,
+    **{f"faceid.{region}.tencentcloudapi.com": region for region in REGIONS},
+    **{f"faceid.{region}.intl.tencentcloudapi.com": region for region in REGIONS},
+    **{f"faceid.intl.{region}.tencentcloudapi.com": region for region in REGIONS},
+}
+"""The API's hosts, each with the region that it names."""
+
+
+class SettingsError(Exception):
+    """The settings cannot be used. `faults` names everything that is wrong, one text each."""
+
+    def __init__(self, faults: list[str]) -> None:
+        self.faults = faults
+        super().__init__("the function's settings are wrong:\n" + "\n".join(f"- {fault}" for fault in faults))
+
+
+class Settings(NamedTuple):
+    """Every setting, checked. Sizes in bytes, times in seconds; the README's table says what each does."""
+
+    bucket: str
+    webhook_url: str
+    webhook_secrets: tuple[str, ...]
+    templates: Templates
+    min_similarity: float
+    pair_timeout: int
+    pass_resources: str
+    state_prefix: str
+    """What every state key begins with. With a STATE_BUCKET of its own it ends with `<BUCKET>/`."""
+    state_bucket: str
+    keep_best_frame: bool
+    delete_uploads: str
+    max_live_bytes: int
+    max_image_bytes: int
+    api_rate: float
+    faceid_endpoint: str
+    log_level: str
+    local_cloud: str | None
+
+    def __repr__(self) -> str:
+        hidden = ("webhook_url", "webhook_secrets")
+        shown = {name: value for name, value in self._asdict().items() if name not in hidden}
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in shown.items())}, …)"
+
+    @property
+    def webhook_origin(self) -> str:
+        """Scheme and host of the webhook: all of its URL that may be logged (a path can be a secret)."""
+        parts = urlsplit(self.webhook_url)
+        return f"{parts.scheme}://{parts.hostname}"
+
+    def check_region(self, region: str) -> None:
+        """Raises SettingsError if the API cannot be called in `region` with these settings."""
+        if region not in REGIONS:
+            raise SettingsError(
+                [
+                    f"the bucket {self.bucket} lies in {region}, where DetectReflectLivenessAndCompare is "
+                    f"not offered; use a bucket and a function in one of {', '.join(REGIONS)}"
+                ]
+            )
+        named = _ENDPOINTS[self.faceid_endpoint]
+        if named and named != region:
+            raise SettingsError(
+                [
+                    f"FACEID_ENDPOINT: {self.faceid_endpoint} is in {named}, the bucket in {region}; "
+                    f"use {self.faceid_endpoint.replace('.' + named, '')}"
+                ]
+            )
+
+
+def _is_loopback(host: str | None) -> bool:
+    if host in ("localhost", "::1"):
+        return True
+    numbers = re.fullmatch(r"127\.([0-9]{1,3})\.([0-9]{1,3})\.([0-9]{1,3})", host or "")
+    return numbers is not None and all(int(number) < 256 for number in numbers.groups())
+
+
+def _bucket(text: str) -> str:
+    if not _BUCKET.match(text):
+        raise ValueError(f"{text!r} is no bucket name with its appid, like faces-1250000000")
+    return text
+
+
+def _webhook_url(text: str) -> str:
+    # The URL itself may be a secret: no message repeats it.
+    try:
+        parts = urlsplit(text)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise ValueError("is no URL; give one like https://example.com/webhook") from None
+    if parts.scheme not in ("http", "https") or not host:
+        raise ValueError("is no URL; give one like https://example.com/webhook")
+    if parts.scheme == "http" and not _is_loopback(host):
+        raise ValueError(f"must be https (http is for loopback addresses only, {host} is none)")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("must hold no user or password; the signature proves who is calling")
+    if parts.fragment or re.search(r"[\s\x00-\x1f]", text):
+        raise ValueError("must hold no fragment (#…) and no white space")
+    return text
+
+
+def _webhook_secrets(text: str) -> tuple[str, ...]:
+    secrets = tuple(text.split())
+    for number, secret in enumerate(secrets, 1):
+        which = f"secret {number} of {len(secrets)}"
+        if not secret.startswith("whsec_"):
+            raise ValueError(f"{which} must begin with whsec_, followed by base64")
+        try:
+            key = base64.b64decode(secret[len("whsec_") :], validate=True)
+        except ValueError:
+            raise ValueError(
+                f"{which} is not base64 after whsec_; make one with: "
+                "echo whsec_$(head -c 32 /dev/urandom | base64)"
+            ) from None
+        if not key:
+            raise ValueError(f"{which} is empty after whsec_")
+    if not secrets:
+        raise ValueError("is empty; give whsec_ followed by base64")
+    return secrets
+
+
+def _number(lowest: float, highest: float) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        if not re.fullmatch(r"\d+(\.\d+)?", text) or not lowest <= float(text) <= highest:
+            raise ValueError(f"{text!r} is no number from {lowest:g} to {highest:g}")
+        return float(text)
+
+    return parse
+
+
+def _whole(lowest: int, highest: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"\d{1,18}", text) or not lowest <= int(text) <= highest:
+            raise ValueError(f"{text!r} is no whole number from {lowest} to {highest}")
+        return int(text)
+
+    return parse
+
+
+def _one_of(choices: tuple[str, ...]) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"{text!r} is not one of {', '.join(choices)}")
+        return text
+
+    return parse
+
+
+def _state_prefix(text: str) -> str:
+    dots_only = any(not part.strip(".") for part in text.split("/")[:-1])
+    if not _STATE_PREFIX.match(text) or len(text) > 100 or dots_only:
+        raise ValueError(
+            f"{text!r} must end with / and hold only letters, digits, _, . and - between slashes "
+            "(100 characters at most), like livepair/"
+        )
+    return text
+
+
+def _endpoint(text: str) -> str:
+    if text not in _ENDPOINTS:
+        raise ValueError(
+            f"{text!r} is refused, since signed links to faces go there; use faceid.tencentcloudapi.com, "
+            "faceid.intl.tencentcloudapi.com, or the regional form of either"
+        )
+    return text
+
+
+def _local_cloud(text: str) -> str:
+    found = re.fullmatch(r"http://(?P<host>\[[^\]/]+\]|[^\[\]/:@]+):(?P<port>[0-9]{1,5})/?", text)
+    if found is None or not _is_loopback(found["host"].strip("[]")) or int(found["port"]) > 65_535:
+        raise ValueError("is refused: it must be a loopback http address with a port: http://127.0.0.1:8080")
+    return text.rstrip("/")
+
+
+_SETTINGS: dict[str, tuple[str | None, Callable[[str], Any]]] = {
+    "BUCKET": (None, _bucket),
+    "WEBHOOK_URL": (None, _webhook_url),
+    "WEBHOOK_SECRET": (None, _webhook_secrets),
+    "MIN_SIMILARITY": ("70", _number(0, 100)),
+    "PAIR_TIMEOUT": ("3600", _whole(1, 604_800)),
+    "PASS_RESOURCES": ("presigned", _one_of(PASS_RESOURCES)),
+    "STATE_PREFIX": ("livepair/", _state_prefix),
+    "STATE_BUCKET": ("", lambda text: _bucket(text) if text else None),
+    "KEEP_BEST_FRAME": ("true", _one_of(("true", "false"))),
+    "DELETE_UPLOADS": ("none", _one_of(DELETE_UPLOADS)),
+    "MAX_LIVE_BYTES": ("50000000", _whole(1, 5_000_000_000)),
+    "MAX_IMAGE_BYTES": ("10000000", _whole(1, 5_000_000_000)),
+    "API_RATE": ("5", _number(0.01, 1000)),
+    "FACEID_ENDPOINT": ("faceid.tencentcloudapi.com", _endpoint),
+    "LOG_LEVEL": ("INFO", _one_of(tuple(LEVELS))),
+    "LOCAL_CLOUD": ("", lambda text: _local_cloud(text) if text else None),
+}
+"""Every setting but the templates: its default (None where it is required) and what reads it."""
+
+
+def load_settings(environ: Mapping[str, str]) -> Settings:
+    """Read the settings from `environ`; an empty one counts as not set.
+
+    Raises SettingsError naming every fault at once.
+    """
+    faults: list[str] = []
+    found: dict[str, Any] = {}
+    for name, (default, parse) in _SETTINGS.items():
+        text = environ.get(name, "").strip() or default
+        if text is None:
+            faults.append(f"{name} is not set")
+            continue
+        try:
+            found[name] = parse(text)
+        except ValueError as error:
+            faults.append(f"{name}: {error}")
+    templates, more = parse_templates(
+        environ.get("LIVE_KEY", "").strip() or "uploads/{id}/live.gz",
+        environ.get("IMAGE_KEY", "").strip() or "uploads/{id}/image.jpg",
+        found.get("STATE_PREFIX"),
+    )
+    faults += more
+    if faults or templates is None:
+        raise SettingsError(faults)
+    bucket, prefix = found["BUCKET"], found["STATE_PREFIX"]
+    state_bucket = found["STATE_BUCKET"] or bucket
+    return Settings(
+        bucket=bucket,
+        webhook_url=found["WEBHOOK_URL"],
+        webhook_secrets=found["WEBHOOK_SECRET"],
+        templates=templates,
+        min_similarity=found["MIN_SIMILARITY"],
+        pair_timeout=found["PAIR_TIMEOUT"],
+        pass_resources=found["PASS_RESOURCES"],
+        state_prefix=prefix if state_bucket == bucket else f"{prefix}{bucket}/",
+        state_bucket=state_bucket,
+        keep_best_frame=found["KEEP_BEST_FRAME"] == "true",
+        delete_uploads=found["DELETE_UPLOADS"],
+        max_live_bytes=found["MAX_LIVE_BYTES"],
+        max_image_bytes=found["MAX_IMAGE_BYTES"],
+        api_rate=found["API_RATE"],
+        faceid_endpoint=found["FACEID_ENDPOINT"],
+        log_level=found["LOG_LEVEL"],
+        local_cloud=found["LOCAL_CLOUD"],
+    )

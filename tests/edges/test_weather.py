@@ -1,0 +1,780 @@
+"""Bad weather at the edges: whatever a peer answers, however slowly, is bounded, and the outcome is right."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import json
+import re
+import select
+import socket
+import threading
+import tracemalloc
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+import pytest
+import requests
+
+from handler.clock import Deadline, SystemClock
+from handler.edges import cos, webhook, wire
+from handler.edges.cos import CosBucket, CosError, Credentials, Unavailable
+from handler.edges.faceid import FaceidClient, Resource, code_row
+from handler.edges.webhook import WebhookClient
+from handler.edges.wire import Refused, Wire
+from handler.flow import judge
+from tests.cloud import Cloud, faults, samples
+from tests.cloud.consumer import SECRET
+from tests.cloud.faceid import COMPARE, Answer, BestFrame
+from tests.cloud.faults import Action
+from tests.support.recovery import BUCKET, IMAGE, LIVE, Recovering
+
+SOON = 0.3
+"""Seconds that a slow peer is given: each of them would take far longer."""
+
+ENOUGH = 30.0
+"""Seconds that are never used up."""
+
+LEAKS = re.compile(r"q-signature|q-ak|q-sign|security-token|fake-(secret|token)|whsec_|v1,|AKID\w+|TC3-HMAC")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_leaks(capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
+    """No test of this file may print a secret, a token or a signed link."""
+    yield
+    out, err = capfd.readouterr()
+    assert LEAKS.findall(out + err) == []
+
+
+# --- a peer that answers byte for byte --------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Says:
+    """What a peer sends: `data` at once, `drip` in single bytes, then `then` until the client goes.
+
+    `waits` keeps silent until then. `keep` leaves the connection open for another request.
+    """
+
+    data: bytes = b""
+    drip: bytes = b""
+    then: bytes = b""
+    waits: bool = False
+    keep: bool = False
+
+
+class Peer:
+    """A server on a port of its own. It gives its answers in order, the last one for ever."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._answers: list[Says] = []
+        self._open: set[socket.socket] = set()
+        self._closed = threading.Condition(self._lock)
+        self._threads: list[threading.Thread] = []
+        self.connections = 0
+        self.requests: list[bytes] = []
+        self._server = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self._start(self._accept)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.getsockname()[1]}"
+
+    def says(self, *answers: Says) -> None:
+        with self._lock:
+            self._answers = list(answers)
+
+    def wait_for_open(self, number: int) -> None:
+        """Return once so many connections are open. Raises AssertionError after a while."""
+        with self._closed:
+            assert self._closed.wait_for(lambda: len(self._open) == number, 10), len(self._open)
+
+    def close(self) -> None:
+        self._server.shutdown(socket.SHUT_RDWR)
+        self._server.close()
+        with self._lock:
+            for connection in self._open:
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join()
+
+    def _start(self, work: Callable[[], None]) -> None:
+        thread = threading.Thread(target=work, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._server.accept()
+            except OSError:
+                return
+            with self._lock:
+                self.connections += 1
+                self._open.add(connection)
+            self._start(lambda connection=connection: self._serve(connection))  # type: ignore[misc]
+
+    def _serve(self, connection: socket.socket) -> None:
+        try:
+            while self._request(connection):
+                with self._lock:
+                    answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+                self._answer(connection, answer)
+                if not answer.keep:
+                    return
+        except OSError:
+            pass  # the client went first
+        finally:
+            with self._closed:
+                connection.close()
+                self._open.discard(connection)
+                self._closed.notify_all()
+
+    def _request(self, connection: socket.socket) -> bool:
+        head = b""
+        while b"\r\n\r\n" not in head:
+            piece = connection.recv(65536)
+            if not piece:
+                return False
+            head += piece
+            if head[:1] == b"\x16":
+                return True  # somebody speaks TLS
+        found = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
+        left = int(found[1]) if found else 0
+        head, _, body = head.partition(b"\r\n\r\n")
+        while len(body) < left:
+            piece = connection.recv(65536)
+            if not piece:
+                return False
+            body += piece
+        with self._lock:
+            self.requests.append(head)
+        return True
+
+    @staticmethod
+    def _answer(connection: socket.socket, answer: Says) -> None:
+        def gone(seconds: float | None) -> bool:
+            return bool(select.select([connection], [], [], seconds)[0])
+
+        connection.sendall(answer.data)
+        for at in range(len(answer.drip)):
+            connection.sendall(answer.drip[at : at + 1])
+            if gone(0.02):
+                return
+        while answer.then:
+            connection.sendall(answer.then)
+        if answer.waits:
+            gone(None)
+
+
+@pytest.fixture
+def peer() -> Iterator[Peer]:
+    running = Peer()
+    yield running
+    running.close()
+
+
+def http(status: int = 200, body: bytes = b"", /, length: str = "", **headers: str) -> bytes:
+    """An answer that says to be `length` bytes long, else as long as it is."""
+    lines = [f"HTTP/1.1 {status} Weather", f"Content-Length: {length or len(body)}"]
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+HTML = b"<html><head><title>502</title></head><body>Bad gateway</body></html>"
+VERDICT = json.dumps(
+    {"Response": {"Result": "Success", "Sim": 96.3, "Description": "", "RequestId": "r"}}
+).encode()
+ERROR = json.dumps(
+    {"Response": {"Error": {"Code": "InternalError", "Message": "m"}, "RequestId": "r"}}
+).encode()
+NOT_FOUND = http(404, b"<Error><Code>NoSuchKey</Code></Error>")
+
+BAD: dict[str, Says] = {
+    "nothing": Says(),
+    "half a header": Says(b"HTTP/1.1 200 OK\r\nContent-Le"),
+    "no http": Says(b"\x00\x01\x02 hello \r\n\r\n"),
+    "a body that is cut": Says(http(200, b'{"Response": {"Result"', length="500")),
+    "a chunk that is cut": Says(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n{"),
+    "a chunk that is none": Says(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n{"),
+    "an HTML page of 502": Says(http(502, HTML, Content_Type="text/html")),
+    "a header line without end": Says(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000),
+    "a thousand headers": Says(http(200, VERDICT, **{f"X{n}": "x" for n in range(1000)})),
+    "a redirect to itself": Says(http(302, Location="/")),
+    "a redirect for good": Says(http(301, Location="http://127.0.0.1:1/")),
+    "a redirect that keeps the method": Says(http(307, Location="/")),
+    "a redirect to nowhere": Says(http(302)),
+    "not modified": Says(http(304)),
+    "broken gzip": Says(http(200, b"no gzip at all", Content_Encoding="gzip")),
+    "a compressed page without end": Says(
+        http(500, zlib.compress(bytes(60_000_000)), Content_Encoding="deflate")
+    ),
+}
+"""Answers that are no answer, each at once."""
+
+SLOW: dict[str, Says] = {
+    "silence": Says(waits=True),
+    "a header that drips": Says(drip=http(200, VERDICT, X="x" * 10_000)),
+    "a body that drips": Says(http(200, length="10000"), drip=b"x" * 10_000),
+    "a body that stops": Says(http(200, b"{", length="1000"), waits=True),
+    "a page of continues": Says(then=b"HTTP/1.1 100 Continue\r\n\r\n" * 100),
+}
+"""Answers that would take minutes, or for ever."""
+
+ENDLESS = Says(
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", then=b"10000\r\n" + bytes(65536) + b"\r\n"
+)
+
+
+class Patient(SystemClock):
+    """Waits between tries cost nothing."""
+
+    def sleep(self, seconds: float) -> None:
+        pass
+
+
+CREDENTIALS = Credentials("AKIDweather", "fake-secret-weather", "fake-token-weather")
+
+
+def faceid(peer: Peer) -> FaceidClient:
+    client = FaceidClient(Wire(peer.url), "ap-singapore", "faceid.tencentcloudapi.com")
+    client.use(CREDENTIALS)
+    return client
+
+
+def bucket(peer: Peer, seconds: float = ENOUGH) -> CosBucket:
+    shared = Wire(peer.url)
+    deadline = Deadline.after(Patient(), seconds)
+    return CosBucket(BUCKET, "ap-singapore", CREDENTIALS, shared, shared.session(), deadline)
+
+
+def consumer(peer: Peer) -> WebhookClient:
+    return WebhookClient(Wire(None), peer.url, (SECRET,))
+
+
+def post(client: WebhookClient, seconds: float = ENOUGH) -> webhook.Delivery:
+    return client.post("msg_1", "{}", datetime.now(timezone.utc), seconds)
+
+
+@contextlib.contextmanager
+def peak_below(size: int) -> Iterator[None]:
+    """No more than `size` bytes more than before may be held at any moment inside."""
+    tracemalloc.start()
+    try:
+        tracemalloc.reset_peak()
+        before, _ = tracemalloc.get_traced_memory()
+        yield
+        assert tracemalloc.get_traced_memory()[1] - before < size
+    finally:
+        tracemalloc.stop()
+
+
+LINK = Resource("https://faces/live.gz", "0" * 32)
+
+
+# --- the API ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("weather", BAD)
+def test_an_api_answer_that_is_none_is_trouble_and_perhaps_a_call(peer: Peer, weather: str) -> None:
+    """Never an exception, never a verdict, and the next call works."""
+    client = faceid(peer)
+    peer.says(BAD[weather], Says(http(200, VERDICT, Content_Type="application/json")))
+    answer = client.compare(LINK, LINK, ENOUGH)
+    assert code_row(answer.code).klass == "trouble"
+    assert answer.executed
+    assert len(peer.requests) == 1
+    peer.wait_for_open(0)
+    assert client.compare(LINK, LINK, ENOUGH).code == "Success"
+
+
+@pytest.mark.parametrize("weather", SLOW)
+def test_an_api_that_is_slow_is_given_its_seconds_and_no_more(peer: Peer, weather: str) -> None:
+    """Whether it is silent, or drips its headers or its body."""
+    client = faceid(peer)
+    peer.says(SLOW[weather])
+    answer = client.compare(LINK, LINK, SOON)
+    assert (answer.code, answer.executed) == ("ClientNetworkError", True)
+    peer.wait_for_open(0)
+
+
+@pytest.mark.parametrize(("body", "code"), [(VERDICT, "Success"), (ERROR, "InternalError")])
+@pytest.mark.parametrize("content_type", ["application/json", "application/json; charset=utf-8", "text/html"])
+@pytest.mark.parametrize("zipped", [False, True])
+def test_an_api_answer_is_read_however_it_is_wrapped(
+    peer: Peer, body: bytes, code: str, content_type: str, zipped: bool
+) -> None:
+    """Compressed or not, and whatever its Content-Type says."""
+    headers = {"Content_Type": content_type, **({"Content_Encoding": "gzip"} if zipped else {})}
+    peer.says(Says(http(200, gzip.compress(body) if zipped else body, **headers)))
+    assert faceid(peer).compare(LINK, LINK, ENOUGH).code == code
+
+
+def test_an_api_answer_without_end_is_refused(peer: Peer) -> None:
+    """Past 4 MB nothing more is read, and the connection is closed."""
+    peer.says(ENDLESS)
+    answer = faceid(peer).compare(LINK, LINK, ENOUGH)
+    assert code_row(answer.code).klass == "trouble"
+    peer.wait_for_open(0)
+
+
+# --- COS --------------------------------------------------------------------------------------------
+
+ASKED: dict[str, Callable[[CosBucket], object]] = {
+    "head": lambda found: found.head("k"),
+    "read": lambda found: found.read("k"),
+    "write": lambda found: found.write("k", b"{}"),
+    "create": lambda found: found.create("k", b"{}"),
+    "delete": lambda found: found.delete(["k"]),
+    "list": lambda found: found.list("p/"),
+}
+
+
+TOLD = {
+    "read": {"broken gzip"},
+    "write": {"half a header"},
+    "create": {"half a header"},
+    "delete": {"half a header"},
+}
+"""What tells enough: a 200 stands in the first line, and no object is ever unpacked."""
+
+
+@pytest.mark.parametrize("asked", ASKED)
+@pytest.mark.parametrize("weather", [*BAD, "a page without end"])
+def test_a_cos_answer_that_is_none_is_a_cos_error(peer: Peer, weather: str, asked: str) -> None:
+    """Of our own kind, with a text without links: never another exception, never a success that was none."""
+    peer.says(BAD.get(weather, ENDLESS))
+    told = weather in TOLD.get(asked, ())
+    with contextlib.nullcontext() if told else pytest.raises(CosError, match=r"^COS could not") as caught:
+        ASKED[asked](bucket(peer))
+    assert told or LEAKS.search(str(caught)) is None
+
+
+@pytest.mark.parametrize("asked", ASKED)
+@pytest.mark.parametrize("weather", SLOW)
+def test_a_cos_that_is_slow_is_given_the_deadline_and_no_more(peer: Peer, weather: str, asked: str) -> None:
+    """Each request stands inside what the invocation has left."""
+    if asked == "head" and weather.startswith("a body"):
+        return  # the answer to a HEAD has no body
+    peer.says(SLOW[weather])
+    with pytest.raises(Unavailable):
+        ASKED[asked](bucket(peer, SOON))
+    peer.wait_for_open(0)
+
+
+@pytest.mark.parametrize("asked", [name for name in ASKED if name != "create"])
+def test_what_is_safe_to_repeat_is_asked_three_times(peer: Peer, asked: str) -> None:
+    """And a create-only write, which is not, once."""
+    peer.says(Says(http(502, HTML), keep=True))
+    with pytest.raises(Unavailable):
+        ASKED[asked](bucket(peer))
+    assert len(peer.requests) == cos.TRIES
+    with pytest.raises(Unavailable):
+        ASKED["create"](bucket(peer))
+    assert len(peer.requests) == cos.TRIES + 1
+
+
+# --- the consumer -----------------------------------------------------------------------------------
+
+
+UNTOLD = [
+    "nothing",
+    "no http",
+    "an HTML page of 502",
+    "a header line without end",
+    "a thousand headers",
+    "a redirect to itself",
+    "a redirect for good",
+    "a redirect that keeps the method",
+    "a redirect to nowhere",
+    "not modified",
+    "a compressed page without end",
+]
+
+
+@pytest.mark.parametrize("weather", UNTOLD)
+def test_a_consumer_that_gives_no_answer_has_not_been_told(peer: Peer, weather: str) -> None:
+    """Never an exception, never a success; redirects are not followed, and the next post goes through."""
+    peer.says(BAD[weather], Says(http(204)))
+    client = consumer(peer)
+    assert not post(client).ok
+    assert len(peer.requests) == 1
+    peer.wait_for_open(0)
+    assert post(client).ok
+
+
+@pytest.mark.parametrize("weather", ["silence", "a header that drips", "a page of continues"])
+def test_a_consumer_that_never_answers_is_given_its_seconds_and_no_more(
+    peer: Peer, weather: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However much the invocation has left."""
+    monkeypatch.setattr(webhook, "POST_SECONDS", SOON)
+    peer.says(SLOW[weather])
+    said = post(consumer(peer))
+    assert (said.ok, said.timed_out) == (False, True)
+    peer.wait_for_open(0)
+
+
+@pytest.mark.parametrize("weather", ["a body that drips", "a body that stops", "a body that is cut"])
+def test_a_status_counts_whatever_becomes_of_its_page(
+    peer: Peer, weather: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A 200 whose body never ends is a 200, and its connection is given up."""
+    monkeypatch.setattr(webhook, "POST_SECONDS", SOON)
+    peer.says({**BAD, **SLOW}[weather])
+    assert post(consumer(peer)).ok
+    peer.wait_for_open(0)
+
+
+def test_an_error_page_of_ten_megabytes_is_not_read(peer: Peer) -> None:
+    """64 KB of it are, in little memory; then its connection is closed."""
+    peer.says(Says(http(500, b"x" * 10_000_000)))
+    client = consumer(peer)
+    with peak_below(2_000_000):
+        said = post(client)
+    assert (said.ok, said.status) == (False, 500)
+    peer.wait_for_open(0)
+
+
+# --- the wire itself --------------------------------------------------------------------------------
+
+
+def get(shared: Wire, session: requests.Session, url: str, seconds: float = ENOUGH) -> wire.Exchange:
+    """One GET whose answer is read whole. Returns what is known of it, also where it failed."""
+    with shared.limit("test", seconds) as exchange, contextlib.suppress(requests.RequestException, OSError):
+        session.get(url)
+    return exchange
+
+
+def test_the_time_is_one_for_headers_and_body(peer: Peer) -> None:
+    """A peer that sends each byte in time, and all of them in far too much, is left in the middle."""
+    shared = Wire(None)
+    peer.says(Says(drip=http(200, length="50")[:30]), Says(http(200, length="50"), drip=b"x" * 50))
+    session = shared.session()
+    for status in (None, 200):
+        with shared.limit("test", SOON) as exchange:
+            with pytest.raises(requests.RequestException):
+                session.get(peer.url)
+            assert (exchange.sent, exchange.status) == (True, status)
+            if status:
+                with pytest.raises(TimeoutError):
+                    exchange.left()
+        peer.wait_for_open(0)
+
+
+def test_no_request_starts_once_the_time_is_over(peer: Peer) -> None:
+    """Nor does one count."""
+    shared = Wire(None)
+    peer.says(Says(http(200)))
+    with shared.limit("test", 0.0) as exchange, pytest.raises(TimeoutError):
+        shared.session().get(peer.url)
+    assert not exchange.sent
+    assert (shared.counts["test"], peer.connections) == (0, 0)
+
+
+def test_a_request_outside_any_limit_is_a_fault_of_ours(peer: Peer) -> None:
+    """Nothing goes out unbounded, not even by an oversight."""
+    with pytest.raises(RuntimeError, match=r"outside Wire\.limit"):
+        Wire(None).session().get(peer.url)
+    assert peer.connections == 0
+
+
+def test_a_limit_inside_another_gives_way_to_it_again(peer: Peer) -> None:
+    """Each request counts under the kind of its own limit; no thread sees another's."""
+    shared = Wire(None)
+    session = shared.session()
+    peer.says(Says(http(200, b"x"), keep=True))
+    with shared.limit("outer", ENOUGH):
+        get(shared, session, peer.url)
+        session.get(peer.url)
+        thread = threading.Thread(target=get, args=(shared, session, peer.url))
+        thread.start()
+        thread.join()
+    assert shared.counts == {"outer": 1, "test": 2}
+
+
+@pytest.mark.parametrize("weather", ["a redirect to itself", "a redirect for good", "a redirect to nowhere"])
+def test_a_redirect_is_refused_and_followed_nowhere(peer: Peer, weather: str) -> None:
+    """Its connection is closed, not kept with an unread body."""
+    shared = Wire(None)
+    peer.says(BAD[weather])
+    with shared.limit("test", ENOUGH) as exchange, pytest.raises(Refused, match="redirected with status 30"):
+        shared.session().get(peer.url)
+    assert (exchange.status, len(peer.requests)) == (int(BAD[weather].data[9:12]), 1)
+    peer.wait_for_open(0)
+
+
+@pytest.mark.parametrize("size", [wire.MAX_ANSWER, wire.MAX_ANSWER + 1])
+def test_an_answer_is_read_up_to_its_bound(peer: Peer, size: int) -> None:
+    """To the byte; past it, it is refused."""
+    shared = Wire(None)
+    peer.says(Says(http(200, bytes(size)), keep=True))
+    expected = pytest.raises(Refused) if size > wire.MAX_ANSWER else contextlib.nullcontext()
+    with shared.limit("test", ENOUGH), expected:
+        assert len(shared.session().get(peer.url).content) == size
+
+
+def test_a_compressed_answer_is_bounded_by_what_it_unpacks_to(peer: Peer) -> None:
+    """60 MB of nothing in 60 KB are refused, and never held."""
+    shared = Wire(None)
+    peer.says(Says(http(200, zlib.compress(bytes(60_000_000)), Content_Encoding="deflate")))
+    with peak_below(3 * wire.MAX_ANSWER), shared.limit("test", ENOUGH), pytest.raises(Refused):
+        shared.session().get(peer.url)
+
+
+def test_sent_tells_whether_bytes_went_out(peer: Peer) -> None:
+    """Not where nobody listens; but where the peer takes the request and says nothing."""
+    shared = Wire(None)
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        url = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+    assert not get(shared, shared.session(), url).sent
+    peer.says(BAD["nothing"])
+    assert get(shared, shared.session(), peer.url).sent
+
+
+def test_sent_is_false_where_no_tls_came_about(peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A peer that speaks no TLS, or never answers its hello, has seen nothing of the request."""
+    monkeypatch.setattr(wire, "CONNECT_SECONDS", SOON)
+    shared = Wire(None)
+    session = shared.session()
+    for answer in (Says(http(400)), Says(waits=True)):
+        peer.says(answer)
+        assert not get(shared, session, peer.url.replace("http:", "https:")).sent
+    assert peer.requests == []
+    peer.wait_for_open(0)
+
+
+def test_a_call_finds_the_connection_that_was_opened_for_it(peer: Peer) -> None:
+    """Opened once, and nothing is sent before the call."""
+    client = faceid(peer)
+    peer.says(Says(http(200, VERDICT, Content_Type="application/json"), keep=True))
+    for _ in range(2):
+        client.open()
+        peer.wait_for_open(1)
+    assert peer.requests == []
+    assert client.compare(LINK, LINK, ENOUGH).code == "Success"
+    assert (len(peer.requests), peer.connections) == (1, 1)
+
+
+def test_opening_a_connection_raises_nothing(peer: Peer) -> None:
+    """Where nobody listens, the call will find out."""
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        url = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+    client = FaceidClient(Wire(url), "ap-singapore", "faceid.tencentcloudapi.com")
+    client.use(CREDENTIALS)
+    client.open()
+    assert not client.compare(LINK, LINK, ENOUGH).executed
+
+
+def test_a_connection_that_came_to_no_tls_is_not_used(peer: Peer) -> None:
+    """Nothing is sent in the clear over what was opened for TLS."""
+    shared = Wire(None)
+    session = shared.session()
+    url = peer.url.replace("http:", "https:")
+    peer.says(Says(http(400)))
+    shared.open(session, url)
+    peer.wait_for_open(0)
+    assert not get(shared, session, url).sent
+    assert peer.requests == []
+
+
+def test_a_connection_is_used_again(peer: Peer) -> None:
+    """Errors with a page included: their body is read, so nothing has to be dialled anew."""
+    shared = Wire(None)
+    session = shared.session()
+    peer.says(Says(http(200, b"x" * 1000), keep=True), Says(http(500, HTML), keep=True))
+    for _ in range(5):
+        get(shared, session, peer.url)
+    assert (len(peer.requests), peer.connections) == (5, 1)
+
+
+def test_a_connection_that_the_peer_has_closed_is_dialled_anew(peer: Peer) -> None:
+    """A warm instance comes back after minutes: its old connection is stale, and costs no failure."""
+    shared = Wire(None)
+    session = shared.session()
+    peer.says(Says(http(200, b"x")))
+    for _ in range(3):
+        assert get(shared, session, peer.url).status == 200
+        peer.wait_for_open(0)
+    assert (len(peer.requests), peer.connections) == (3, 3)
+
+
+@pytest.mark.parametrize(
+    "weather",
+    [
+        "a body that is cut",
+        "a chunk that is none",
+        "a redirect to itself",
+        "a header line without end",
+        "broken gzip",
+        "an endless page",
+    ],
+)
+def test_no_connection_leaks_whatever_the_peer_does(peer: Peer, weather: str) -> None:
+    """More bad answers than the pool has places; then one connection is open, and the pool still serves."""
+    shared = Wire(None)
+    session = shared.session()
+    bad = BAD.get(weather, ENDLESS)
+    good = Says(http(200, b"x"), keep=True)
+    peer.says(*[bad] * (wire.POOL + 8), good)
+    for _ in range(wire.POOL + 8):
+        get(shared, session, peer.url)
+        peer.wait_for_open(0)
+    assert get(shared, session, peer.url).status == 200
+    peer.wait_for_open(1)
+
+
+# --- the whole function -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def livepair(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Recovering:
+    return Recovering(cloud, monkeypatch)
+
+
+def survive(livepair: Recovering, *uploads: tuple[str, bytes]) -> None:
+    """Upload, hand over every event with the platform's two retries, then sweep until nothing is left."""
+    for key, data in uploads:
+        livepair.put(key, data)
+    for event in list(livepair.events):
+        for _ in range(3):
+            with contextlib.suppress(CosError):
+                livepair.handle(event)
+                break
+            livepair.cloud.clock.advance(60)
+    livepair.events.clear()
+    livepair.finish()
+
+
+PAIR = ((IMAGE, samples.image()), (LIVE, samples.live()))
+
+STORMS: dict[str, Action] = {
+    "an HTML page": faults.html(502),
+    "an HTML page after the effect": faults.html(503, after_effect=True),
+    "a redirect": faults.redirect("http://127.0.0.1:1/", 302),
+    "a redirect for good": faults.redirect("/", 301),
+    "not modified": faults.refuse(304, "NotModified"),
+    "a cut body": faults.cut_body(1),
+}
+
+
+@pytest.mark.parametrize("times", [1, 3])
+@pytest.mark.parametrize("storm", STORMS)
+@pytest.mark.parametrize(
+    ("operation", "key"),
+    [
+        ("HeadObject", "uploads/*"),
+        ("PutObject", "livepair/agenda/*"),
+        ("PutObject", "livepair/claims/*"),
+        ("GetObject", "livepair/claims/*"),
+        ("PutObject", "livepair/records/*"),
+        ("PutObject", "livepair/best-frames/*"),
+        ("DeleteMultipleObjects", "*"),
+    ],
+)
+def test_a_storm_over_cos_costs_no_outcome_and_no_second_verdict(
+    livepair: Recovering, operation: str, key: str, storm: str, times: int
+) -> None:
+    """Each operation of a verification, once and as often as it is tried again."""
+    struck = livepair.cloud.faults.add(
+        operation, key=key, service="cos", source="livepair", then=STORMS[storm], times=times
+    )
+    survive(livepair, *PAIR)
+    assert struck.hits
+    assert livepair.data["outcome"] == "matched"
+    assert len([call for call in livepair.cloud.faceid.calls if call.executed]) == 1
+    assert len({(each.id, each.body) for each in livepair.cloud.consumer.attempts}) == 1
+
+
+@pytest.mark.parametrize(
+    ("storm", "calls"),
+    [
+        (faults.html(502), 2),
+        (faults.html(200), 2),
+        (faults.redirect("/", 302), 2),
+        (faults.cut_body(10), 2),
+        (faults.drip(0.05), 2),
+        (Action("json error", effect=False, status=500, code="InternalError"), 2),
+    ],
+    ids=lambda found: found.name if isinstance(found, Action) else None,
+)
+def test_a_storm_over_the_api_is_asked_through(
+    livepair: Recovering, monkeypatch: pytest.MonkeyPatch, storm: Action, calls: int
+) -> None:
+    """The second try brings the verdict; how many calls may have been executed is told."""
+    monkeypatch.setattr(judge, "CALL_SECONDS", 1.0)
+    livepair.cloud.faults.add(COMPARE, then=storm)
+    survive(livepair, *PAIR)
+    assert (livepair.data["outcome"], livepair.data["api"]["calls"]) == ("matched", calls)
+
+
+def test_an_api_that_answers_megabytes_is_asked_again(livepair: Recovering) -> None:
+    """Five of them are refused; four that are JSON are read, and told in few bytes."""
+    large: dict[str, Any] = {
+        "Response": {"Error": {"Code": "FailedOperation.LivessDetectFake", "Message": "x" * 4_000_000}}
+    }
+    large["Response"]["RequestId"] = "r"
+    livepair.cloud.faceid.script(
+        Answer(raw=b" " * 5_000_000 + VERDICT), Answer(raw=json.dumps(large).encode())
+    )
+    survive(livepair, *PAIR)
+    assert livepair.data["outcome"] == "rejected"
+    assert len(livepair.cloud.consumer.attempts[0].body) < 2000
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        BestFrame(seconds_per_byte=0.05),
+        BestFrame(padding=4_000_000),
+        BestFrame(status=302, headers={"Location": "/elsewhere"}),
+        BestFrame(status=502, body=HTML),
+        BestFrame(md5="0" * 32),
+        BestFrame(url="https://127.0.0.1:1/frame.jpg"),
+        BestFrame(url="http://[::1"),
+        BestFrame(url="https://a.cos.ap-singapore.myqcloud.com:99999/x"),
+    ],
+    ids=["drips", "huge", "redirect", "html", "md5", "elsewhere", "no link", "no port"],
+)
+def test_a_best_frame_that_cannot_be_had_is_null_and_holds_nothing_up(
+    livepair: Recovering, monkeypatch: pytest.MonkeyPatch, frame: BestFrame
+) -> None:
+    """The verdict is told without it."""
+    monkeypatch.setattr(judge, "FRAME_SECONDS", SOON)
+    livepair.cloud.faceid.script(Answer(best_frame=frame))
+    survive(livepair, *PAIR)
+    assert (livepair.data["outcome"], livepair.data["best_frame"]) == ("matched", None)
+    assert len(livepair.cloud.faceid.calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("behave", "attempts"),
+    [
+        (lambda found: found.hang(), 2),
+        (lambda found: found.cut(), 2),
+        (lambda found: found.redirect(found.url), 2),
+        (lambda found: found.redirect("http://127.0.0.1:1/"), 2),
+        (lambda found: found.huge(10_000_000), 2),
+        (lambda found: found.drip(0.05), 1),
+        (lambda found: found.answer(304), 2),
+        (lambda found: found.answer(500, {"Retry-After": "x" * 1000}), 2),
+    ],
+    ids=["hang", "cut", "redirect loop", "redirect", "huge", "drip", "304", "strange Retry-After"],
+)
+def test_a_storm_over_the_consumer_is_told_through(
+    livepair: Recovering, monkeypatch: pytest.MonkeyPatch, behave: Callable[[Any], object], attempts: int
+) -> None:
+    """Identical bytes until it answers; a 200 whose page never ends is a 200."""
+    monkeypatch.setattr(webhook, "POST_SECONDS", SOON)
+    behave(livepair.cloud.consumer)
+    survive(livepair, *PAIR)
+    assert livepair.data["outcome"] == "matched"
+    found = livepair.cloud.consumer.attempts
+    assert len(found) == attempts
+    assert len({(each.id, each.body) for each in found}) == 1
+    assert len(livepair.cloud.faceid.calls) == 1

@@ -1,0 +1,738 @@
+"""`python -m handler`: what an operator sees of a deployment, and can do about it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.cloud import Cloud, faults, samples
+from tests.cloud.faceid import COMPARE, Answer
+from tests.support.operator import Operator
+from tests.support.project import PROJECT
+from tests.support.recovery import BUCKET, IMAGE, LIVE, STATE, Recovering, beside
+
+
+@pytest.fixture
+def livepair(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Recovering:
+    return Recovering(cloud, monkeypatch)
+
+
+@pytest.fixture
+def configured(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Recovering]:
+    cloud.cos.create_bucket(STATE, cloud.region)
+    return lambda **settings: Recovering(cloud, monkeypatch, **settings)
+
+
+@pytest.fixture
+def operator(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Operator:
+    return Operator(cloud, monkeypatch, tmp_path)
+
+
+# --- its own settings ---------------------------------------------------------------------------------
+
+
+def test_the_function_imports_nothing_of_it() -> None:
+    """Neither the commands nor the libraries of the terminal cost a cold start."""
+    found = subprocess.run(
+        [sys.executable, "-c", "import sys, handler.index; print(*sorted(sys.modules))"],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    assert "handler.flow.advance" in found
+    assert not {"handler.cli", "click", "rich", "yaml", "dotenv"}.intersection(found)
+
+
+def test_missing_settings_are_named_all_at_once(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one line, without a traceback."""
+    for name in ("BUCKET", "WEBHOOK_URL", "WEBHOOK_SECRET"):
+        monkeypatch.delenv(name, raising=False)
+    said = operator.error("list")
+    assert all(f"{name} is not set" in said for name in ("BUCKET", "WEBHOOK_URL", "WEBHOOK_SECRET"))
+
+
+def test_missing_credentials_are_asked_for(livepair: Recovering, operator: Operator) -> None:
+    """By the names under which they are looked for."""
+    livepair.run()
+    del operator.variables["TENCENT_SECRET_KEY"]
+    assert "TENCENT_SECRET_ID and TENCENT_SECRET_KEY" in operator.error("list")
+
+
+def test_an_env_file_and_serverless_yml_are_read(
+    operator: Operator, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the deployment reads them: what stands in the environment counts first, then .env, then the file."""
+    settings = cloud.environment()
+    for name in (*settings, "TENCENTCLOUD_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    (operator.folder / "serverless.yml").write_bytes((PROJECT / "serverless.yml").read_bytes())
+    lines = [f"{name}={value}" for name, value in settings.items()]
+    (operator.folder / ".env").write_text("\n".join([*lines, "REGION=ap-singapore"]))
+    assert operator.json("list")["counts"]["waiting"] == 0
+    operator.variables["LIVE_KEY"] = "no-placeholder"
+    assert "LIVE_KEY: 'no-placeholder' holds no placeholder" in operator.error("list")
+
+
+def test_a_file_that_is_no_deployment_is_named(livepair: Recovering, operator: Operator) -> None:
+    """And what it needs."""
+    (operator.folder / "serverless.yml").write_text("component: scf")
+    assert "serverless.yml cannot be read (KeyError); it needs inputs" in operator.error("list")
+
+
+def test_a_refused_permission_is_named(livepair: Recovering, operator: Operator, cloud: Cloud) -> None:
+    """In one line: the action, the resource, and who needs it."""
+    found = cloud.temporary_credentials(allowed=lambda operation: operation.name != "GetBucket")
+    operator.variables["TENCENT_SECRET_ID"] = found.secret_id
+    operator.variables["TENCENT_SECRET_KEY"] = found.secret_key
+    operator.variables["TENCENT_TOKEN"] = found.token or ""
+    said = operator.error("list")
+    assert "name/cos:GetBucket" in said
+    assert "faces-1250000000/livepair/agenda/" in said
+
+
+def test_a_file_that_is_asked_for_has_to_be_there(livepair: Recovering, operator: Operator) -> None:
+    """Or the command would work on another deployment than the one that is meant."""
+    for option in ("--env-file", "--config"):
+        said = operator(option, "elsewhere", "list")
+        assert said.exit_code == 2
+        assert f"{option}: elsewhere is not there" in said.stderr
+
+
+@pytest.mark.parametrize("name", [".env", "serverless.yml"])
+def test_a_file_that_is_no_text_is_named(livepair: Recovering, operator: Operator, name: str) -> None:
+    """In one line, by doctor too."""
+    (operator.folder / name).write_bytes(b"A=\xff\n")
+    assert f"{name} cannot be read" in operator.error("list")
+    assert f"{name} cannot be read" in operator.json("doctor", status=1)["checks"][0]["found"]
+
+
+# --- list and show ------------------------------------------------------------------------------------
+
+
+def one_of_each(livepair: Recovering) -> None:
+    """A pair that waits, one that is throttled, one that is undelivered, one that is dead."""
+    livepair.put("uploads/waits/live.gz", samples.live(seed=1))
+    livepair.run()
+    livepair.throttled_pairs(1)
+    livepair.cloud.consumer.answer(500, times=1, headers={"Retry-After": "600"})
+    livepair.put("uploads/undelivered/image.jpg", samples.image())
+    livepair.put("uploads/undelivered/live.gz", samples.live(seed=2))
+    assert livepair.run() == ["matched"]
+    livepair.cloud.consumer.answer(410, times=1)
+    livepair.put("uploads/dead/image.jpg", samples.image())
+    livepair.put("uploads/dead/live.gz", samples.live(seed=3, sim=1.0))
+    assert livepair.run() == ["mismatched"]
+
+
+def test_list_tells_what_is_under_way(livepair: Recovering, operator: Operator) -> None:
+    """Each pair once, with its state, what it waits for, and since when."""
+    one_of_each(livepair)
+    livepair.cloud.clock.advance(120)
+    found = operator.json("list")
+    assert found["counts"] == {"waiting": 1, "running": 1, "undelivered": 1, "dead": 1, "unreadable": 0}
+    items = {item["state"]: item for item in found["items"]}
+    assert [items[state]["pair"] for state in ("waiting", "running", "undelivered", "dead")] == [
+        "waits",
+        "0",
+        "undelivered",
+        "dead",
+    ]
+    assert items["waiting"]["detail"] == "live was uploaded"
+    assert items["running"]["detail"].startswith("RequestLimitExceeded, tried 1 time; next try from ")
+    assert items["undelivered"]["detail"] == "matched, 1 attempt so far"
+    assert items["dead"]["detail"] == "answered 410"
+    assert all(item["since"] for item in items.values())
+    shown = operator.fine("list")
+    assert "undelivered" in shown
+    assert "2 min" in shown
+
+
+def test_list_of_nothing_says_so(livepair: Recovering, operator: Operator) -> None:
+    """And settled pairs are nothing."""
+    assert livepair.pair() == ["matched"]
+    assert "Nothing is under way." in operator.fine("list")
+
+
+def test_list_survives_an_entry_that_cannot_be_read(livepair: Recovering, operator: Operator) -> None:
+    """It is shown as such."""
+    livepair.cloud.cos.bucket(BUCKET).put("livepair/agenda/20261122T1200Z/look-x", b"{", silent=True)
+    assert operator.json("list")["counts"]["unreadable"] == 1
+
+
+def test_list_survives_a_dead_letter_that_cannot_be_read(livepair: Recovering, operator: Operator) -> None:
+    """It is counted, without an age."""
+    livepair.cloud.consumer.answer(410, times=1)
+    livepair.pair()
+    for number, at in enumerate(('"yesterday"', '"2026-11-22T12:00:00"', "7")):
+        key = f"livepair/dead/43/{number:032}"
+        livepair.cloud.cos.bucket(BUCKET).put(key, f'{{"at": {at}}}'.encode(), silent=True)
+    assert operator.json("list")["counts"]["dead"] == 4
+
+
+def test_list_shows_a_pair_that_waits_beside_its_dead_letter(
+    livepair: Recovering, operator: Operator
+) -> None:
+    """They are two verifications: what was given up does not hide what is under way."""
+    livepair.cloud.consumer.answer(410, times=1)
+    livepair.pair()
+    livepair.cloud.cos.bucket(BUCKET).delete(IMAGE)
+    livepair.cloud.clock.advance(60)
+    livepair.put(LIVE, samples.live(seed=4))
+    livepair.run()
+    counts = operator.json("list")["counts"]
+    assert (counts["waiting"], counts["dead"]) == (1, 1)
+
+
+def test_show_tells_the_story_in_order(livepair: Recovering, operator: Operator) -> None:
+    """By a key, a verification's ID or its message's: uploads, claims, outcome, delivery, what is to come."""
+    livepair.cloud.faceid.script(Answer(error="FailedOperation.BrandNew"))
+    livepair.cloud.consumer.answer(500, times=1, headers={"Retry-After": "600"})
+    assert livepair.pair() == ["failed"]
+    which = livepair.record()["verification"]
+    stories = [operator.json("show", each) for each in (LIVE, IMAGE, which, f"msg_{which}")]
+    assert stories[0] == stories[1] == stories[2] == stories[3]
+    assert stories[0]["pair"] == {"id": "42"}
+    events = stories[0]["events"]
+    assert [event["at"] for event in events] == sorted(event["at"] for event in events)
+    assert {event["what"] for event in events} == {"uploaded", "claim 1", "decided: failed", "deliver"}
+    assert events[-1]["what"] == "deliver"
+    shown = operator.fine("show", which)
+    assert "FailedOperation.BrandNew" in shown
+    assert "attempt 2" in shown
+
+
+def test_show_of_what_is_unknown_says_what_to_give(livepair: Recovering, operator: Operator) -> None:
+    """A key of another template, an ID without a record, a pair without anything."""
+    assert "uploads/{id}/live.gz" in operator.error("show", "other/key")
+    assert "no record of the verification" in operator.error("show", "0" * 32)
+    assert "Nothing is stored about it" in operator.fine("show", "uploads/nobody/live.gz")
+
+
+def test_an_image_that_serves_many_shows_who_waits_for_it(
+    configured: Callable[..., Recovering], operator: Operator
+) -> None:
+    """Its live packages by name."""
+    livepair = configured(LIVE_KEY="uploads/{user}/{attempt}/live.gz", IMAGE_KEY="faces/{user}.jpg")
+    livepair.put("uploads/ada/1/live.gz", samples.live())
+    livepair.run()
+    shown = operator.fine("show", "faces/ada.jpg")
+    assert "waits for it" in shown
+    assert "ada/1" in shown
+
+
+def test_text_that_uploaders_chose_cannot_command_a_terminal(
+    livepair: Recovering, operator: Operator
+) -> None:
+    """Neither escape sequences nor the markup of the table's library."""
+    key = "uploads/\x9b31m\u202e[red]evil\r\n/live.gz"
+    livepair.put(key, samples.live())
+    livepair.run()
+    for shown in (operator.fine(*each) for each in (("list",), ("show", key), ("list", "--json"))):
+        assert not {"\x9b", "\r", "\u202e"}.intersection(shown)
+    assert "\\x9b31m\\u202e[red]evil\\r\\n" in operator.fine("show", key)
+
+
+# --- redeliver, retry, reconcile ----------------------------------------------------------------------
+
+
+def test_redeliver_posts_the_same_message_again(livepair: Recovering, operator: Operator) -> None:
+    """Same id, same bytes; once for each time it is asked for, and marked delivered again."""
+    assert livepair.pair() == ["matched"]
+    which = livepair.record()["verification"]
+    assert operator.json("redeliver", which) == {"redelivered": [which]}
+    operator.fine("redeliver", f"msg_{which}")
+    assert livepair.record()["delivered_at"] is None
+    assert operator.json("list")["items"][0]["detail"] == "matched, 0 attempts so far"
+    assert livepair.record()["attempts"] == 0
+    assert livepair.sweep(1) == ["matched"]
+    assert livepair.sweep(1) == []
+    first, second = livepair.cloud.consumer.attempts
+    assert (first.id, first.body) == (second.id, second.body)
+    assert livepair.record()["delivered_at"]
+    assert livepair.record()["attempts"] == 1
+    assert livepair.state("agenda/") == []
+    assert len(livepair.asked) == 1
+
+
+def test_a_redelivery_that_ended_half_way_is_on_the_agenda(livepair: Recovering, operator: Operator) -> None:
+    """A record that counts as untold always has an entry, so a sweep tells it."""
+    assert livepair.pair() == ["matched"]
+    which = livepair.record()["verification"]
+    entries = livepair.cloud.faults.add(
+        "PutObject", key="livepair/agenda/*", then=faults.refuse(403, "AccessDenied"), skip=1, times=None
+    )
+    operator.error("redeliver", which)
+    livepair.cloud.faults.remove(entries)
+    assert livepair.record()["delivered_at"] is None
+    assert livepair.finish() == ["matched"]
+    assert len(livepair.cloud.consumer.attempts) == 2
+
+
+def test_redeliver_takes_dead_letters_out_again(livepair: Recovering, operator: Operator) -> None:
+    """All of them; one that fails again is tried on the schedule from its start."""
+    livepair.cloud.consumer.answer(410, times=2)
+    livepair.throttled_pairs(2)
+    livepair.finish()
+    assert len(livepair.state("dead/")) == 2
+    assert operator("redeliver", "--dead", answer="n\n").exit_code == 1
+    assert len(livepair.state("dead/")) == 2
+    livepair.cloud.consumer.answer(500, times=1, headers={"Retry-After": "60"})
+    assert len(operator.json("redeliver", "--dead", "--yes")["redelivered"]) == 2
+    assert livepair.state("dead/") == []
+    livepair.finish()
+    assert len(livepair.cloud.consumer.accepted) == 2
+    assert livepair.state("dead/") == []
+    assert operator.json("redeliver", "--dead", "--yes") == {"redelivered": []}
+
+
+def test_redeliver_since_replays_what_was_decided_since(livepair: Recovering, operator: Operator) -> None:
+    """And nothing older, also where its record was marked since."""
+    assert livepair.pair() == ["matched"]
+    livepair.cloud.clock.advance(7200)
+    livepair.put("uploads/43/image.jpg", samples.image())
+    livepair.put("uploads/43/live.gz", samples.live(seed=2))
+    livepair.run()
+    assert len(operator.json("redeliver", "--since", "1h", "--yes")["redelivered"]) == 1
+    assert len(operator.json("redeliver", "--since", "3h", "--yes")["redelivered"]) == 2
+    assert len(operator.json("redeliver", "--since", "1h", "--yes")["redelivered"]) == 1
+    assert "'yesterday' is no moment" in operator.error("redeliver", "--since", "yesterday")
+
+
+def test_redeliver_brings_nothing_back_that_was_erased(livepair: Recovering, operator: Operator) -> None:
+    """Also where that happens while it asks."""
+    livepair.pair()
+    key = f"livepair/{livepair.state('records/')[0]}"
+
+    def erase() -> None:
+        livepair.cloud.cos.bucket(BUCKET).delete(key)
+
+    livepair.cloud.faults.add("GetObject", key=key, then=faults.run_after(erase))
+    assert operator.json("redeliver", "--since", "1h", "--yes") == {"redelivered": []}
+    assert livepair.state("records/") == livepair.state("agenda/") == []
+
+
+def test_redeliver_asks_for_one_choice(livepair: Recovering, operator: Operator) -> None:
+    """Not none, not two."""
+    assert operator("redeliver").exit_code == operator("redeliver", "--dead", "--since", "1h").exit_code == 2
+
+
+def test_retry_starts_one_more_run(livepair: Recovering, operator: Operator) -> None:
+    """Of what failed; asked for twice it is one; its own id, record and message."""
+    livepair.cloud.faceid.script(Answer(error="FailedOperation.BrandNew"))
+    assert livepair.pair() == ["failed"]
+    which = livepair.record()["verification"]
+    assert operator.json("retry", which) == {"verification": which, "run": 2}
+    operator.fine("retry", which)
+    assert livepair.finish() == ["matched"]
+    assert [message["data"]["run"] for message in livepair.messages] == [1, 2]
+    assert "was tried again already" in operator.error("retry", which)
+
+
+def test_retry_of_an_incomplete_pair_waits_again(livepair: Recovering, operator: Operator) -> None:
+    """Its half is told incomplete once more, or judged if its partner came."""
+    livepair.put(LIVE, samples.live())
+    livepair.run()
+    assert livepair.finish() == ["incomplete"]
+    which = livepair.record()["verification"]
+    operator.fine("retry", which)
+    assert livepair.finish() == ["incomplete"]
+    assert [message["data"]["run"] for message in livepair.messages] == [1, 2]
+
+
+def test_retry_refuses_what_has_a_verdict_or_is_gone(livepair: Recovering, operator: Operator) -> None:
+    """With what to do instead."""
+    assert livepair.pair() == ["matched"]
+    which = livepair.record()["verification"]
+    assert "ended as matched: only failed and incomplete ones" in operator.error("retry", which)
+    livepair.cloud.faceid.script(Answer(error="FailedOperation.BrandNew"))
+    livepair.cloud.clock.advance(60)
+    assert livepair.pair(samples.live(seed=5)) == ["failed"]
+    livepair.put("uploads/43/image.jpg", b"")
+    livepair.put("uploads/43/live.gz", samples.live())
+    assert livepair.run() == ["rejected"]
+    rejected = livepair.messages[-1]["data"]["verification_id"]
+    assert "ended as rejected" in operator.error("retry", rejected)
+    failed = next(m["data"]["verification_id"] for m in livepair.messages if m["data"]["outcome"] == "failed")
+    livepair.cloud.cos.bucket(BUCKET).delete(LIVE)
+    assert f"{LIVE} is gone" in operator.error("retry", failed)
+
+
+def test_retry_wants_both_uploads_as_they_were_judged(livepair: Recovering, operator: Operator) -> None:
+    """What replaced one has an outcome of its own, and half of what is left would be told incomplete."""
+    livepair.cloud.faceid.script(Answer(error="FailedOperation.BrandNew"))
+    assert livepair.pair() == ["failed"]
+    which = livepair.record()["verification"]
+    livepair.put(IMAGE, samples.image(seed=2))
+    assert f"{IMAGE} was replaced since" in operator.error("retry", which)
+    livepair.cloud.cos.bucket(BUCKET).delete(IMAGE)
+    assert f"{IMAGE} is gone" in operator.error("retry", which)
+    assert livepair.state("agenda/") == []
+
+
+@pytest.mark.parametrize(
+    "since", ["1990-01-01", "0001-01-01T00:00+14:00", "9999-12-31T23:59-14:00", "99999d"]
+)
+def test_a_moment_that_no_state_object_holds_is_refused(
+    livepair: Recovering, operator: Operator, since: str
+) -> None:
+    """The function would take the agenda's entry for a corrupt one, and throw it away."""
+    assert "is out of reach" in operator.error("reconcile", "--since", since)
+    assert "is out of reach" in operator.error("redeliver", "--since", since)
+
+
+def test_reconcile_finds_what_no_event_told(livepair: Recovering, operator: Operator) -> None:
+    """Since a moment; one walk at a time."""
+    livepair.put(IMAGE, samples.image())
+    livepair.put(LIVE, samples.live())
+    livepair.drop(2)
+    livepair.cloud.clock.advance(3600)
+    assert operator.json("reconcile", "--since", "30m")["since"]
+    assert "a reconcile is under way" in operator.error("reconcile")
+    assert livepair.finish() == []
+    operator.fine("reconcile", "--since", "all")
+    assert livepair.finish() == ["matched"]
+    since = datetime.fromisoformat(operator.json("reconcile")["since"].replace("Z", "+00:00"))
+    ago = livepair.cloud.clock.now() - since  # a day before the last one began
+    assert timedelta(days=1) <= ago < timedelta(days=1, hours=1)
+
+
+# --- links --------------------------------------------------------------------------------------------
+
+
+def test_links_let_their_holder_upload_one_pair(livepair: Recovering, operator: Operator) -> None:
+    """Both halves by PUT, nothing else, and only for their time; the pair is judged then."""
+    made = operator.json("links", "7", "--seconds", "60")
+    assert (made["pair"], made["live"]["key"]) == ({"id": "7"}, "uploads/7/live.gz")
+    through = {"http": livepair.cloud.url}
+    for role, data in (("image", samples.image()), ("live", samples.live())):
+        assert requests.put(made[role]["put"], data=data, proxies=through, timeout=10).status_code == 200
+        assert requests.get(made[role]["put"], proxies=through, timeout=10).status_code == 403
+    assert livepair.run() == ["matched"]
+    livepair.cloud.clock.advance(3600)
+    assert requests.put(made["live"]["put"], data=b"late", proxies=through, timeout=10).status_code == 403
+
+
+def test_links_want_every_placeholder(configured: Callable[..., Recovering], operator: Operator) -> None:
+    """Named, where there are several."""
+    configured(LIVE_KEY="uploads/{user}-{attempt}.gz", IMAGE_KEY="uploads/{user}-{attempt}.jpg")
+    assert "attempt=… is missing" in operator.error("links", "user=ada")
+    assert "write user=… attempt=…" in operator.error("links", "7")
+    assert "does not read back" in operator.error("links", "user=ada", "attempt=1-2")
+    assert "holds no /" in operator.error("links", "user=a/b", "attempt=1")
+    assert "COS allows 850" in operator.error("links", f"user={'日' * 280}", "attempt=1")
+    assert "is not UTF-8" in operator.error("links", "user=\udcff", "attempt=1")
+    assert operator.json("links", "user=ada", "attempt=1")["image"]["key"] == "uploads/ada-1.jpg"
+
+
+# --- forget -------------------------------------------------------------------------------------------
+
+
+def everything(cloud: Cloud) -> list[str]:
+    """Every key that there is, or was, in any bucket."""
+    return [each.key for name in (BUCKET, STATE) for each, _ in cloud.cos.bucket(name).all_versions("")] + [
+        upload.key for upload in cloud.cos.bucket(BUCKET).started_uploads()
+    ]
+
+
+def test_forget_erases_a_pair_and_nothing_else(
+    configured: Callable[..., Recovering], operator: Operator
+) -> None:
+    """Uploads, all verifications, best frames, dead letters, agenda, unfinished uploads; it asks first."""
+    livepair = configured(STATE_BUCKET=STATE)
+    livepair.cloud.consumer.answer(410, times=1)
+    livepair.pair()
+    livepair.cloud.clock.advance(60)
+    livepair.cloud.consumer.answer(500, times=1, headers={"Retry-After": "600"})
+    livepair.pair(samples.live(seed=2))
+    livepair.cloud.uploader.create_multipart_upload(Bucket=BUCKET, Key=LIVE)
+    which = livepair.messages[0]["data"]["verification_id"]
+    assert livepair.state("nothing") == []
+    mine = sorted(set(everything(livepair.cloud)))
+    livepair.put("uploads/421/image.jpg", samples.image())
+    livepair.put("uploads/421/live.gz", samples.live(seed=3))
+    livepair.run()
+    livepair.put(f"{LIVE}.old", b"another's")
+    livepair.cloud.uploader.create_multipart_upload(Bucket=BUCKET, Key=f"{IMAGE}.old")
+    others = sorted(set(everything(livepair.cloud)) - set(mine))
+    assert {f"{LIVE}.old", f"{IMAGE}.old"} <= set(others)
+    assert operator("forget", which, answer="n\n").exit_code == 1
+    assert len(set(everything(livepair.cloud))) == len(mine) + len(others)
+    told = operator.json("forget", which, "--yes")
+    assert sorted(told["erased"]) == sorted(
+        f"{STATE if key.startswith('livepair/') else BUCKET}/{key}" for key in mine
+    )
+    assert told["left"] == []
+    assert sorted(set(everything(livepair.cloud))) == others
+    assert livepair.sweep(60) == []
+
+
+def test_forget_erases_every_version(configured: Callable[..., Recovering], operator: Operator) -> None:
+    """Also of uploads that were replaced or deleted, and of delete markers."""
+    livepair = configured(STATE_BUCKET=STATE)
+    livepair.cloud.cos.bucket(BUCKET).versioning = "Enabled"
+    livepair.cloud.cos.bucket(STATE).versioning = "Enabled"
+    livepair.pair()
+    livepair.pair(samples.live(seed=2))
+    livepair.cloud.cos.bucket(BUCKET).delete(IMAGE)
+    livepair.cloud.cos.bucket(STATE).versioning = "Suspended"
+    assert operator.json("forget", LIVE, "--yes")["left"] == []
+    # What was taken off the agenda leaves delete markers, whose names tell of nobody.
+    assert [key for key in everything(livepair.cloud) if "agenda/" not in key] == []
+    kept = [each for each, _ in livepair.cloud.cos.bucket(STATE).all_versions("")]
+    assert kept
+    assert all(each.deleted for each in kept)
+
+
+def test_no_older_version_of_an_upload_shows_while_it_is_erased(
+    configured: Callable[..., Recovering], operator: Operator
+) -> None:
+    """A sweep could take it for an upload, and have it judged."""
+    livepair = configured(STATE_BUCKET=STATE)
+    bucket = livepair.cloud.cos.bucket(BUCKET)
+    bucket.versioning = "Enabled"
+    livepair.pair()
+    livepair.pair(samples.live(seed=2))
+    newest = bucket.get(LIVE).etag
+    shown: set[str | None] = set()
+
+    def look() -> None:
+        found = bucket.find(LIVE)
+        shown.add(found.etag if found else None)
+
+    livepair.cloud.faults.add("Delete*", then=faults.run_after(look), times=None)
+    assert operator.json("forget", LIVE, "--yes")["left"] == []
+    assert shown <= {newest, None}
+
+
+def test_forget_fails_where_something_is_left(
+    configured: Callable[..., Recovering], operator: Operator
+) -> None:
+    """Because somebody keeps writing it; what is left is named."""
+    livepair = configured(STATE_BUCKET=STATE)
+    livepair.pair()
+    bucket = livepair.cloud.cos.bucket(BUCKET)
+
+    def again() -> None:
+        bucket.put(LIVE, b"again")
+
+    livepair.cloud.faults.add("DeleteObject", key=LIVE, then=faults.run_after(again), times=None)
+    told = operator.json("forget", LIVE, "--yes", status=1)
+    assert told["left"] == [f"{BUCKET}/{LIVE}"]
+
+
+def test_forget_looks_again_for_what_was_written_meanwhile(
+    configured: Callable[..., Recovering], operator: Operator
+) -> None:
+    """And erases that too."""
+    livepair = configured()
+    livepair.pair()
+    bucket = livepair.cloud.cos.bucket(BUCKET)
+
+    def again() -> None:
+        bucket.put(LIVE, b"again", silent=True)
+
+    livepair.cloud.faults.add("DeleteObject", key=LIVE, then=faults.run_after(again), times=1)
+    assert operator.json("forget", LIVE, "--yes")["left"] == []
+    assert everything(livepair.cloud) == []
+
+
+def test_forget_fails_while_a_sweep_may_be_delivering(livepair: Recovering, operator: Operator) -> None:
+    """It would store the record anew: a delivery that is due may be in hand, one that is not is not."""
+    livepair.cloud.consumer.answer(500, times=1, headers={"Retry-After": "600"})
+    livepair.pair()
+    (entry,) = livepair.state("agenda/")
+    bucket = livepair.cloud.cos.bucket(BUCKET)
+    name = entry.rpartition("/")[2]
+    bucket.put(f"livepair/agenda/20260101T0000Z/{name}", bucket.get(f"livepair/{entry}").data, silent=True)
+    assert operator.json("forget", LIVE, "--yes", status=1)["busy_until"]
+    livepair.cloud.consumer.answer(500, times=1, headers={"Retry-After": "600"})
+    livepair.pair()
+    assert operator.json("forget", LIVE, "--yes")["busy_until"] is None
+
+
+def test_forget_knows_more_versions_than_a_list_shows(livepair: Recovering, operator: Operator) -> None:
+    """And more objects: both come by the thousand."""
+    bucket = livepair.cloud.cos.bucket(BUCKET)
+    for number in range(1001):
+        bucket.put(f"livepair/dead/42/{number:032}", b"", silent=True)
+    assert "Erase 1001 objects" in operator("forget", LIVE, answer="n\n").stderr
+    bucket.versioning = "Enabled"
+    for _ in range(1001):
+        bucket.put(LIVE, b"again", silent=True)
+    assert "Erase 2002 objects" in operator("forget", LIVE, answer="n\n").stderr
+
+
+def test_forget_of_an_image_that_serves_many_erases_all_its_pairs(
+    configured: Callable[..., Recovering], operator: Operator
+) -> None:
+    """One pair leaves the image to the others; the image's key stands for all of them, and nobody else."""
+    livepair = configured(
+        LIVE_KEY="uploads/{user}/{attempt}/live.gz",
+        IMAGE_KEY="faces/{user}.jpg",
+        STATE_BUCKET=STATE,
+        DELETE_UPLOADS="live",
+    )
+    livepair.put("faces/ada.jpg", samples.image())
+    livepair.put("faces/bob.jpg", samples.image())
+    for number, name in enumerate(("ada/1", "ada/2", "bob/1")):
+        livepair.put(f"uploads/{name}/live.gz", samples.live(seed=number))
+    livepair.run()
+    operator.fine("forget", "uploads/ada/1/live.gz", "--yes")
+    assert "faces/ada.jpg" in everything(livepair.cloud)
+    assert not any("ada/1" in key for key in everything(livepair.cloud))
+    assert any("ada/2" in key for key in everything(livepair.cloud))
+    operator.fine("forget", "faces/ada.jpg", "--yes")
+    assert not any("ada" in key for key in everything(livepair.cloud))
+    assert any("bob/1" in key for key in everything(livepair.cloud))
+    assert "Nothing is stored about it" in operator.fine("forget", "faces/ada.jpg")
+
+
+def test_forget_of_a_shared_image_knows_pairs_that_were_never_judged(
+    configured: Callable[..., Recovering], operator: Operator
+) -> None:
+    """By old versions, unfinished uploads, claims, best frames and marks, without a record of them."""
+    livepair = configured(LIVE_KEY="uploads/{user}/{attempt}/live.gz", IMAGE_KEY="faces/{user}.jpg")
+    livepair.put("uploads/ada/1/live.gz", samples.live())
+    livepair.run()
+    livepair.cloud.cos.bucket(BUCKET).versioning = "Enabled"
+    bucket = livepair.cloud.cos.bucket(BUCKET)
+    bucket.put("uploads/ada/2/live.gz", samples.live(), silent=True)
+    for number in (1, 2):
+        bucket.delete(f"uploads/ada/{number}/live.gz")
+    livepair.cloud.uploader.create_multipart_upload(Bucket=BUCKET, Key="uploads/ada/3/live.gz")
+    which = "0" * 32
+    for key in (f"best-frames/ada/4/{which}.jpg", f"claims/ada/%E6%97%A5/{which}/1", f"dead/ada/6/{which}"):
+        bucket.put(f"livepair/{key}", b"{}", silent=True)
+    others = f"livepair/best-frames/bob/1/{which}.jpg"
+    bucket.put(others, b"", silent=True)
+    operator("forget", "faces/ada.jpg", "--yes")
+    assert [key for key in everything(livepair.cloud) if "agenda/" not in key] == [others]
+
+
+def test_forget_of_a_live_package_takes_its_mark(
+    configured: Callable[..., Recovering], operator: Operator
+) -> None:
+    """That it waits for its image; the marks of others stay."""
+    livepair = configured(LIVE_KEY="uploads/{user}/{attempt}/live.gz", IMAGE_KEY="faces/{user}.jpg")
+    for number in (1, 2):
+        livepair.put(f"uploads/ada/{number}/live.gz", samples.live())
+    livepair.run()
+    operator.fine("forget", "uploads/ada/1/live.gz", "--yes")
+    assert [key.partition("/ada/")[2] for key in livepair.state("waiting/")] == ["2"]
+
+
+def test_forget_knows_pairs_by_their_digest(
+    configured: Callable[..., Recovering], operator: Operator
+) -> None:
+    """Values too long for a state key are known from the record."""
+    livepair = configured(LIVE_KEY="uploads/{user}/{attempt}/live.gz", IMAGE_KEY="faces/{user}.jpg")
+    attempt = "日" * 60
+    livepair.put("faces/ada.jpg", samples.image())
+    livepair.put(f"uploads/ada/{attempt}/live.gz", samples.live())
+    assert livepair.run() == ["matched"]
+    livepair.cloud.cos.bucket(BUCKET).delete(f"uploads/ada/{attempt}/live.gz")
+    assert livepair.state("records/")[0].startswith("records/~")
+    operator.fine("forget", "faces/ada.jpg", "--yes")
+    assert everything(livepair.cloud) == []
+
+
+def test_forget_takes_nothing_of_a_pair_whose_path_begins_alike(
+    configured: Callable[..., Recovering], operator: Operator
+) -> None:
+    """`ada` of one function is not `ada/1` of another that shares its state."""
+    other = {"LIVE_KEY": "b/{user}/{attempt}.gz", "IMAGE_KEY": "b/{user}/{attempt}.jpg"}
+    livepair = configured(**other)
+    livepair.cloud.consumer.answer(410, times=1)
+    livepair.put("b/ada/1.jpg", samples.image())
+    livepair.put("b/ada/1.gz", samples.live())
+    livepair.run()
+    kept = everything(livepair.cloud)
+    assert len(kept) == 6
+    livepair.configure(LIVE_KEY="a/{id}.gz", IMAGE_KEY="a/{id}.jpg")
+    livepair.put("a/ada.jpg", samples.image())
+    livepair.put("a/ada.gz", samples.live())
+    assert livepair.run() == ["matched"]
+    operator.fine("forget", "a/ada.gz", "--yes")
+    assert everything(livepair.cloud) == kept
+
+
+def test_forget_leaves_a_walk_that_has_come_to_the_pair(livepair: Recovering, operator: Operator) -> None:
+    """The walk goes on with other uploads; the entry is gone with it."""
+    livepair.put(LIVE, samples.live())
+    livepair.put("uploads/43/live.gz", samples.live())
+    livepair.drop(2)
+    livepair.cloud.clock.advance(3600)
+    operator.fine("reconcile", "--since", "all")
+    (entry,) = livepair.state("agenda/")
+    told = livepair.stored(entry) | {"key": LIVE}
+    livepair.cloud.cos.bucket(BUCKET).put(f"livepair/{entry}", json.dumps(told).encode(), silent=True)
+    assert [event["what"] for event in operator.json("show", LIVE)["events"]] == ["uploaded"]
+    operator.fine("forget", LIVE, "--yes")
+    assert livepair.state("agenda/") == [entry]
+
+
+def test_a_forget_that_ended_half_way_is_taken_up_by_the_same_id(
+    configured: Callable[..., Recovering], operator: Operator
+) -> None:
+    """The record goes last: with it nobody would know what the ID stands for."""
+    livepair = configured()
+    assert livepair.pair() == ["matched"]
+    which = livepair.record()["verification"]
+    (frame,) = livepair.state("best-frames/")
+    refused = faults.refuse(403, "AccessDenied")
+    livepair.cloud.faults.add("DeleteObject", key=f"livepair/{frame}", then=refused, times=1)
+    assert "name/cos:DeleteObject" in operator("forget", which, "--yes").stderr
+    operator.fine("forget", which, "--yes")
+    assert everything(livepair.cloud) == []
+
+
+def test_forget_fails_while_an_instance_is_at_work(
+    configured: Callable[..., Recovering], operator: Operator
+) -> None:
+    """What it has in hand it may write after all was erased; asked again, that is erased too."""
+    livepair = configured()
+    gate = faults.Gate()
+    livepair.cloud.faults.add(COMPARE, then=faults.hold(gate))
+    livepair.put(IMAGE, samples.image())
+    livepair.put(LIVE, samples.live())
+    judged = beside(livepair, livepair.events.pop())
+    gate.wait_reached()
+    livepair.put("uploads/43/live.gz", samples.live())
+    assert operator.json("forget", "uploads/43/live.gz", "--yes")["busy_until"] is None
+    said = operator("forget", LIVE, "--yes")
+    gate.release()
+    judged.result()
+    assert said.exit_code == 1
+    assert "may write until" in said.stderr
+    assert everything(livepair.cloud) != []
+    assert operator.json("forget", LIVE, "--yes")["busy_until"] is None
+    assert everything(livepair.cloud) == []
+
+
+# --- what no command prints ---------------------------------------------------------------------------
+
+
+def test_no_command_prints_a_secret_or_a_signed_link(livepair: Recovering, operator: Operator) -> None:
+    """Whatever it shows, and whatever it fails with; `links` alone prints links, which it is for."""
+    one_of_each(livepair)
+    which = livepair.messages[0]["data"]["verification_id"]
+    operator("doctor")
+    for each in (("list",), ("show", LIVE), ("show", which), ("redeliver", which), ("retry", which)):
+        operator(*each)
+        operator(*each, "--json")
+    operator.variables["TENCENT_SECRET_KEY"] = "wrong-secret-key-of-nobody"
+    operator("list")
+    operator("doctor")
+    operator("forget", LIVE, "--yes")
+    said = "".join(operator.said)
+    secrets = ("fake-secret", "fake-token", "wrong-secret-key", "whsec_", "q-signature", "q-ak", "v1,")
+    assert [secret for secret in secrets if secret in said] == []
+    assert COMPARE in {logged.operation for logged in livepair.cloud.log}

@@ -1,0 +1,351 @@
+"""Every code of the API, and every one of our own, means what the API's documentation makes of it.
+
+The table below is written from the documentation (product 1061: page 44246 and the error code page) and not
+from the code: what a code says to a person decides whether it is tried again, told, and to whom.
+"""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from handler.edges.faceid import CODES, FAMILIES, UNKNOWN, Code, _failure, code_row
+
+FO, IE = "FailedOperation.", "InternalError."
+
+Row = tuple[str | None, str, str | None, str | None, bool]
+"""Class (None where no answer has it, so that nothing asks), outcome, category, advice, billed."""
+
+MATCHED: Row = ("verdict", "matched", None, None, True)
+MISMATCHED: Row = ("verdict", "mismatched", "similarity", "review", True)
+CAPTURE: Row = ("person", "rejected", "capture", "retake_live", False)
+LIVENESS: Row = ("person", "rejected", "liveness", "retake_live", False)
+SPOOF: Row = ("person", "rejected", "spoof", "review", False)
+IMAGE: Row = ("person", "rejected", "image", "replace_image", False)
+TROUBLE: Row = ("trouble", "failed", "service", "retry_later", False)
+BUSY: Row = ("busy", "failed", "service", "retry_later", False)
+OURS: Row = ("ours", "failed", "configuration", "fix_configuration", False)
+MISSING: Row = (None, "incomplete", "missing", "upload_missing", False)
+
+ON_THE_PAGE: dict[str, Row] = {
+    FO + "ActionLightDark": CAPTURE,
+    IE + "ActionLightDark": CAPTURE,
+    FO + "ActionLightStrong": CAPTURE,
+    IE + "ActionLightStrong": CAPTURE,
+    IE + "ActionNodetectFace": CAPTURE,
+    FO + "SilentFaceDetectFail": CAPTURE,
+    FO + "SilentFaceQualityFail": CAPTURE,
+    FO + "SilentMultiFaceFail": CAPTURE,
+    FO + "LivessDetectFail": LIVENESS,
+    FO + "LivessUnknownError": LIVENESS,
+    FO + "SilentDetectFail": LIVENESS,
+    FO + "SilentThreshold": LIVENESS,
+    FO + "LivessDetectFake": SPOOF,
+    FO + "SilentPictureLiveFail": SPOOF,
+    FO + "LifePhotoDetectFake": SPOOF,
+    FO + "ImageBlur": IMAGE,
+    FO + "ImageDecodeFailed": IMAGE,
+    FO + "ImageSizeTooLarge": IMAGE,
+    FO + "LifePhotoSizeError": IMAGE,
+    IE + "LifePhotoSizeError": IMAGE,
+    IE + "LifePhotoPoorQuality": IMAGE,
+    IE + "CompareLowSimilarity": MISMATCHED,
+    FO + "DownLoadError": TROUBLE,
+    FO + "DownLoadTimeoutError": TROUBLE,
+    FO + "LivessSystemError": TROUBLE,
+}
+"""The codes that page 44246 lists for the action."""
+
+SUCCESS: dict[str, Row] = {
+    "Success": MATCHED,
+    "Livepair.BelowMinSimilarity": MISMATCHED,
+    FO + "CompareLowSimilarity": MISMATCHED,
+    "Livepair.NoSimilarity": (*TROUBLE[:4], True),
+}
+
+OF_THE_PRODUCT: dict[str, Row] = {
+    **dict.fromkeys(
+        [
+            FO + "CompareFail",
+            FO + "CompareSystemError",
+            FO + "DetectEngineSystemError",
+            FO + "UnKnown",
+            FO + "CompareLibServiceUnavailable",
+            FO + "FileSaveError",
+            IE + "UnKnown",
+            "InternalError",
+            "LimitExceeded",
+            "ResourceInsufficient",
+            "ServiceUnavailable",
+            "ServerNetworkError",
+            "ClientNetworkError",
+            "Livepair.UnreadableAnswer",
+        ],
+        TROUBLE,
+    ),
+    **dict.fromkeys(
+        [
+            FO + "LifePhotoDetectFaces",
+            FO + "LifePhotoDetectNoFaces",
+            FO + "LifePhotoPoorQuality",
+            FO + "CoveredFace",
+            FO + "IncompleteFace",
+            FO + "PoorImageQuality",
+            FO + "EmptyImageError",
+        ],
+        IMAGE,
+    ),
+    **dict.fromkeys(
+        [
+            FO + "LivessBestFrameError",
+            FO + "SilentEyeLiveFail",
+            FO + "SilentMouthLiveFail",
+            FO + "SilentFaceWithMaskFail",
+            FO + "SilentTooShort",
+            FO + "VideoDecodeFailed",
+            FO + "VideoDurationExceeded",
+            FO + "CompressVideoError",
+            FO + "ActionNodetectFace",
+            FO + "ActionCloseEye",
+            FO + "ActionOpenMouth",
+            FO + "ActionFirstAction",
+            FO + "ActionFaceClose",
+            FO + "ActionFaceFar",
+            FO + "ActionFaceLeft",
+            FO + "ActionFaceRight",
+        ],
+        CAPTURE,
+    ),
+    FO + "RequestLimitExceeded": BUSY,
+    **dict.fromkeys(
+        [
+            FO + "StsUnAuthErrError",
+            "OperationDenied",
+            "ResourceNotFound",
+            "ActionOffline",
+            "InvalidAction",
+            "NoSuchVersion",
+            "NoSuchProduct",
+            "IpInBlacklist",
+            "IpNotInWhitelist",
+            "MissingParameter",
+            "UnknownParameter",
+            "InvalidRequest",
+            "RequestSizeLimitExceeded",
+        ],
+        OURS,
+    ),
+}
+"""The other codes of the product's error code page, and those that all of Tencent's APIs share."""
+
+OUR_OWN: dict[str, Row] = {
+    "Livepair.LiveMissing": MISSING,
+    "Livepair.ImageMissing": MISSING,
+    "Livepair.LiveEmpty": (None, *CAPTURE[1:]),
+    "Livepair.LiveTooLarge": (None, *CAPTURE[1:]),
+    "Livepair.ImageEmpty": (None, *IMAGE[1:]),
+    "Livepair.ImageTooLarge": (None, *IMAGE[1:]),
+    "Livepair.UploadUnreadable": OURS,
+    "Livepair.AnswerLost": TROUBLE,
+}
+
+TABLE: dict[str, Row] = {**ON_THE_PAGE, **SUCCESS, **OF_THE_PRODUCT, **OUR_OWN}
+
+OF_FAMILIES: dict[str, Row] = {
+    "RequestLimitExceeded": BUSY,
+    "RequestLimitExceeded.GlobalRegionUinLimitExceeded": BUSY,
+    "RequestLimitExceeded.IPLimitExceeded": BUSY,
+    "RequestLimitExceeded.UinLimitExceeded": BUSY,
+    "AuthFailure": OURS,
+    "AuthFailure.SignatureExpire": OURS,
+    "AuthFailure.SignatureFailure": OURS,
+    "AuthFailure.SecretIdNotFound": OURS,
+    "AuthFailure.TokenFailure": OURS,
+    "AuthFailure.UnauthorizedOperation": OURS,
+    "UnauthorizedOperation": OURS,
+    "UnauthorizedOperation.Activate": OURS,
+    "UnauthorizedOperation.Arrears": OURS,
+    "UnauthorizedOperation.Nonactivated": OURS,
+    "ResourceUnavailable": OURS,
+    "ResourceUnavailable.ChargeStatusException": OURS,
+    "ResourceUnavailable.InArrears": OURS,
+    "ResourceUnavailable.NotExist": OURS,
+    "AuthFailure.Deeper.Still": OURS,
+    "Unsupported": OURS,
+    "Unsupported.Region": OURS,
+    "UnsupportedOperation": OURS,
+    "UnsupportedOperation.BrandNew": OURS,
+    "UnsupportedProtocol": OURS,
+    "UnsupportedRegion": OURS,
+    "InvalidParameter": OURS,
+    "InvalidParameter.EmptyParams": OURS,
+    "InvalidParameterValue": OURS,
+    "InvalidParameterValue.UrlIllegal": OURS,
+    "InvalidParameterCombination": OURS,
+}
+"""Codes that have no row of their own, but a family's."""
+
+
+def told(code: str) -> Row:
+    row = code_row(code)
+    return row.klass, row.outcome, row.category, row.advice, row.billed
+
+
+def agrees(code: str, expected: Row) -> bool:
+    return told(code)[1:] == expected[1:] and expected[0] in (None, told(code)[0])
+
+
+@pytest.mark.parametrize(("code", "expected"), TABLE.items())
+def test_a_code_means_what_the_documentation_says(code: str, expected: Row) -> None:
+    """Class, outcome, category, advice and whether it is billed, code by code."""
+    assert code in CODES
+    assert agrees(code, expected), told(code)
+
+
+def test_no_code_is_in_one_table_only() -> None:
+    """A code that is added to the program is added here, with its source."""
+    assert set(CODES) == set(TABLE)
+    assert len(ON_THE_PAGE) == 25
+
+
+@pytest.mark.parametrize(("code", "expected"), OF_FAMILIES.items())
+def test_a_code_without_a_row_has_its_familys(code: str, expected: Row) -> None:
+    """Tencent adds codes below a family without notice; what happens then is the family's."""
+    assert code not in CODES
+    assert agrees(code, expected), told(code)
+
+
+@pytest.mark.parametrize(
+    "code", [code for code in TABLE if code.startswith((FO, IE)) and code.count(".") == 1]
+)
+def test_both_families_of_the_api_repeat_each_others_codes(code: str) -> None:
+    """FailedOperation.X and InternalError.X mean the same, whichever of them is documented."""
+    family, last = code.split(".")
+    other = (IE if family == "FailedOperation" else FO) + last
+    assert agrees(other, TABLE.get(other, TABLE[code]))
+
+
+@pytest.mark.parametrize("code", [code for code in TABLE if code.startswith((FO, IE))])
+def test_an_answer_may_leave_the_family_out(code: str) -> None:
+    """The last part alone is as good."""
+    last = code.rpartition(".")[2]
+    assert agrees(last, TABLE.get(FO + last, TABLE[code]))
+
+
+def test_a_codes_own_row_comes_before_the_other_familys() -> None:
+    """Where both families have a row, each has its own: here they happen to say the same."""
+    for last in ("LifePhotoPoorQuality", "CompareLowSimilarity", "ActionNodetectFace", "UnKnown"):
+        assert code_row(FO + last) is CODES[FO + last]
+        assert code_row(IE + last) is CODES[IE + last]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "",
+        ".",
+        "None",
+        "FailedOperation.",
+        "FailedOperation.BrandNew",
+        "InternalError.BrandNew",
+        "InternalError.Success",
+        "Other.LivessDetectFake",
+        "FailedOperation.Deeper.LivessDetectFake",
+        "failedoperation.livessdetectfake",
+        " Success",
+        "success",
+        "Livepair.BrandNew",
+        "XAuthFailure",
+        "X.AuthFailure",
+        "RequestLimitExceededX",
+        "RequestLimitExceededX.IPLimitExceeded",
+        "AuthFailureX",
+        "AuthFailure ",
+        "UnauthorizedOperationX",
+        "ResourceUnavailableX",
+        "authfailure",
+        "XUnsupportedOperation",
+        "invalidparameter",
+    ],
+)
+def test_a_code_that_nobody_knows_fails_at_once_and_is_passed_through(code: str) -> None:
+    """It is tried no second time and told as it came: `failed`, with the advice to try later."""
+    assert code_row(code) is UNKNOWN
+    assert told(code) == ("unknown", "failed", "service", "retry_later", False)
+
+
+@given(st.text(max_size=30) | st.builds("{}.{}".format, st.sampled_from([FO[:-1], IE[:-1], "x"]), st.text()))
+def test_any_code_at_all_has_a_row(code: str) -> None:
+    """Whatever the API answers, there is something to do and something to tell."""
+    row = code_row(code)
+    assert isinstance(row, Code)
+    assert code in CODES or row in (UNKNOWN, *CODES.values(), *(family for _, family in FAMILIES))
+
+
+@pytest.mark.parametrize(
+    "code", ["Success", " Success\n", "", " ", None, 0, 7, True, ["Success"], {"Code": "x"}]
+)
+def test_an_error_without_a_usable_code_is_an_answer_that_cannot_be_read(code: object) -> None:
+    """Above all no error is a Success; it is trouble, and the API may have judged."""
+    answer = _failure(code, "as it came", "req-1", ())
+    assert (answer.code, answer.message) == (
+        "Livepair.UnreadableAnswer",
+        "an Error without a code of its own",
+    )
+    assert answer.executed
+    assert answer.similarity is None
+    assert answer.request_id == "req-1"
+    assert agrees(answer.code, TROUBLE)
+
+
+@pytest.mark.parametrize("code", ["FailedOperation.ImageBlur", "success", "None", "BrandNew"])
+def test_an_error_with_a_code_is_passed_through(code: str) -> None:
+    """With the API's words beside it."""
+    answer = _failure(code, "as it came", None, ())
+    assert (answer.code, answer.message, answer.executed) == (code, "as it came", True)
+
+
+@pytest.mark.parametrize(
+    "code", ["RequestLimitExceeded", "RequestLimitExceeded.IPLimitExceeded", FO + "RequestLimitExceeded"]
+)
+def test_a_throttled_call_was_not_executed(code: str) -> None:
+    """So it costs nothing to ask again. A code that only looks so may have cost something."""
+    assert not _failure(code, "", None, ()).executed
+    assert _failure(code + "X", "", None, ()).executed is (code.count(".") == 0 or code.startswith(FO))
+
+
+ROWS = [*CODES.values(), *(row for _, row in FAMILIES), UNKNOWN]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[*CODES, *(name for name, _ in FAMILIES), "any other"])
+def test_a_row_agrees_with_itself(row: Code) -> None:
+    """What cannot be: a person's failure that is tried again, a verdict for nothing, a row without words."""
+    outcomes: dict[str, set[str]] = {"verdict": {"matched", "mismatched"}, "person": {"rejected"}}
+    assert row.outcome in outcomes.get(row.klass, {"failed", "incomplete"})
+    assert row.says
+    assert row.says == " ".join(row.says.split())
+    assert (row.outcome == "matched") == (row.category is None) == (row.advice is None)
+    advice: dict[str | None, set[str | None]] = {
+        "similarity": {"review"},
+        "spoof": {"review"},
+        "liveness": {"retake_live"},
+        "capture": {"retake_live"},
+        "image": {"replace_image"},
+        "missing": {"upload_missing"},
+        "service": {"retry_later"},
+        "configuration": {"fix_configuration"},
+        None: {None},
+    }
+    assert row.advice in advice[row.category]
+
+
+def test_only_success_and_low_similarity_are_billed() -> None:
+    """As the error code page says; a Success without a similarity is a Success to the bill."""
+    assert {code for code, row in CODES.items() if row.billed} == {
+        "Success",
+        "Livepair.BelowMinSimilarity",
+        "Livepair.NoSimilarity",
+        "FailedOperation.CompareLowSimilarity",
+        "InternalError.CompareLowSimilarity",
+    }
+    assert not any(row.billed for _, row in FAMILIES)
+    assert not UNKNOWN.billed

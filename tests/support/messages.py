@@ -1,0 +1,221 @@
+"""The webhook's messages as the code makes them, and what the schema has against one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from jsonschema import Draft202012Validator, FormatChecker
+
+from handler.edges.faceid import CODES, FAMILIES, Answer, Outcome
+from handler.rules.outcome import (
+    Called,
+    Decision,
+    Frame,
+    Half,
+    Seen,
+    body,
+    decide,
+    incomplete,
+    unfit,
+    verification,
+)
+from handler.rules.pairing import Pair, Role
+from handler.rules.settings import Settings, load_settings
+
+Message = dict[str, Any]
+
+TESTS = Path(__file__).parent
+EVENTS = TESTS.parent / "events"
+OUTCOMES: tuple[Outcome, ...] = ("matched", "mismatched", "rejected", "incomplete", "failed")
+VERIFICATIONS = [f"verification.{outcome}.json" for outcome in OUTCOMES]
+MESSAGES = [*VERIFICATIONS, "webhook.test.json"]
+ROLES: tuple[Role, ...] = ("live", "image")
+BUCKET = "faces-1250000000"
+AT = datetime(2026, 11, 22, 11, 59, 57, tzinfo=timezone.utc)
+
+SETTINGS = load_settings(
+    {
+        "BUCKET": BUCKET,
+        "WEBHOOK_URL": "https://example.com/webhook",
+        "WEBHOOK_SECRET": "whsec_ZmFrZQ==",
+    }
+)
+CJK = load_settings(
+    {
+        "BUCKET": BUCKET,
+        "WEBHOOK_URL": "https://example.com/webhook",
+        "WEBHOOK_SECRET": "whsec_ZmFrZQ==",
+        "LIVE_KEY": "uploads/{tenant}/{application}/live.gz",
+        "IMAGE_KEY": "uploads/{tenant}/{application}/image.jpg",
+        "MIN_SIMILARITY": "82.5",
+    }
+)
+SHARED = load_settings(
+    {
+        "BUCKET": BUCKET,
+        "WEBHOOK_URL": "https://example.com/webhook",
+        "WEBHOOK_SECRET": "whsec_ZmFrZQ==",
+        "LIVE_KEY": "uploads/{user}/{attempt}/live.gz",
+        "IMAGE_KEY": "faces/{user}.jpg",
+    }
+)
+"""One image serves many live packages."""
+
+FORMATS = FormatChecker(formats=())
+
+
+@FORMATS.checks("date-time", raises=ValueError)
+def is_time(value: object) -> bool:
+    """jsonschema checks date-time only with a further package; for our times the standard library does."""
+    return not isinstance(value, str) or bool(datetime.fromisoformat(value.replace("Z", "+00:00")))
+
+
+def load(name: str) -> Any:
+    return json.loads((EVENTS / name).read_text(encoding="utf-8"))
+
+
+SCHEMA = load("message.schema.json")
+RELEASED = json.loads((TESTS / "released" / "message.v1.schema.json").read_text(encoding="utf-8"))
+"""The schema as consumers have it. Never edited: a release that adds something puts the current one here."""
+
+
+def faults(message: Any, schema: dict[str, Any] = SCHEMA) -> list[str]:
+    """What a schema has against a message."""
+    validator = Draft202012Validator(schema, format_checker=FORMATS)
+    return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(message)]
+
+
+def moment(text: str) -> datetime:
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))
+
+
+def half(key: str, size: int = 40_213, *, read: bool = True) -> Half:
+    md5 = hashlib.md5(key.encode()).hexdigest()
+    return Half(BUCKET, key, f'"{md5}"' if read else f'"{md5}-9"', md5 if read else None, size, AT)
+
+
+def seen_of(settings: Settings, *values: str) -> Seen:
+    names = settings.templates.live[0].names
+    key = settings.templates.live[0].key(dict(zip(names, values, strict=True)))
+    match = settings.templates.match(key)
+    assert match is not None
+    assert isinstance(match[1], Pair)
+    return Seen(match[1], BUCKET, half(match[1].live_keys[0]), half(match[1].image_keys[0]))
+
+
+PLAIN = seen_of(SETTINGS, "a1f4c0de")
+CHINESE = seen_of(CJK, "租户 一", "申请+100%.é")
+ATTEMPT = seen_of(SHARED, "ann", "3")
+
+
+def told(
+    decision: Decision,
+    *,
+    seen: Seen = PLAIN,
+    run: int = 1,
+    frame: bool = False,
+    called: Called | None = None,
+    at: datetime = AT,
+    settings: Settings = SETTINGS,
+) -> Message:
+    """The message that the code tells."""
+    which = verification(seen, run)
+    key = f"{settings.state_prefix}best-frames/{which.path}/{which.id}.jpg"
+    kept = Frame(settings.state_bucket, key, "0" * 32) if frame else None
+    message = json.loads(body(seen, which, decision, at, settings, kept, called))
+    assert isinstance(message, dict)
+    return message
+
+
+def answered(code: str, similarity: float | None = None, text: str = "said by the API") -> Message:
+    """What is told of an answer with `code`."""
+    request_id = None if code.startswith(("Livepair.", "ClientNetwork")) else "fake-request-id"
+    called = Called(request_id, "ap-singapore", code, 1)
+    return told(decide(Answer(code, text, similarity=similarity), 70.0), called=called)
+
+
+def without_call(code: str) -> Message:
+    """What is told where livepair itself found `code`, without a call."""
+    live, image, pair = PLAIN.live, PLAIN.image, PLAIN.pair
+    assert live is not None
+    assert image is not None
+    seen, at = PLAIN, AT
+    decision: Decision | None = None
+    if code == "Livepair.LiveMissing":
+        seen = Seen(pair, BUCKET, None, image)
+        decision, at = incomplete(seen, 3600)
+    elif code == "Livepair.ImageMissing":
+        seen = Seen(pair, BUCKET, live, None)
+        decision, at = incomplete(seen, 3600)
+    elif code == "Livepair.UploadUnreadable":
+        seen = Seen(pair, BUCKET, None, None)
+        decision = Decision("failed", code, "COS refused it")
+    else:
+        large = code.endswith("TooLarge")
+        size = 60_000_000 if large else 0
+        if "Live" in code.removeprefix("Livepair."):
+            seen = Seen(pair, BUCKET, half(live.key, size, read=not large), image)
+        else:
+            seen = Seen(pair, BUCKET, live, half(image.key, size, read=not large))
+        decision = unfit(seen, SETTINGS)
+    assert decision is not None
+    assert decision.code == code
+    return told(decision, seen=seen, at=at)
+
+
+NO_CALL = [
+    *(f"Livepair.{name}{fault}" for name in ("Live", "Image") for fault in ("Missing", "Empty", "TooLarge")),
+    "Livepair.UploadUnreadable",
+]
+ANSWERS = [code for code in CODES if code not in NO_CALL or code == "Livepair.UploadUnreadable"]
+
+
+SUCCESS = Called("fake-request-id", "ap-hongkong", "Success", 1)
+LOW, HIGH = (decide(Answer("Success", "", similarity=value), 70) for value in (41.7, 96.3))
+PERSON, TROUBLE = (
+    (decide(Answer(code, ""), 70), Called(None, "ap-bangkok", code, 8))
+    for code in ("FailedOperation.LivessDetectFake", "ClientNetworkError")
+)
+JUDGED = {
+    "matched+frame": (HIGH, SUCCESS, True),
+    "matched": (HIGH, SUCCESS, False),
+    "mismatched+frame": (LOW, SUCCESS, True),
+    "mismatched": (LOW, SUCCESS, False),
+    "rejected": (*PERSON, False),
+    "failed": (*TROUBLE, False),
+}
+"""Each outcome of a judged pair, with and without a best frame where there can be one."""
+
+
+def half_a_pair(missing: Role, run: int = 1) -> Message:
+    """What is told where one upload of a pair never came."""
+    live, image = (None if missing == role else CHINESE.half(role) for role in ROLES)
+    seen = Seen(CHINESE.pair, BUCKET, live, image)
+    decision, at = incomplete(seen, 3600)
+    return told(decision, seen=seen, run=run, at=at, settings=CJK)
+
+
+def every_message() -> Iterator[Message]:
+    """One message of each kind that the code can make: every code, outcome, run, pair and null."""
+    yield from (load(name) for name in MESSAGES)
+    families = (name for family, _ in FAMILIES for name in (family, f"{family}.Something"))
+    for code in (*ANSWERS, *families, "FailedOperation.NeverHeardOf", ""):
+        for text in ("said by the API", ""):
+            yield answered(code, 96.3 if code == "Success" else 12, text)
+    yield from (without_call(code) for code in NO_CALL)
+    yield from (answered("Success", similarity) for similarity in (0, 69.99, 70, 100.0))
+    yield answered("InternalError.CompareLowSimilarity", None)
+    unread = Seen(PLAIN.pair, BUCKET, None, None)
+    yield from (
+        told(Decision("failed", "Livepair.UploadUnreadable", says), seen=unread) for says in (None, "")
+    )
+    for run in (1, 2):
+        for decision, called, frame in JUDGED.values():
+            for seen, settings in ((PLAIN, SETTINGS), (CHINESE, CJK), (ATTEMPT, SHARED)):
+                yield told(decision, seen=seen, run=run, frame=frame, called=called, settings=settings)
+        yield from (half_a_pair(role, run) for role in ROLES)
