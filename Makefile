@@ -63,6 +63,7 @@ $(READY): requirements-dev.txt
 		'Install one, or name it: make PYTHON=/path/to/python3'; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 		{ echo '$(PYTHON) is no Python 3.10 or newer.'; exit 1; }
+	@test ! -L $(VENV) || { echo '$(VENV) is a link; what it leads to would be emptied. Remove the link first.'; exit 1; }
 	@echo 'Setting up $(VENV) …'
 	@$(PYTHON) -m venv --clear $(VENV) || { rm -rf $(VENV); echo 'This Python cannot make virtual environments.' \
 		'On Debian and Ubuntu: apt-get install python3-venv'; exit 1; }

@@ -16,9 +16,9 @@ from handler.edges.cos import CosBucket, Credentials
 from handler.edges.faceid import FaceidClient
 from handler.edges.webhook import WebhookClient
 from handler.edges.wire import Wire
-from handler.flow.advance import uploaded
+from handler.flow.visit import upload_came
 from handler.log import Log, logger, silence_libraries
-from handler.rules.events import EventError, Ignored, Tick, Upload, records, upload
+from handler.rules.events import EventError, Ignored, TimerEvent, UploadEvent, records, upload
 from handler.rules.settings import Settings, SettingsError, load_settings
 from handler.services import Services
 from handler.state.ledger import Ledger, Memory
@@ -97,8 +97,10 @@ def _ready() -> _Instance:
 
 def _handle(instance: _Instance, event: object, context: Mapping[str, Any], log: Log) -> list[str]:
     found = records(event)
-    if isinstance(found, Tick):
-        from handler.flow.sweep import reconcile, sweep  # no upload's cold start waits for it
+    if isinstance(found, TimerEvent):
+        # No upload's cold start waits for these.
+        from handler.flow.reconcile import reconcile
+        from handler.flow.sweep import sweep
 
         services = _services(instance, _region(instance.settings, None), context, log)
         return reconcile(services) if found.message == "reconcile" else sweep(services)
@@ -112,7 +114,7 @@ def _handle(instance: _Instance, event: object, context: Mapping[str, Any], log:
                 continue
             _check_bucket(instance.settings, parsed)
             services = _services(instance, _region(instance.settings, parsed.region), context, log)
-            outcomes += uploaded(services, parsed)
+            outcomes += upload_came(services, parsed)
         except Exception as error:  # noqa: BLE001 # the other records have their turn first
             log("record_failed", "ERROR", error=f"{type(error).__name__}: {_safe(error)}")
             failed = failed or error
@@ -121,7 +123,7 @@ def _handle(instance: _Instance, event: object, context: Mapping[str, Any], log:
     return outcomes
 
 
-def _check_bucket(settings: Settings, found: Upload) -> None:
+def _check_bucket(settings: Settings, found: UploadEvent) -> None:
     if found.bucket != settings.bucket:
         raise EventError(
             f"an upload to {found.bucket} came, but BUCKET is {settings.bucket}; "

@@ -13,9 +13,9 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from handler import __version__
+from handler.rules.settings import LOG_LEVELS
 
 Level = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
-LEVELS: dict[str, int] = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
 
 MAX_TEXT = 1000  # characters of one value; a line stays well under 8 KB
 MAX_LINE = 7000
@@ -61,10 +61,10 @@ def logger(threshold: str, **always: Any) -> Log:
 
     Fields that are None are left out.
     """
-    lowest = LEVELS[threshold]
+    lowest = LOG_LEVELS.index(threshold)
 
     def log(event: str, level: Level = "INFO", **fields: Any) -> None:
-        if LEVELS[level] < lowest:
+        if LOG_LEVELS.index(level) < lowest:
             return
         line: dict[str, Any] = {"level": level, "event": event, "livepair": __version__}
         for name, value in {**always, **fields}.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from handler.edges.faceid import CODES, FAMILIES, UNKNOWN, Code
+from handler.rules.codes import CODES, FAMILIES, UNKNOWN, Code
 from tests.support.project import PROJECT
 
 README = PROJECT / "README.md"

@@ -27,6 +27,7 @@ from qcloud_cos.cos_exception import CosClientError, CosServiceError
 
 from handler.clock import Deadline
 from handler.edges.wire import COS, Refused, Wire, read_all, read_pieces
+from handler.rules.uploads import Stored
 
 T = TypeVar("T")
 
@@ -104,17 +105,6 @@ class Credentials(NamedTuple):
 
     def __repr__(self) -> str:
         return "Credentials(…)"
-
-
-class Stored(NamedTuple):
-    """What COS tells of an object. `size` in bytes; `md5` is None where the ETag is not one."""
-
-    key: str
-    etag: str
-    md5: str | None
-    size: int
-    last_modified: datetime
-    archived: bool = False
 
 
 class Bucket(Protocol):

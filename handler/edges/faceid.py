@@ -1,4 +1,4 @@
-"""DetectReflectLivenessAndCompare: the call, and what each of its codes means.
+"""DetectReflectLivenessAndCompare: the call, its links, and the relay.
 
 Source: Tencent eKYC API documentation, product 1061, pages 44246 (the action and its codes), 47648
 (CreateUploadUrl), 46849 (integration) and the product's error code page (which codes are billed).
@@ -10,7 +10,7 @@ import hashlib
 import re
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 import requests
@@ -20,8 +20,11 @@ from tencentcloud.common.exception.tencent_cloud_sdk_exception import TencentClo
 from tencentcloud.common.profile.client_profile import ClientProfile
 from tencentcloud.common.profile.http_profile import HttpProfile
 
-from handler.edges.cos import Bucket, Credentials, Stored
+from handler.edges.cos import Bucket, Credentials
 from handler.edges.wire import API, FRAME, RELAY, Wire, read_all
+from handler.rules.codes import code_row
+from handler.rules.outcome import Answer
+from handler.rules.uploads import Stored
 
 ACTION = "DetectReflectLivenessAndCompare"
 VERSION = "2018-03-01"
@@ -29,221 +32,6 @@ VERSION = "2018-03-01"
 MAX_FRAME = 3 * 1024 * 1024  # bytes of a best frame
 MAX_MESSAGE = 300  # characters of the API's own text that are passed on
 MAX_SAID = 2000  # characters of it that are searched for links, which takes the square of their number
-
-Class = Literal["verdict", "person", "busy", "trouble", "ours", "unknown"]
-Outcome = Literal["matched", "mismatched", "rejected", "incomplete", "failed"]
-
-
-class Code(NamedTuple):
-    """What a code means. `klass` says what happens next, the rest what the webhook tells."""
-
-    klass: Class
-    outcome: Outcome
-    category: str | None
-    advice: str | None
-    says: str
-    billed: bool = False
-
-
-def _rejected(category: str, advice: str, *codes: tuple[str, str]) -> dict[str, Code]:
-    return {code: Code("person", "rejected", category, advice, says) for code, says in codes}
-
-
-_CAPTURE = (
-    ("FailedOperation.ActionLightDark", "the light is too dim"),
-    ("InternalError.ActionLightDark", "the light is too dim"),
-    ("FailedOperation.ActionLightStrong", "the light is too strong"),
-    ("InternalError.ActionLightStrong", "the light is too strong"),
-    ("InternalError.ActionNodetectFace", "no full face is seen"),
-    ("FailedOperation.ActionNodetectFace", "no full face is seen"),
-    ("FailedOperation.SilentFaceDetectFail", "no face is seen in the video"),
-    ("FailedOperation.SilentFaceQualityFail", "the face is of low quality"),
-    ("FailedOperation.SilentMultiFaceFail", "several faces are seen"),
-    ("FailedOperation.LivessBestFrameError", "no good frame was found"),
-    ("FailedOperation.SilentEyeLiveFail", "the eyes were not shown to be live"),
-    ("FailedOperation.SilentMouthLiveFail", "the mouth was not shown to be live"),
-    ("FailedOperation.SilentFaceWithMaskFail", "the face wears a mask"),
-    ("FailedOperation.SilentTooShort", "the video is too short"),
-    ("FailedOperation.VideoDecodeFailed", "the video cannot be read"),
-    ("FailedOperation.VideoDurationExceeded", "the video is too long"),
-    ("FailedOperation.CompressVideoError", "the video cannot be compressed"),
-    ("FailedOperation.ActionCloseEye", "the eyes are closed"),
-    ("FailedOperation.ActionOpenMouth", "the mouth is open"),
-    ("FailedOperation.ActionFirstAction", "no first action was seen"),
-    ("FailedOperation.ActionFaceClose", "the face is too close"),
-    ("FailedOperation.ActionFaceFar", "the face is too far away"),
-    ("FailedOperation.ActionFaceLeft", "the face is too far left"),
-    ("FailedOperation.ActionFaceRight", "the face is too far right"),
-)
-_LIVENESS = (
-    ("FailedOperation.LivessDetectFail", "liveness was not shown"),
-    ("FailedOperation.LivessUnknownError", "the video was not shown to be of a real person"),
-    ("FailedOperation.SilentDetectFail", "the video was not shown to be of a real person"),
-    ("FailedOperation.SilentThreshold", "liveness is below the passing standard"),
-)
-_SPOOF = (
-    ("FailedOperation.LivessDetectFake", "the recording is suspected to be fake"),
-    ("FailedOperation.SilentPictureLiveFail", "the recording might be fake"),
-    ("FailedOperation.LifePhotoDetectFake", "the comparison with a real person failed"),
-)
-_IMAGE = (
-    ("FailedOperation.ImageBlur", "the image is blurred"),
-    ("FailedOperation.ImageDecodeFailed", "the image cannot be read"),
-    ("FailedOperation.ImageSizeTooLarge", "the image is too large"),
-    ("FailedOperation.LifePhotoSizeError", "the image is too large or too small"),
-    ("InternalError.LifePhotoSizeError", "the image is too large or too small"),
-    ("InternalError.LifePhotoPoorQuality", "the image's resolution is too low"),
-    ("FailedOperation.LifePhotoPoorQuality", "the image's resolution is too low"),
-    ("FailedOperation.LifePhotoDetectFaces", "the image shows several faces"),
-    ("FailedOperation.LifePhotoDetectNoFaces", "the image shows no face"),
-    ("FailedOperation.CoveredFace", "the face in the image is covered"),
-    ("FailedOperation.IncompleteFace", "the face in the image is incomplete"),
-    ("FailedOperation.PoorImageQuality", "the image is of poor quality"),
-    ("FailedOperation.EmptyImageError", "the image is empty"),
-)
-_TROUBLE = (
-    ("FailedOperation.DownLoadError", "the API could not fetch the uploads"),
-    ("FailedOperation.DownLoadTimeoutError", "the API could not fetch the uploads in time"),
-    ("FailedOperation.LivessSystemError", "the liveness engine failed"),
-    ("FailedOperation.CompareFail", "the comparison failed"),
-    ("FailedOperation.CompareSystemError", "the comparison engine failed"),
-    ("FailedOperation.DetectEngineSystemError", "the detection engine failed"),
-    ("FailedOperation.UnKnown", "an error without a name"),
-    ("FailedOperation.CompareLibServiceUnavailable", "the comparison service is unavailable"),
-    ("FailedOperation.FileSaveError", "the API could not save a file"),
-    ("InternalError.UnKnown", "an error without a name"),
-    ("InternalError", "an internal error"),
-    ("LimitExceeded", "a quota is used up"),
-    ("ResourceInsufficient", "resources are short"),
-    ("ServiceUnavailable", "the service is unavailable"),
-    ("ServerNetworkError", "the API answered with an HTTP error"),
-    ("ClientNetworkError", "the API could not be reached, or its answer was lost"),
-    ("Livepair.UnreadableAnswer", "the API's answer could not be read"),
-    ("Livepair.NoSimilarity", "the API said Success without a usable similarity"),
-    ("Livepair.AnswerLost", "every instance that asked the API ended before it could record the answer"),
-)
-_OURS = (
-    ("FailedOperation.StsUnAuthErrError", "the API was refused access"),
-    ("OperationDenied", "the operation is denied"),
-    ("ResourceNotFound", "a resource is not there"),
-    ("ActionOffline", "the action is offline"),
-    ("InvalidAction", "the action is not known"),
-    ("NoSuchVersion", "the API version is not known"),
-    ("NoSuchProduct", "the product is not known"),
-    ("IpInBlacklist", "the address is blocked"),
-    ("IpNotInWhitelist", "the address is not allowed"),
-    ("MissingParameter", "a parameter is missing"),
-    ("UnknownParameter", "a parameter is not known"),
-    ("InvalidRequest", "the request is not valid"),
-    ("RequestSizeLimitExceeded", "the request is too large"),
-    ("Livepair.UploadUnreadable", "an upload may not be read, or is archived"),
-)
-
-CODES: dict[str, Code] = {
-    "Success": Code("verdict", "matched", None, None, "at or above MIN_SIMILARITY", billed=True),
-    "Livepair.BelowMinSimilarity": Code(
-        "verdict", "mismatched", "similarity", "review", "Success, but below MIN_SIMILARITY", billed=True
-    ),
-    "InternalError.CompareLowSimilarity": Code(
-        "verdict", "mismatched", "similarity", "review", "below the API's passing standard", billed=True
-    ),
-    "FailedOperation.CompareLowSimilarity": Code(
-        "verdict", "mismatched", "similarity", "review", "below the API's passing standard", billed=True
-    ),
-    **_rejected("capture", "retake_live", *_CAPTURE),
-    **_rejected("liveness", "retake_live", *_LIVENESS),
-    **_rejected("spoof", "review", *_SPOOF),
-    **_rejected("image", "replace_image", *_IMAGE),
-    **{
-        code: Code("trouble", "failed", "service", "retry_later", says, code == "Livepair.NoSimilarity")
-        for code, says in _TROUBLE
-    },
-    **{code: Code("ours", "failed", "configuration", "fix_configuration", says) for code, says in _OURS},
-    "FailedOperation.RequestLimitExceeded": Code(
-        "busy", "failed", "service", "retry_later", "too many calls a second; not executed"
-    ),
-    "Livepair.LiveMissing": Code(
-        "unknown", "incomplete", "missing", "upload_missing", "no live package came in PAIR_TIMEOUT"
-    ),
-    "Livepair.ImageMissing": Code(
-        "unknown", "incomplete", "missing", "upload_missing", "no image came in PAIR_TIMEOUT"
-    ),
-    **_rejected(
-        "capture",
-        "retake_live",
-        ("Livepair.LiveEmpty", "the live package is empty; not sent to the API"),
-        ("Livepair.LiveTooLarge", "the live package is larger than MAX_LIVE_BYTES; not sent to the API"),
-    ),
-    **_rejected(
-        "image",
-        "replace_image",
-        ("Livepair.ImageEmpty", "the image is empty; not sent to the API"),
-        ("Livepair.ImageTooLarge", "the image is larger than MAX_IMAGE_BYTES; not sent to the API"),
-    ),
-}
-"""One row for every code."""
-
-_THROTTLED = CODES["FailedOperation.RequestLimitExceeded"]
-
-FAMILIES: tuple[tuple[str, Code], ...] = (
-    ("RequestLimitExceeded", _THROTTLED),
-    *(
-        (family, Code("ours", "failed", "configuration", "fix_configuration", says))
-        for family, says in (
-            ("AuthFailure", "the credentials are refused"),
-            ("UnauthorizedOperation", "the role may not call the API"),
-            ("ResourceUnavailable", "the service is not activated, in arrears or suspended"),
-            ("Unsupported", "the region or operation is not supported"),
-            ("InvalidParameter", "a parameter is refused, for example a link or an MD5"),
-        )
-    ),
-)
-"""Codes that stand for themselves and for all that go on with a dot; the last two for any that begin so."""
-
-_OPEN = ("Unsupported", "InvalidParameter")
-
-UNKNOWN = Code("unknown", "failed", "service", "retry_later", "any other code; passed through as it came")
-
-
-def code_row(code: str) -> Code:
-    """The row of `code`: its own, else that of its last part in the other family, else its family's.
-
-    Both families of engine codes repeat each other, and some answers leave the family out.
-    """
-    if code in CODES:
-        return CODES[code]
-    family, _, last = code.rpartition(".")
-    if family in ("", *_ENGINE):
-        for other in _ENGINE:
-            if f"{other}.{last}" in CODES:
-                return CODES[f"{other}.{last}"]
-    head = code.partition(".")[0]
-    for name, row in FAMILIES:
-        if head == name or (name in _OPEN and head.startswith(name)):
-            return row
-    return UNKNOWN
-
-
-_ENGINE = ("FailedOperation", "InternalError")
-
-
-class Answer(NamedTuple):
-    """What came of one call.
-
-    `executed` is False only where the API certainly judged nothing: never sent, or throttled. `similarity` is
-    0–100. `frame_url` is a temporary link to a face: never log or store it.
-    """
-
-    code: str
-    message: str
-    executed: bool = True
-    similarity: float | None = None
-    frame_url: str | None = None
-    frame_md5: str | None = None
-    request_id: str | None = None
-
-    def __repr__(self) -> str:
-        return f"Answer({self.code!r}, request_id={self.request_id!r})"
 
 
 class Resource(NamedTuple):
@@ -475,7 +263,7 @@ def _failure(code: object, message: object, request_id: object, secrets: tuple[s
     word = _word(code)
     if word is None or word == "Success":
         word, message = "Livepair.UnreadableAnswer", "an Error without a code of its own"
-    executed = code_row(word).klass != "busy"
+    executed = code_row(word).klass != "throttled"
     return Answer(word, _said(message, *secrets), executed, request_id=_word(request_id))
 
 
@@ -484,7 +272,7 @@ def _read(answer: Answer, response: Mapping[str, Any]) -> Answer:
     similarity = response.get("Sim")
     if isinstance(similarity, bool) or not isinstance(similarity, (int, float)) or not 0 <= similarity <= 100:
         similarity = None
-    code, message, executed = answer.code, answer.message, code_row(answer.code).klass != "busy"
+    code, message, executed = answer.code, answer.message, code_row(answer.code).klass != "throttled"
     if code == "Success" and similarity is None:
         code, message = "Livepair.NoSimilarity", "Success without a usable Sim"
     url, md5 = response.get("BestFrameUrl"), response.get("BestFrameMd5")

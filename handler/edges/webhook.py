@@ -16,16 +16,6 @@ from handler.edges.wire import WEBHOOK, Refused, Wire, read_all
 POST_SECONDS = 15.0
 MAX_READ = 64 * 1024  # bytes of an answer that are read, so that its connection can be used again
 
-SCHEDULE = tuple(
-    timedelta(seconds=seconds) for seconds in (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
-)
-"""How long after the n-th failed attempt the next one is due: Standard Webhooks' own schedule."""
-
-RETRY_AFTER = (timedelta(seconds=1), timedelta(hours=1))
-"""The bounds within which a consumer's Retry-After is honoured."""
-
-SPREAD = 0.1  # each wait is drawn within this share of it
-
 
 class Delivery(NamedTuple):
     """What came of one attempt. `retry_after` is what the consumer asked for, unbounded."""
@@ -44,24 +34,6 @@ class Consumer(Protocol):
     def post(self, message_id: str, body: str, now: datetime, seconds: float) -> Delivery:
         """Post one message, signed at `now`, in `seconds` at the most. What the peer does never raises."""
         ...
-
-
-def next_attempt(
-    attempt: int, first: datetime, now: datetime, retry_after: timedelta | None, draw: float
-) -> datetime | None:
-    """When to post again after attempt number `attempt`, counting from 1, failed; None to give up.
-
-    `first` is when the message was decided: a consumer whose Retry-After asks for early attempts uses up
-    numbers, but not the days of the schedule. `draw`, from 0 to 1, spreads consumers' retries.
-    """
-    if attempt < 1:
-        raise ValueError("attempts are counted from 1")
-    if attempt > len(SCHEDULE) and now - first >= sum(SCHEDULE, timedelta()) * (1 - SPREAD):
-        return None
-    if retry_after is not None:
-        return now + min(max(retry_after, RETRY_AFTER[0]), RETRY_AFTER[1])
-    wait = SCHEDULE[min(attempt, len(SCHEDULE)) - 1]
-    return now + wait * (1 - SPREAD + 2 * SPREAD * draw)
 
 
 class WebhookClient:

@@ -47,13 +47,13 @@ class EventError(ValueError):
     """An event that livepair cannot handle; the message says what was expected and what came."""
 
 
-class Tick(NamedTuple):
+class TimerEvent(NamedTuple):
     """The timer fired. `message` is the trigger's argument."""
 
     message: str
 
 
-class Upload(NamedTuple):
+class UploadEvent(NamedTuple):
     """An object was created.
 
     `keys` holds the object key as the event spells it and, where the event's URL spells another one, that
@@ -75,14 +75,14 @@ class Ignored(NamedTuple):
     key: str | None = None
 
 
-def records(event: object) -> Tick | list[object]:
-    """What woke the function: a Tick, or the raw records of a COS event. Raises EventError."""
+def records(event: object) -> TimerEvent | list[object]:
+    """What woke the function: a TimerEvent, or the raw records of a COS event. Raises EventError."""
     if not isinstance(event, Mapping):
         raise EventError(
             f"expected a COS event (a dict with Records) or a Timer event, got {type(event).__name__}"
         )
     if event.get("Type") == "Timer":
-        return Tick(str(event.get("Message") or "").strip())
+        return TimerEvent(str(event.get("Message") or "").strip())
     found = event.get("Records")
     if not isinstance(found, list) or not found:
         raise EventError(
@@ -96,7 +96,7 @@ def _names(found: Mapping[object, object]) -> str:
     return ", ".join(sorted(str(name)[:40] for name in found)[:10]) or "no keys"
 
 
-def upload(record: object) -> Upload | Ignored:
+def upload(record: object) -> UploadEvent | Ignored:
     """One record of a COS event. Raises EventError where it is none."""
     name = re.sub(r"\s", "", str(_at(record, "event", "eventName")))
     bucket = f"{_at(record, 'cos', 'cosBucket', 'name')}-{_at(record, 'cos', 'cosBucket', 'appid')}"
@@ -115,7 +115,7 @@ def upload(record: object) -> Upload | Ignored:
     if keys[0].endswith("/"):
         return Ignored("a directory placeholder", keys[0])
     etag = _find(record, "cos", "cosObject", "meta", "ETag")
-    return Upload(
+    return UploadEvent(
         bucket, keys, _region(record, url), _time(record), etag if isinstance(etag, str) and etag else None
     )
 

@@ -8,55 +8,15 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
 
-from handler.edges.faceid import Answer, Outcome, code_row
-from handler.rules.pairing import Pair, Role
+from handler.rules.codes import Outcome, code_row
+from handler.rules.schedule import PATIENCE
 from handler.rules.settings import Settings
+from handler.rules.uploads import Seen, Stored
 
 MESSAGE_VERSION = 1
 
 
-class Half(NamedTuple):
-    """One upload of a pair, as it was looked up.
-
-    `md5` is None only where the ETag is none and the object was not read: too large, or archived.
-    """
-
-    bucket: str
-    key: str
-    etag: str
-    md5: str | None
-    size: int
-    uploaded_at: datetime
-    archived: bool = False
-
-    @property
-    def identity(self) -> str:
-        """What names its bytes in a verification's id."""
-        return self.md5 or f"etag:{self.etag}"
-
-    def same_bytes(self, other: Half | None) -> bool:
-        return other is not None and (self.key, self.etag, self.size) == (other.key, other.etag, other.size)
-
-
-class Seen(NamedTuple):
-    """A pair with the uploads that are there now."""
-
-    pair: Pair
-    bucket: str
-    live: Half | None
-    image: Half | None
-
-    def half(self, role: Role) -> Half | None:
-        return self.live if role == "live" else self.image
-
-    @property
-    def complete(self) -> bool:
-        return self.live is not None and self.image is not None
-
-    @property
-    def newest(self) -> datetime:
-        """When the newest of the uploads was made. Needs one."""
-        return max(half.uploaded_at for half in (self.live, self.image) if half)
+# --- the verification -------------------------------------------------------------------------------
 
 
 class Verification(NamedTuple):
@@ -89,19 +49,42 @@ def verification(seen: Seen, run: int) -> Verification:
     return Verification(hashlib.sha256(text.encode()).hexdigest()[:32], run, seen.pair.path)
 
 
+# --- the decision -----------------------------------------------------------------------------------
+
+
+class Answer(NamedTuple):
+    """What came of one call.
+
+    `executed` is False only where the API certainly judged nothing: never sent, or throttled. `similarity` is
+    0–100. `frame_url` is a temporary link to a face: never log or store it.
+    """
+
+    code: str
+    message: str
+    executed: bool = True
+    similarity: float | None = None
+    frame_url: str | None = None
+    frame_md5: str | None = None
+    request_id: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Answer({self.code!r}, request_id={self.request_id!r})"
+
+
 class Decision(NamedTuple):
     """What is told of a verification: its outcome, the code that says why, and the words for operators.
 
-    `code` is None for `matched`; it is the API's own or begins with `Livepair.`.
+    `at` is when it was decided. `code` is None for `matched`; it is the API's own or begins with `Livepair.`.
     """
 
+    at: datetime
     outcome: Outcome
     code: str | None
     message: str | None = None
     similarity: float | None = None
 
 
-def decide(answer: Answer, min_similarity: float) -> Decision:
+def decide(answer: Answer, min_similarity: float, at: datetime) -> Decision:
     """What an answer means, once nothing more is to be tried."""
     row = code_row(answer.code)
     if answer.code == "Success":
@@ -109,39 +92,47 @@ def decide(answer: Answer, min_similarity: float) -> Decision:
         if similarity is None:
             raise ValueError("a Success without similarity is Livepair.NoSimilarity")
         if similarity >= min_similarity:
-            return Decision("matched", None, None, similarity)
+            return Decision(at, "matched", None, None, similarity)
         says = f"similarity {similarity} is below MIN_SIMILARITY {min_similarity}"
-        return Decision("mismatched", "Livepair.BelowMinSimilarity", says, similarity)
+        return Decision(at, "mismatched", "Livepair.BelowMinSimilarity", says, similarity)
     similarity = answer.similarity if row.klass == "verdict" else None
-    return Decision(row.outcome, answer.code, answer.message or row.says, similarity)
+    return Decision(at, row.outcome, answer.code, answer.message or row.says, similarity)
 
 
 def unfit(seen: Seen, settings: Settings) -> Decision | None:
     """Whether a complete pair is refused without a call, being empty or too large."""
-    for half, name, limit, most in (
+    for stored, name, limit, most in (
         (seen.live, "Live", "MAX_LIVE_BYTES", settings.max_live_bytes),
         (seen.image, "Image", "MAX_IMAGE_BYTES", settings.max_image_bytes),
     ):
-        if half is None:
+        if stored is None:
             continue
-        if half.size == 0:
+        if stored.size == 0:
             code = f"Livepair.{name}Empty"
-            return Decision("rejected", code, code_row(code).says)
-        if half.size > most:
-            code = f"Livepair.{name}TooLarge"
-            return Decision("rejected", code, f"{half.size} bytes are more than {limit}, {most}")
+            return Decision(seen.newest, "rejected", code, code_row(code).says)
+        if stored.size > most:
+            code, says = f"Livepair.{name}TooLarge", f"{stored.size} bytes are more than {limit}, {most}"
+            return Decision(seen.newest, "rejected", code, says)
     return None
 
 
-def incomplete(seen: Seen, pair_timeout: int) -> tuple[Decision, datetime]:
-    """The outcome of half a pair, and its time: the same whoever writes it."""
+def incomplete(seen: Seen, pair_timeout: int) -> Decision:
+    """The outcome of half a pair: the same, its time included, whoever writes it."""
     code = "Livepair.LiveMissing" if seen.live is None else "Livepair.ImageMissing"
-    decision = Decision("incomplete", code, code_row(code).says)
-    return decision, seen.newest + timedelta(seconds=pair_timeout)
+    at = seen.newest + timedelta(seconds=pair_timeout)
+    return Decision(at, "incomplete", code, code_row(code).says)
+
+
+def unreadable(uploaded_at: datetime, why: str) -> Decision:
+    """The outcome of an upload that COS has not shown for as long as there is patience."""
+    return Decision(uploaded_at + PATIENCE, "failed", "Livepair.UploadUnreadable", why)
+
+
+# --- the message ------------------------------------------------------------------------------------
 
 
 class Frame(NamedTuple):
-    """The stored best frame."""
+    """The best frame as it was stored, or why it was not."""
 
     bucket: str
     key: str
@@ -149,45 +140,44 @@ class Frame(NamedTuple):
 
 
 class Called(NamedTuple):
-    """What is told of the calls: the last answer's, and how many the API may have executed."""
+    """The call that decided, made with claim number `claim`, and how many the API may have executed in all.
 
-    request_id: str | None
+    `frame` is the stored best frame; where there is none, `frame_error` may say why.
+    """
+
+    answer: Answer
     region: str
-    code: str
+    claim: int
     calls: int
+    frame: Frame | None = None
+    frame_error: str | None = None
 
 
 def body(
-    seen: Seen,
-    which: Verification,
-    decision: Decision,
-    decided_at: datetime,
-    settings: Settings,
-    frame: Frame | None,
-    called: Called | None,
+    seen: Seen, verification: Verification, decision: Decision, settings: Settings, called: Called | None
 ) -> str:
     """The webhook's exact body, JSON. Nothing in it expires or is secret."""
     message: Mapping[str, Any] = {
-        "id": which.message_id,
+        "id": verification.message_id,
         "type": f"verification.{decision.outcome}",
-        "timestamp": timestamp(decided_at),
+        "timestamp": timestamp(decision.at),
         "version": MESSAGE_VERSION,
         "data": {
-            "verification_id": which.id,
-            "run": which.run,
+            "verification_id": verification.id,
+            "run": verification.run,
             "outcome": decision.outcome,
             "pair": dict(seen.pair.values),
             "similarity": decision.similarity,
             "min_similarity": settings.min_similarity,
             "reason": _reason(decision),
-            "live": _half(seen.live),
-            "image": _half(seen.image),
-            "best_frame": frame and {"bucket": frame.bucket, "key": frame.key, "md5": frame.md5},
+            "live": _upload(seen.bucket, seen.live),
+            "image": _upload(seen.bucket, seen.image),
+            "best_frame": called and called.frame and called.frame._asdict(),
             "api": called
             and {
-                "request_id": called.request_id,
+                "request_id": called.answer.request_id,
                 "region": called.region,
-                "code": called.code,
+                "code": called.answer.code,
                 "calls": called.calls,
             },
         },
@@ -207,15 +197,15 @@ def _reason(decision: Decision) -> dict[str, str] | None:
     }
 
 
-def _half(half: Half | None) -> dict[str, Any] | None:
-    if half is None:
+def _upload(bucket: str, stored: Stored | None) -> dict[str, Any] | None:
+    if stored is None:
         return None
     return {
-        "bucket": half.bucket,
-        "key": half.key,
-        "md5": half.md5,
-        "size": half.size,
-        "uploaded_at": timestamp(half.uploaded_at),
+        "bucket": bucket,
+        "key": stored.key,
+        "md5": stored.md5,
+        "size": stored.size,
+        "uploaded_at": timestamp(stored.uploaded_at),
     }
 
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from handler.log import LEVELS
 from handler.rules.pairing import Templates, parse_templates
 
 REGIONS = ("ap-bangkok", "ap-hongkong", "ap-singapore")
@@ -16,6 +15,7 @@ REGIONS = ("ap-bangkok", "ap-hongkong", "ap-singapore")
 
 PASS_RESOURCES = ("presigned", "upload_url")
 DELETE_UPLOADS = ("none", "live", "both")
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 _BUCKET = re.compile(r"[a-z0-9]([a-z0-9-]{0,48}[a-z0-9])?-[0-9]{1,20}\Z")
 _STATE_PREFIX = re.compile(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*/\Z")
@@ -209,7 +209,7 @@ _SETTINGS: dict[str, tuple[str | None, Callable[[str], Any]]] = {
     "MAX_IMAGE_BYTES": ("10000000", _whole(1, 5_000_000_000)),
     "API_RATE": ("5", _number(0.01, 1000)),
     "FACEID_ENDPOINT": ("faceid.tencentcloudapi.com", _endpoint),
-    "LOG_LEVEL": ("INFO", _one_of(tuple(LEVELS))),
+    "LOG_LEVEL": ("INFO", _one_of(LOG_LEVELS)),
     "LOCAL_CLOUD": ("", lambda text: _local_cloud(text) if text else None),
 }
 """Every setting but the templates: its default (None where it is required) and what reads it."""

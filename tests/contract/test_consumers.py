@@ -28,7 +28,8 @@ import requests
 
 from handler.edges.webhook import Delivery, WebhookClient
 from handler.edges.wire import Wire
-from handler.rules.outcome import Decision, Half, Seen, incomplete
+from handler.rules.outcome import Decision, incomplete
+from handler.rules.uploads import Half, Seen
 from tests.cloud import Cloud, samples
 from tests.cloud.consumer import SECRET
 from tests.contract.test_signatures import OTHER

@@ -14,8 +14,9 @@ from jsonschema import Draft202012Validator
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
-from handler.edges.faceid import CODES, Answer
-from handler.rules.outcome import Called, Decision, Half, Seen, decide, incomplete, unfit
+from handler.rules.codes import CODES
+from handler.rules.outcome import Answer, Called, Decision, decide, incomplete, unfit
+from handler.rules.uploads import Half, Seen
 from tests.cloud import samples
 from tests.support.compatibility import breaks
 from tests.support.harness import Livepair

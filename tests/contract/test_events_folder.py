@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from handler.edges.faceid import CODES, FAMILIES
+from handler.rules.codes import CODES, FAMILIES
 from handler.rules.events import Ignored, Tick, Upload, records, upload
-from handler.rules.outcome import Called, Decision, Frame, Half, Seen, body, verification
+from handler.rules.outcome import Called, Decision, Frame, body, verification
 from handler.rules.pairing import Pair, Role
 from handler.rules.settings import Settings
+from handler.rules.uploads import Half, Seen
 from tests.support.messages import (
     ANSWERS,
     AT,

@@ -15,7 +15,7 @@ from handler import index
 from handler.clock import Deadline, SystemClock
 from handler.edges.cos import CosBucket, Credentials
 from handler.edges.wire import Wire
-from handler.flow.judge import CALL_SECONDS, LINK_MARGIN
+from handler.flow.call import CALL_SECONDS, LINK_MARGIN
 from tests.cloud import Cloud, samples
 from tests.cloud.cos_sign import Account
 from tests.cloud.cos_store import Bucket, Stored

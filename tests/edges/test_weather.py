@@ -22,10 +22,11 @@ import requests
 from handler.clock import Deadline, SystemClock
 from handler.edges import cos, webhook, wire
 from handler.edges.cos import CosBucket, CosError, Credentials, Unavailable
-from handler.edges.faceid import FaceidClient, Resource, code_row
+from handler.edges.faceid import FaceidClient, Resource
 from handler.edges.webhook import WebhookClient
 from handler.edges.wire import Refused, Wire
 from handler.flow import judge
+from handler.rules.codes import code_row
 from tests.cloud import Cloud, faults, samples
 from tests.cloud.consumer import SECRET
 from tests.cloud.faceid import COMPARE, Answer, BestFrame

@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 from handler.rules.pairing import AmbiguousKey, Pair
-from handler.state.ledger import VERSION
+from handler.state.codec import VERSION
 from tests.cloud.consumer import Attempt
 from tests.cloud.faceid import COMPARE, Call
 from tests.cloud.function import Invocation

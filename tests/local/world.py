@@ -12,8 +12,8 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+from handler.rules.agenda import MINUTE
 from handler.rules.pairing import Role, parse_templates
-from handler.state.ledger import MINUTE
 from tests.cloud import Cloud, faults, samples
 from tests.cloud.faceid import COMPARE, Answer
 from tests.cloud.function import DAILY

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 import pytest
 import yaml
 
-from handler.flow.judge import CALL_LEFT, LEASE_SECONDS
+from handler.flow.call import CALL_LEFT, LEASE_SECONDS
 from handler.rules.settings import Settings, load_settings
 from tests.support.project import PROJECT
 

@@ -13,8 +13,9 @@ from standardwebhooks import Webhook
 
 from handler import __version__
 from handler.clock import SystemClock
-from handler.edges.webhook import SCHEDULE, WebhookClient
+from handler.edges.webhook import WebhookClient
 from handler.edges.wire import Wire
+from handler.rules.schedule import SCHEDULE
 from tests.cloud import Cloud, faults, samples
 from tests.cloud.consumer import SECRET
 from tests.cloud.faceid import Answer

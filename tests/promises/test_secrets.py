@@ -16,9 +16,9 @@ import pytest
 from handler import index
 from handler.clock import SystemClock
 from handler.edges.cos import Credentials
-from handler.edges.faceid import Answer as HandlerAnswer
 from handler.edges.faceid import Resource
 from handler.log import silence_libraries
+from handler.rules.outcome import Answer as HandlerAnswer
 from handler.rules.settings import load_settings
 from tests.cloud import Cloud, samples
 from tests.cloud.consumer import SECRET

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handler.edges.faceid import CODES, FAMILIES, UNKNOWN, Code, _failure, code_row
+from handler.edges.faceid import _failure
+from handler.rules.codes import CODES, FAMILIES, UNKNOWN, Code, code_row
 
 FO, IE = "FailedOperation.", "InternalError."
 

@@ -9,13 +9,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from handler.edges.faceid import CODES, Answer, code_row
+from handler.rules.codes import CODES, code_row
 from handler.rules.outcome import (
+    Answer,
     Called,
     Decision,
     Frame,
-    Half,
-    Seen,
     Verification,
     body,
     decide,
@@ -26,6 +25,7 @@ from handler.rules.outcome import (
 )
 from handler.rules.pairing import Pair
 from handler.rules.settings import Settings, load_settings
+from handler.rules.uploads import Half, Seen
 
 BUCKET = "faces-1250000000"
 NOON = datetime(2026, 11, 22, 12, 0, 0, tzinfo=timezone.utc)

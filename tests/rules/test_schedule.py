@@ -11,10 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from handler.clock import SystemClock, together
-from handler.edges.cos import Exists, Stored
-from handler.edges.webhook import SCHEDULE, SPREAD, _retry_after, next_attempt
+from handler.edges.cos import Exists
+from handler.edges.webhook import _retry_after
+from handler.rules.agenda import Entry, Task
+from handler.rules.claiming import Claim
 from handler.rules.outcome import Verification
-from handler.state.ledger import Claim, CorruptState, Entry, Ledger, Memory, Record, Task
+from handler.rules.records import Record
+from handler.rules.schedule import SCHEDULE, SPREAD, next_attempt
+from handler.rules.uploads import Stored
+from handler.state.ledger import CorruptState, Ledger, Memory
 
 NOON = datetime(2026, 11, 22, 12, 0, 0, tzinfo=timezone.utc)
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)

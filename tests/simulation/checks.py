@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-from handler.edges.faceid import code_row
-from handler.rules.outcome import Half, Seen, verification
+from handler.rules.codes import code_row
+from handler.rules.outcome import verification
 from handler.rules.pairing import Pair, Role
+from handler.rules.uploads import Seen, Stored
 from tests.simulation.history import Function, History
 from tests.simulation.services import LIST_LAG, Verdict, judged
 from tests.simulation.world import moment
@@ -261,15 +262,15 @@ def _pairs(function: Function) -> list[Pair]:
     return list(found.values())
 
 
-def _newest(function: Function, pair: Pair, role: str) -> tuple[Half, int] | None:
+def _newest(function: Function, pair: Pair, role: str) -> tuple[Stored, int] | None:
     """The upload of a role that counts, and its number."""
-    newest: tuple[Half, int] | None = None
+    newest: tuple[Stored, int] | None = None
     for key in pair.keys("live" if role == "live" else "image"):
         stored = function.uploads.now(key)
         if stored is not None and (newest is None or stored.modified > newest[0].uploaded_at):
-            half = Half(function.settings.bucket, key, stored.etag, stored.md5, stored.size, stored.modified)
+            half = Stored(key, stored.etag, stored.md5, stored.size, stored.modified)
             if not stored.is_md5 and stored.size > _most(function, "live" if role == "live" else "image"):
-                half = Half(function.settings.bucket, key, stored.etag, None, stored.size, stored.modified)
+                half = Stored(key, stored.etag, None, stored.size, stored.modified)
             newest = half, stored.number
     return newest
 

@@ -16,13 +16,15 @@ from typing import Any
 
 from handler.clock import Deadline
 from handler.edges.cos import CosError
-from handler.flow.advance import uploaded
-from handler.flow.sweep import reconcile, sweep
-from handler.rules.events import Upload
+from handler.flow.reconcile import reconcile
+from handler.flow.sweep import sweep
+from handler.flow.visit import upload_came
+from handler.rules.agenda import Entry, Look
+from handler.rules.events import UploadEvent
 from handler.rules.pairing import Pair
 from handler.rules.settings import Settings, load_settings
 from handler.services import Services
-from handler.state.ledger import Entry, Ledger, Memory, Task
+from handler.state.ledger import Ledger, Memory
 from tests.simulation.services import (
     HEAD_LAG,
     LIST_LAG,
@@ -538,7 +540,7 @@ class History:
             self.lost.add(number)
         world.faults["an event is repeated"] += max(0, len(put.arrivals) - 1)
         etag = function.uploads.now(put.key)
-        upload = Upload(
+        upload = UploadEvent(
             function.settings.bucket,
             (put.key,),
             None,
@@ -569,12 +571,12 @@ class History:
             if record["outcome"] in ("failed", "incomplete"):
                 self.world.faults["an operator retries"] += 1
                 upload = record["live_key"] if record["live"] else record["image_key"]
-                task = Task("look", record["bucket"], upload, run=record["run"] + 1)
+                task = Look(record["bucket"], upload, run=record["run"] + 1)
                 function.invoke(
                     "operator",
                     lambda s, task=task: s.ledger.put_on(Entry(s.clock.now(), task)),  # type: ignore[misc]
                 )
 
 
-def _uploaded(upload: Upload, services: Services) -> object:
-    return uploaded(services, upload)
+def _uploaded(upload: UploadEvent, services: Services) -> object:
+    return upload_came(services, upload)

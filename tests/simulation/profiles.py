@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 
-from handler.flow.judge import LEASE_SECONDS
+from handler.flow.call import LEASE_SECONDS
 from tests.simulation.history import OWN_PAIRS, SHARED_IMAGE, Environment, Plan, Put
 from tests.simulation.services import Mood
 

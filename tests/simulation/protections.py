@@ -6,7 +6,6 @@ says what it is for, in which histories its absence shows, and which violation t
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,11 +13,16 @@ from datetime import timedelta
 from typing import Any
 
 from handler.edges.cos import Exists, Unavailable
-from handler.flow import advance, judge, look, sweep, tell
-from handler.rules.outcome import Seen, Verification
-from handler.services import Cause, Later, Services, Step, Trace
-from handler.state import ledger
-from handler.state.ledger import Claim, Ledger, Record, Task
+from handler.flow import advance, call, judge, lookup, sweep, tell, visit
+from handler.flow.steps import Done, Later, Tell, Trace, Visit
+from handler.rules import agenda, claiming, schedule, uploads
+from handler.rules.agenda import Deliver, Entry, Look, Task
+from handler.rules.claiming import Row, Standing
+from handler.rules.records import Record
+from handler.rules.uploads import Seen
+from handler.services import Services
+from handler.state import codec, ledger
+from handler.state.ledger import Ledger
 from tests.simulation import profiles
 from tests.simulation.history import SKEW
 from tests.simulation.profiles import Profile
@@ -26,7 +30,7 @@ from tests.simulation.profiles import Profile
 Patch = Callable[[Any, str, Any], None]
 
 
-_MODULES = (advance, judge, ledger, look, sweep, tell)
+_MODULES = (advance, agenda, call, claiming, judge, ledger, lookup, schedule, sweep, tell, uploads, visit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,59 +79,52 @@ def _everywhere(patch: Patch, name: str, value: Any) -> None:
 
 
 def _no_read_back(patch: Patch) -> None:
-    def take_claim(
-        self: Ledger, which: Verification, claim: Claim, meanwhile: Iterable[Callable[[], Any]]
-    ) -> Claim | Record:
+    def take_claim(self: Ledger, claim: Any, meanwhile: Iterable[Callable[[], Any]]) -> Standing:
         try:
-            self.bucket.create(self.claim_key(which, claim.n), ledger._claim_json(which, claim))
+            self.bucket.create(self.claim_key(claim.verification, claim.n), codec.dump_claim(claim))
         except Exists:
-            stored = self.record(which) or self.claim(which, claim.n)
-            if stored is None:
-                raise
-            return stored
+            return self._standing(claim)
         self._together(meanwhile)
-        return claim
+        return Standing(claim=claim)
 
     patch(Ledger, "take_claim", take_claim)
 
 
 def _no_entry_before_the_call(patch: Patch) -> None:
     original = Ledger.take_claim
-
-    def take_claim(self: Ledger, which: Verification, claim: Claim, meanwhile: object) -> Claim | Record:
-        return original(self, which, claim, [])
-
-    patch(Ledger, "take_claim", take_claim)
+    patch(Ledger, "take_claim", lambda self, claim, meanwhile: original(self, claim, []))
 
 
 def _entry_without_verification(patch: Patch) -> None:
-    original = judge._takeover_task
+    original = agenda.at_lease_end
 
-    def takeover_task(seen: Seen, which: Verification, n: int) -> Task:
-        found = original(seen, which, n)
-        return Task("look", found.bucket, found.key, found.role, seen.newest, step=-2 - n)
+    def at_lease_end(task: Any, lease_until: Any) -> Entry:
+        entry = original(task, lease_until)
+        return entry._replace(task=Look(task.bucket, task.key, "live", lease_until, step=-2 - task.n))
 
-    patch(judge, "_takeover_task", takeover_task)
+    patch(judge, "at_lease_end", at_lease_end)
+    patch(call.Held, "task", property(lambda held: held.takeover.task))
 
 
 def _no_purpose(patch: Patch) -> None:
-    def purpose(self: Task) -> str:
-        return f"{'deliver' if self.kind == 'deliver' else 'look'}-{self.key.replace('/', '-')}"
+    def purpose(task: Task) -> str:
+        key = getattr(task, "key", "").replace("/", "-")
+        return f"{'deliver' if isinstance(task, Deliver) else 'look'}-{key}"
 
-    patch(Task, "purpose", property(purpose))
+    patch(agenda, "purpose", purpose)
 
 
 def _no_look_again(patch: Patch) -> None:
-    _everywhere(patch, "is_seen", lambda stored, look, etag=None: True)
+    _everywhere(patch, "shows", lambda stored, uploaded_at, etag=None: True)
 
 
 def _no_etag(patch: Patch) -> None:
-    original = look.is_seen
-    _everywhere(patch, "is_seen", lambda stored, look, etag=None: original(stored, look))
+    original = uploads.shows
+    _everywhere(patch, "shows", lambda stored, uploaded_at, etag=None: original(stored, uploaded_at))
 
 
 def _record_overwritten(patch: Patch) -> None:
-    def record_once(self: Ledger, record: Record) -> Record:
+    def record_once(self: Ledger, record: Record, *, claimed: bool) -> Record:
         self.mark(record)
         return record
 
@@ -135,39 +132,35 @@ def _record_overwritten(patch: Patch) -> None:
 
 
 def _told_before_recorded(patch: Patch) -> None:
-    original = tell.record_and_tell
+    original = tell._record_once
 
-    def record_and_tell(
-        s: Services, record: Record, until: float, clear: tuple[str, ...], trace: Trace
-    ) -> Step:
-        s.consumer.post(record.which.message_id, record.body, s.clock.now(), 10)
-        return original(s, record, until, clear, trace)
+    def record_once(this: Visit, record: Record, *others: Any, claimed: bool) -> Tell:
+        services = this.services
+        services.consumer.post(record.verification.message_id, record.body, services.clock.now(), 10)
+        return original(this, record, *others, claimed=claimed)
 
-    _everywhere(patch, "record_and_tell", record_and_tell)
+    patch(tell, "_record_once", record_once)
 
 
 def _anybody_takes_over(patch: Patch) -> None:
-    original = judge._next_claim
-
-    def next_claim(*arguments: Any, may_take_over: bool) -> Claim | Later:
-        return original(*arguments, may_take_over=True)
-
-    patch(judge, "_next_claim", next_claim)
+    row: Row = claiming.TABLE["abandoned"]
+    patch(claiming, "TABLE", {**claiming.TABLE, "abandoned": row._replace(event=row.sweep)})
     _another_claim_unread(patch)
 
 
 def _another_claim_unread(patch: Patch) -> None:
     original = Ledger.take_claim
 
-    def take_claim(
-        self: Ledger, which: Verification, claim: Claim, meanwhile: Iterable[Callable[[], Any]]
-    ) -> Claim | Record:
-        stands = original(self, which, claim, meanwhile)
-        if isinstance(stands, Record) and self.trusts_create:
-            return self.claim(which, claim.n) or stands
-        return stands
+    def take_claim(self: Ledger, claim: Any, meanwhile: Iterable[Callable[[], Any]]) -> Standing:
+        standing = original(self, claim, meanwhile)
+        if standing.record is not None and self.trusts_create:
+            stored = self.claim(claim.verification, claim.n)
+            return Standing(claim=stored) if stored else standing
+        return standing
 
     patch(Ledger, "take_claim", take_claim)
+    # What was found there is believed: it is not read anew either.
+    patch(judge, "_is_to_be_read", lambda standing, now: False)
 
 
 def _no_clock_margin(patch: Patch) -> None:
@@ -175,79 +168,79 @@ def _no_clock_margin(patch: Patch) -> None:
 
 
 def _short_settle(patch: Patch) -> None:
-    _everywhere(patch, "SETTLE_VERSIONED", ledger.SETTLE)
+    patch(ledger, "SETTLE_VERSIONED", ledger.SETTLE)
 
 
 def _versions_read_nothing_first(patch: Patch) -> None:
-    original: Any = Ledger.__dict__["trusts_create"]
+    original = judge._reads_before_claiming
 
-    def trusts_create(self: Ledger) -> bool:
-        in_judge = sys._getframe(1).f_code is judge.judge.__code__
-        return True if in_judge else bool(original.fget(self))
+    def reads_before_claiming(this: Visit, seen: Seen) -> bool:
+        reads = original(this, seen)
+        return reads and not uploads.goes_first(seen, this.cause.role or "live")
 
-    patch(Ledger, "trusts_create", property(trusts_create))
+    patch(judge, "_reads_before_claiming", reads_before_claiming)
 
 
 def _deleted_before_told(patch: Patch) -> None:
     original = tell.tell
 
-    def tell_it(s: Services, record: Record, attempt: int, trace: Trace, *, wait: bool) -> Step:
-        if not record.deleted and record.delivered_at is None:
-            tell._delete_uploads(s, record)
-        return original(s, record, attempt, trace, wait=wait)
+    def tell_it(services: Services, step: Tell, trace: Trace, *, patient: bool) -> Done | Later:
+        if not step.record.deleted and step.record.delivered_at is None:
+            tell._delete_uploads(services, step.record)
+        return original(services, step, trace, patient=patient)
 
-    _everywhere(patch, "tell", tell_it)
+    patch(visit, "tell", tell_it)
 
 
 def _gone_is_missing(patch: Patch) -> None:
-    patch(advance, "_was_settled", lambda s, seen: False)
+    patch(advance, "is_rest_of", lambda seen, record: False)
 
 
 def _no_guard(patch: Patch) -> None:
-    def tell_without_call(s: Services, record: Record, clear: tuple[str, ...], trace: Trace) -> Step:
-        return tell.record_and_tell(s, record, s.deadline.at, clear, trace)
+    def record_without_call(this: Visit, seen: Seen, record: Record) -> Tell:
+        clear = tell.pair_keys(this.services, seen) if seen.complete else ()
+        return tell._record_once(this, record, this.services.deadline.at, clear, claimed=False)
 
-    _everywhere(patch, "tell_without_call", tell_without_call)
+    patch(advance, "record_without_call", record_without_call)
 
 
 def _off_before_on(patch: Patch) -> None:
-    def leave(s: Services, step: Step, stale: Iterable[str], trace: Trace) -> None:
-        if gone := {*step.clear, *stale}:
-            s.ledger.take_off(gone)
+    def leave(this: Visit, step: Done | Later) -> None:
+        if step.clear:
+            this.services.ledger.take_off(step.clear)
         if isinstance(step, Later):
-            s.ledger.put_on(step.entry)
+            this.services.ledger.put_on(step.entry)
 
-    patch(advance, "_leave", leave)
+    patch(visit, "_leave", leave)
 
 
 def _off_though_just_put_on(patch: Patch) -> None:
-    def leave(s: Services, step: Step, stale: Iterable[str], trace: Trace) -> None:
+    def leave(this: Visit, step: Done | Later) -> None:
         if isinstance(step, Later):
-            s.ledger.put_on(step.entry)
-        if gone := {*step.clear, *stale}:
-            s.ledger.take_off(gone)
+            this.services.ledger.put_on(step.entry)
+        if step.clear:
+            this.services.ledger.take_off(step.clear)
 
-    patch(advance, "_leave", leave)
+    patch(visit, "_leave", leave)
 
 
 def _off_before_told(patch: Patch) -> None:
-    original = tell.tell_or_hand_over
+    original = visit._carry_out
 
-    def tell_or_hand_over(
-        s: Services, record: Record, attempt: int, clear: tuple[str, ...], trace: Trace
-    ) -> Step:
-        s.ledger.take_off(clear or ("none",))
-        return original(s, record, attempt, clear, trace)
+    def carry_out(this: Visit, step: Any, *others: Any) -> Any:
+        if isinstance(step, Tell):
+            this.services.ledger.take_off(step.clear or ("none",))
+        return original(this, step, *others)
 
-    _everywhere(patch, "tell_or_hand_over", tell_or_hand_over)
+    patch(visit, "_carry_out", carry_out)
 
 
 def _no_certain_record(patch: Patch) -> None:
     original = Ledger.record_once
 
-    def record_once(self: Ledger, record: Record) -> Record:
+    def record_once(self: Ledger, record: Record, *, claimed: bool) -> Record:
         try:
-            return original(self, record)
+            return original(self, record, claimed=claimed)
         except Unavailable:
             return record
 
@@ -255,80 +248,69 @@ def _no_certain_record(patch: Patch) -> None:
 
 
 def _no_waiting_marks(patch: Patch) -> None:
-    patch(Ledger, "wait_for", lambda self, image_key, pair_path, live_key, bucket: None)
+    patch(Ledger, "mark_waiting", lambda self, image_key, pair_path, live: None)
 
 
 def _marks_off_too_soon(patch: Patch) -> None:
-    original = look.look_keys
+    def record_without_call(this: Visit, seen: Seen, record: Record) -> Tell:
+        found = tell.record_without_call(this, seen, record)
+        marks = [this.services.ledger.mark_key(key, seen.pair.path) for key in seen.pair.image_keys]
+        return found._replace(clear=(*found.clear, *(marks if seen.pair.shared else ())))
 
-    def look_keys(s: Services, seen: Seen) -> tuple[str, ...]:
-        marks = [s.ledger.waiting_prefix(key) + seen.pair.path for key in seen.pair.image_keys]
-        return (*original(s, seen), *(marks if seen.pair.shared else ()))
-
-    _everywhere(patch, "look_keys", look_keys)
+    patch(advance, "record_without_call", record_without_call)
 
 
 def _no_record_read_back(patch: Patch) -> None:
-    def record_once(self: Ledger, record: Record) -> Record:
-        try:
-            self.bucket.create(self.record_key(record.which), ledger._record_json(record))
-        except (Exists, Unavailable):
-            first = self.record(record.which)
-            if first is None:
-                raise
-            return first
-        return record
-
-    patch(Ledger, "record_once", record_once)
+    original = Ledger.record_once
+    patch(Ledger, "record_once", lambda self, record, *, claimed: original(self, record, claimed=True))
 
 
 def _named_claim_is_the_last(patch: Patch) -> None:
-    original = judge._standing
+    original = judge._last_claim
 
-    def standing(s: Services, which: Verification, number: int, *others: Any) -> Record | Claim | None:
-        if number > 1 and s.ledger.claim(which, number) is None:
-            return s.ledger.record(which)
-        return original(s, which, number, *others)
+    def last_claim(this: Visit, current: Any, n: int, known: Any) -> Any:
+        if n > 1 and this.services.ledger.claim(current, n) is None:
+            return None
+        return original(this, current, n, known)
 
-    patch(judge, "_standing", standing)
+    patch(judge, "_last_claim", last_claim)
 
 
 def _running_lease_hides_the_record(patch: Patch) -> None:
-    original = judge._standing
+    original = judge._read
 
-    def standing(
-        s: Services, which: Verification, number: int, record_first: bool, trace: Trace
-    ) -> Record | Claim | None:
-        claim = None if record_first else s.ledger.claim(which, number)
-        if claim and claim.retry_at is None and s.clock.now() <= claim.lease_until:
-            return claim
-        return original(s, which, number, record_first, trace)
+    def read(this: Visit, seen: Seen, current: Any, n: int | None = None) -> Standing:
+        if not (this.cause.sweeping or seen.pair.shared):
+            standing = Standing(claim=this.services.ledger.claim(current, n or 1))
+            if standing.state(this.services.clock.now()) == "claimed":
+                return standing
+        return original(this, seen, current, n)
 
-    patch(judge, "_standing", standing)
+    patch(judge, "_read", read)
 
 
 def _anybody_records(patch: Patch) -> None:
-    patch(judge, "_owner", lambda s, which, claim: claim)
+    patch(call, "_owner", lambda services, claim: claim)
 
 
 def _worked_off_untold(patch: Patch) -> None:
-    original = tell.stands
+    original = tell._is_pending
 
-    def stands(s: Services, seen: Seen, record: Record, cause: Cause, trace: Trace) -> Step:
-        return original(s, seen, record, cause._replace(claim=None), trace)
+    def is_pending(this: Visit, record: Record) -> bool:
+        return this.cause.pending is None or original(this, record)
 
-    _everywhere(patch, "stands", stands)
+    patch(tell, "_is_pending", is_pending)
 
 
 def _nobody_goes_first(patch: Patch) -> None:
-    patch(judge, "_goes_first", lambda seen, role: True)
+    patch(judge, "goes_first", lambda seen, role: True)
 
 
 def _back_off_forgotten(patch: Patch) -> None:
     original = Ledger.give_back
 
-    def give_back(self: Ledger, which: Verification, claim: Claim) -> None:
-        original(self, which, claim._replace(retry_at=self._clock.now()))
+    def give_back(self: Ledger, claim: Any) -> None:
+        original(self, claim._replace(retry_at=self._clock.now()))
 
     patch(Ledger, "give_back", give_back)
 
@@ -413,7 +395,7 @@ EVERY = (
         50,
         _named_claim_is_the_last,
         profiles.versioned_and_failing,
-        first=340,
+        first=1100,
     ),
     Protection(
         "owner-records",

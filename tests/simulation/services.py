@@ -15,10 +15,13 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 from handler.clock import Deadline
-from handler.edges.cos import REQUEST_SECONDS, TRIES, Bucket, Changed, CosError, Exists, Stored, Unavailable
-from handler.edges.faceid import Answer, FrameError, RelayError, Resource, code_row
+from handler.edges.cos import REQUEST_SECONDS, TRIES, Bucket, Changed, CosError, Exists, Unavailable
+from handler.edges.faceid import FrameError, RelayError, Resource
 from handler.edges.webhook import Delivery
-from handler.state.ledger import MINUTE
+from handler.rules.agenda import MINUTE
+from handler.rules.codes import code_row
+from handler.rules.outcome import Answer
+from handler.rules.uploads import Stored
 from tests.simulation.world import EPOCH, Death, Instance, World
 
 T = TypeVar("T")
@@ -682,7 +685,7 @@ class SimulatedApi(Remote):
             took = 30.0 * draw()
         if code is not None:
             self.fault(f"the API answers {code}")
-            fixed = Answer(code, "", executed=code_row(code).klass != "busy")
+            fixed = Answer(code, "", executed=code_row(code).klass != "throttled")
             answer = self.exchange(f"compare {claim}", lambda: fixed, seconds, took=0.05)
             return answer[0] if answer else Answer("ClientNetworkError", "no answer in time or none at all")
         if mood.unreached and draw() < mood.unreached:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from handler import index
-from handler.edges.faceid import Outcome
+from handler.rules.codes import Outcome
 from tests.cloud import Cloud
 from tests.cloud.proxy import Logged
 

@@ -11,13 +11,12 @@ from typing import Any
 
 from jsonschema import Draft202012Validator, FormatChecker
 
-from handler.edges.faceid import CODES, FAMILIES, Answer, Outcome
+from handler.rules.codes import CODES, FAMILIES, Outcome
 from handler.rules.outcome import (
+    Answer,
     Called,
     Decision,
     Frame,
-    Half,
-    Seen,
     body,
     decide,
     incomplete,
@@ -26,6 +25,7 @@ from handler.rules.outcome import (
 )
 from handler.rules.pairing import Pair, Role
 from handler.rules.settings import Settings, load_settings
+from handler.rules.uploads import Half, Seen
 
 Message = dict[str, Any]
 

@@ -11,7 +11,7 @@ import pytest
 
 from handler import index
 from handler.clock import SystemClock
-from handler.edges.faceid import Outcome
+from handler.rules.codes import Outcome
 from tests.cloud import Cloud, samples
 from tests.cloud.clock import Clock
 from tests.cloud.faceid import COMPARE

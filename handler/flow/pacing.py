@@ -1,0 +1,72 @@
+"""How fast a sweep goes: the API's rate, and the consumer's patience."""
+
+from __future__ import annotations
+
+import threading
+from datetime import datetime
+
+from handler.clock import Clock
+from handler.edges.cos import Bucket
+from handler.edges.faceid import Api, Resource
+from handler.edges.webhook import Consumer, Delivery
+from handler.flow.call import AFTER_CALL, CALL_LEFT
+from handler.rules.outcome import Answer
+from handler.rules.uploads import Stored
+
+SWEEP_SECONDS = 50.0
+"""How long a sweep, or a step of a walk, takes up new work: the next sweep starts a minute after it."""
+
+PACE = 1.05
+"""How much longer than 1 / API_RATE the gap between two calls is, or jitter on their way has some refused."""
+
+TIMEOUTS = 3  # deliveries in a row without an answer in time, after which the rest wait for the next sweep
+
+
+class PacedApi:
+    """The API, called a little less often than `rate` times a second by all who share this."""
+
+    def __init__(self, api: Api, rate: float, clock: Clock) -> None:
+        self.region = api.region
+        self._api, self._clock = api, clock
+        self._gap = PACE / rate
+        self._next = 0.0
+        self.over = False
+        """A pair found no turn in the time it had: what is still due waits for the next sweep."""
+        self._lock = threading.Lock()
+
+    def open(self) -> None:
+        self._api.open()
+
+    def compare(self, live: Resource, image: Resource, seconds: float) -> Answer:
+        with self._lock:
+            now = self._clock.elapsed()
+            turn = max(self._next, now)
+            if turn - now > seconds - CALL_LEFT + AFTER_CALL:
+                self.over = True
+                return Answer("RequestLimitExceeded", "API_RATE leaves no turn in time", executed=False)
+            self._next = turn + self._gap
+        self._clock.sleep(turn - now)
+        return self._api.compare(live, image, seconds - (turn - now))
+
+    def relay(self, bucket: Bucket, stored: Stored, md5: str, seconds: float) -> Resource:
+        return self._api.relay(bucket, stored, md5, seconds)
+
+    def frame(self, answer: Answer, seconds: float) -> bytes:
+        return self._api.frame(answer, seconds)
+
+
+class Patience:
+    """The consumer, until it has let `TIMEOUTS` deliveries in a row run out of time."""
+
+    def __init__(self, consumer: Consumer) -> None:
+        self._consumer = consumer
+        self._timeouts = 0
+
+    @property
+    def over(self) -> bool:
+        return self._timeouts >= TIMEOUTS
+
+    def post(self, message_id: str, body: str, now: datetime, seconds: float) -> Delivery:
+        said = self._consumer.post(message_id, body, now, seconds)
+        self._timeouts = self._timeouts + 1 if said.timed_out else 0
+        return said

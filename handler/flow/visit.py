@@ -1,0 +1,302 @@
+"""The reconciler: an event, an agenda entry and a walk all come down to a visit to one pair.
+
+    upload event ─► upload_came ─┐
+    agenda entry ─► work_off ────┼─► visit ─► advance ─► Done | Later | Tell
+    walk         ─► walk_past ───┘
+
+An event only says "look at this pair". What a visit does not get to, it leaves on the agenda. There is no
+second path for recovery.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from handler.edges.cos import Changed, CosError, Unavailable
+from handler.flow.advance import advance, refused
+from handler.flow.call import CALL_LEFT
+from handler.flow.lookup import look_up
+from handler.flow.steps import Cause, Done, HandOver, Later, Step, Tell, Trace, Visit
+from handler.flow.tell import tell
+from handler.rules.agenda import (
+    Deliver,
+    Entry,
+    Look,
+    TakeOver,
+    Task,
+    delivery,
+    kind_of,
+    look_after,
+    look_at_next_sweep,
+)
+from handler.rules.events import UploadEvent
+from handler.rules.pairing import AmbiguousKey, Pair, Role, SharedImage
+from handler.rules.schedule import REFUSED_LOOKS, at_next_sweep, look_times, next_look
+from handler.rules.uploads import Stored, seen_of, shows
+from handler.services import Services
+from handler.state.ledger import CorruptState
+
+
+class Visited(NamedTuple):
+    """What came of a visit: whether COS shows the upload itself, and the outcomes that were told."""
+
+    shown: bool
+    outcomes: tuple[str, ...] = ()
+
+
+# --- the three ways to a pair -----------------------------------------------------------------------
+
+
+def upload_came(services: Services, upload: UploadEvent) -> list[str]:
+    """Handle an upload event. Returns the outcomes told; what is not reached is on the agenda.
+
+    Raises AmbiguousKey, and CosError where not even the agenda could be written.
+    """
+    outcomes: list[str] = []
+    ignored = True
+    for key in upload.keys:
+        if key.startswith(services.settings.state_prefix):
+            continue
+        match = services.settings.templates.match(key)
+        if match is None:
+            continue
+        ignored = False
+        role, target = match
+        look = Look(services.settings.bucket, key, role, upload.at or services.clock.now())
+        visited = visit(services, target, look, Cause(role, upload.etag))
+        outcomes += visited.outcomes
+        if visited.shown:
+            break  # the other spelling of the key, if there is one, names no object
+    if ignored:
+        services.log("ignored", reason="the key matches no template, or is state", key=upload.keys[0])
+    return outcomes
+
+
+def work_off(services: Services, entry_key: str, task: Task, hand_over: HandOver | None) -> list[str]:
+    """Do what an agenda entry asks for, and take it off. Returns the outcomes told.
+
+    An entry whose keys these settings would not derive belongs to another function and is left alone.
+    Raises CosError and CorruptState; the entry then stays.
+    """
+    match = _derived(services, task)
+    if match is None:
+        reason = "an agenda entry of other settings"
+        services.log("left_alone", "WARNING", reason=reason, agenda_key=entry_key)
+        return []
+    role, target = match
+    cause = Cause(entry_key=entry_key, task=task)
+    look = task._replace(role=role) if isinstance(task, Look) else Look(task.bucket, task.key, role)
+    if isinstance(task, (TakeOver, Deliver)):
+        record = services.ledger.record(task.verification)
+        if record is not None:
+            attempt = task.attempt if isinstance(task, Deliver) else record.attempts + 1
+            return _tell(services, Tell(record, attempt, (entry_key,)), cause, look, hand_over)
+    return list(visit(services, target, look, cause, hand_over).outcomes)
+
+
+def walk_past(
+    services: Services, stored: Stored, pending: frozenset[str], hand_over: HandOver | None
+) -> list[str]:
+    """Make sure that an upload found by a walk has its outcome. Returns the outcomes told.
+
+    `pending` are the verifications that the agenda comes back to by itself: they are left to it.
+    """
+    try:
+        match = services.settings.templates.match(stored.key)
+    except AmbiguousKey as error:
+        services.log("ambiguous_key", "ERROR", key=stored.key, error=str(error))
+        return []
+    if match is None:
+        return []
+    role, target = match
+    look = Look(services.settings.bucket, stored.key, role, stored.uploaded_at)
+    return list(visit(services, target, look, Cause(pending=pending), hand_over).outcomes)
+
+
+def _derived(services: Services, task: Task) -> tuple[Role, Pair | SharedImage] | None:
+    if task.bucket != services.settings.bucket:
+        return None
+    try:
+        return services.settings.templates.match(task.key)
+    except AmbiguousKey:
+        return None
+
+
+# --- what they have in common -----------------------------------------------------------------------
+
+
+def visit(
+    services: Services,
+    target: Pair | SharedImage,
+    look: Look,
+    cause: Cause,
+    hand_over: HandOver | None = None,
+) -> Visited:
+    """Visit what an upload, `look`'s, is about, and leave on the agenda what is left to do.
+
+    What is to be told is told here and now, or handed over. Raises CosError where not even the agenda can be
+    written.
+    """
+    with _traced(services, target.path) as trace:
+        this = Visit(services, cause, trace)
+        try:
+            if isinstance(target, SharedImage):
+                shown, step, outcomes = _serve(this, look, hand_over)
+            else:
+                (shown, step), outcomes = _advance(this, target, look), ()
+        except (CosError, CorruptState) as error:
+            shown, step, outcomes = True, _after_error(this, target, look, error), ()
+        left, told = _carry_out(this, step, look, hand_over)
+        stale = {cause.entry_key} if cause.entry_key else set()
+        again = None if shown else _look_again(this, look, look_times(services.settings.pair_timeout))
+        if again is not None:
+            # An older upload or none is shown: this one may appear yet.
+            stale.discard(services.ledger.put_on(again))
+        _leave(this, left._replace(clear=(*left.clear, *stale)))
+    return Visited(shown, (*outcomes, *told))
+
+
+def _advance(this: Visit, pair: Pair, look: Look) -> tuple[bool, Step]:
+    """Move the pair as far as it goes. Tells whether COS shows the upload itself."""
+    services = this.services
+    stored = look_up(services, pair, this.trace)
+    shown = shows(stored[look.key], look.uploaded_at, this.cause.etag)
+    try:
+        return shown, advance(this, seen_of(pair, services.settings.bucket, stored))
+    except (CosError, CorruptState) as error:
+        return shown, _after_error(this, pair, look, error)
+
+
+def _serve(this: Visit, look: Look, hand_over: HandOver | None) -> tuple[bool, Step, tuple[str, ...]]:
+    """An image that serves many: visit the live packages that wait for it, and no others.
+
+    Tells whether COS shows the image itself.
+    """
+    services = this.services
+    outcomes: tuple[str, ...] = ()
+    shown = shows(services.uploads.head(look.key), look.uploaded_at)
+    marks = services.ledger.marks(look.key)
+    if not marks:
+        return shown, Done(), outcomes
+    # Should this instance die among many of them, or run out of time, a sweep goes on.
+    entry = look_at_next_sweep(look, services.clock.now())
+    guard = services.ledger.put_on(entry)
+    for mark in marks:
+        if services.deadline.left() < CALL_LEFT:
+            return shown, Later(entry), outcomes
+        outcomes += _serve_one(services, mark, hand_over)
+    return shown, Done(clear=(guard,)), outcomes
+
+
+def _serve_one(services: Services, mark: str, hand_over: HandOver | None) -> tuple[str, ...]:
+    """Visit a live package that is marked as waiting for an image."""
+    waiting = services.ledger.task(mark)
+    match = _derived(services, waiting) if isinstance(waiting, Look) else None
+    if isinstance(waiting, Look) and match and isinstance(match[1], Pair):
+        return visit(services, match[1], waiting._replace(role="live"), Cause(), hand_over).outcomes
+    services.ledger.take_off([mark])
+    return ()
+
+
+# --- what goes wrong --------------------------------------------------------------------------------
+
+
+def _after_error(this: Visit, target: Pair | SharedImage, look: Look, error: CosError | CorruptState) -> Step:
+    """What is left to do where COS, or what stands in it, keeps a pair from being advanced."""
+    this.trace.note(error=str(error))
+    if isinstance(error, CorruptState):
+        return Done()  # judging again could bill again: whoever reads the log decides
+    uploads = (*target.live_keys, *target.image_keys) if isinstance(target, Pair) else (look.key,)
+    if error.key not in uploads or isinstance(error, (Unavailable, Changed)):
+        return _at_next_sweep(this, look)
+    if isinstance(target, Pair):
+        return refused(this, target, look, str(error))
+    again = _look_again(this, look, REFUSED_LOOKS)
+    return Later(again) if again else Done()  # an image that serves many has no outcome of its own
+
+
+def _at_next_sweep(this: Visit, look: Look) -> Later:
+    """Come back soon: the agenda brings it back, also where the platform's two retries would not help."""
+    task, now = this.cause.task, this.services.clock.now()
+    if isinstance(task, (TakeOver, Deliver)):
+        return Later(Entry(at_next_sweep(now), task))
+    return Later(look_at_next_sweep(look, now))
+
+
+def _look_again(this: Visit, look: Look, times: tuple[int, ...]) -> Entry | None:
+    """The next look after the upload that is looked for; None where all have been."""
+    now = this.services.clock.now()
+    uploaded_at = look.uploaded_at or now
+    step = next_look(uploaded_at, times, now)
+    return look_after(look, uploaded_at, step) if step else None
+
+
+# --- telling, and what is left ----------------------------------------------------------------------
+
+
+def tell_now(services: Services, step: Tell) -> list[str]:
+    """Tell what was handed over. Returns its outcome."""
+    record = step.record
+    cause = Cause(task=delivery(record, step.attempt))
+    return _tell(services, step, cause, Look(record.bucket, record.live_key), None)
+
+
+def _tell(services: Services, step: Tell, cause: Cause, look: Look, hand_over: HandOver | None) -> list[str]:
+    """Tell a record, with a log line of its own, or hand it over."""
+    with _traced(services, step.record.verification.path) as trace:
+        this = Visit(services, cause, trace)
+        left, told = _carry_out(this, step, look, hand_over)
+        _leave(this, left)
+    return list(told)
+
+
+def _carry_out(
+    this: Visit, step: Step, look: Look, hand_over: HandOver | None
+) -> tuple[Done | Later, tuple[str, ...]]:
+    """Tell what is to be told, or hand it over: here alone. Returns what is left, and what was told."""
+    if not isinstance(step, Tell):
+        return step, ()
+    record = step.record
+    if record.settled:
+        return Done(step.clear), ()
+    if hand_over is not None:
+        this.trace.note(
+            decided=record.outcome, verification=record.verification.id, run=record.verification.run
+        )
+        hand_over(step)
+        return Done(), ()
+    try:
+        return tell(this.services, step, this.trace, patient=this.cause.is_waited_for), (record.outcome,)
+    except CosError as error:
+        this.trace.note(error=str(error))
+        return _at_next_sweep(this, look), (record.outcome,)
+
+
+def _leave(this: Visit, step: Done | Later) -> None:
+    """Put on the agenda what is left to do, then take off what has had its day."""
+    ledger, keep = this.services.ledger, set()
+    if isinstance(step, Later):
+        keep.add(ledger.put_on(step.entry))
+        this.trace.note(
+            again_at=step.entry.at.isoformat(timespec="seconds"), again_for=kind_of(step.entry.task)
+        )
+    gone = set(step.clear) - keep
+    if gone:
+        ledger.take_off(gone)
+
+
+@contextmanager
+def _traced(services: Services, path: str) -> Generator[Trace, None, None]:
+    """One log line for one pair, whatever comes of it."""
+    trace = Trace(services.clock)
+    try:
+        yield trace
+    except Exception as error:
+        ours = isinstance(error, (CosError, CorruptState))
+        trace.note(error=str(error) if ours else type(error).__name__)
+        raise
+    finally:
+        level: Any = "ERROR" if "error" in trace.fields else "INFO"
+        services.log("pair", level, pair=path, **trace.fields)

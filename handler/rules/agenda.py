@@ -1,0 +1,186 @@
+"""The agenda: what there is to come back to, and when. Pure.
+
+Every kind of task has a type of its own. An entry's name tells its minute, its kind and what it is for, so
+that writing it twice is one entry, and whoever settles a pair knows which entries to clear.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from typing import NamedTuple
+
+from handler.rules.outcome import Verification
+from handler.rules.pairing import Role
+from handler.rules.records import Record
+from handler.rules.schedule import Step, at_next_sweep, lease_end, look_times, looks
+from handler.rules.uploads import Seen
+
+MINUTE = "%Y%m%dT%H%MZ"
+
+AT_NEXT_SWEEP = -1
+"""The step of a look that is not counted from an upload."""
+
+
+# --- tasks ------------------------------------------------------------------------------------------
+
+
+class Look(NamedTuple):
+    """Look at a pair again, `step` looks after the upload of `key` at `uploaded_at`.
+
+    `run` is one that the operator asked for.
+    """
+
+    bucket: str
+    key: str
+    role: Role | None = None
+    uploaded_at: datetime | None = None
+    step: int = 0
+    run: int | None = None
+
+
+class TakeOver(NamedTuple):
+    """Come back to claim number `n` of a verification, at its lease's end or when its next try is allowed.
+
+    `key`, the live package's, says which pair is meant.
+    """
+
+    bucket: str
+    key: str
+    verification: Verification
+    n: int
+
+
+class Deliver(NamedTuple):
+    """Post a verification's message for the `attempt`-th time, counting from 1."""
+
+    bucket: str
+    key: str
+    verification: Verification
+    attempt: int
+
+
+class Walk(NamedTuple):
+    """Go on walking the uploads after `key`: those made since `since`, and ten minutes before `began_at`."""
+
+    bucket: str
+    key: str = ""
+    began_at: datetime | None = None
+    since: datetime | None = None
+
+
+Task = Look | TakeOver | Deliver | Walk
+
+KINDS: dict[str, type[Task]] = {"look": Look, "take_over": TakeOver, "deliver": Deliver, "reconcile": Walk}
+"""The kinds of task by their names in keys and JSON."""
+
+_NAMES = {kind: name for name, kind in KINDS.items()}
+
+
+def kind_of(task: Task) -> str:
+    """The name of a task's kind."""
+    return _NAMES[type(task)]
+
+
+def purpose(task: Task) -> str:
+    """What an entry is for, so that writing it twice is one entry.
+
+    `take_over-<verification>-<n>` and `deliver-<verification>-<attempt>`; else the kind and a digest.
+    """
+    kind = kind_of(task)
+    if isinstance(task, TakeOver):
+        return f"{kind}-{task.verification.id}-{task.n}"
+    if isinstance(task, Deliver):
+        return f"{kind}-{task.verification.id}-{task.attempt}"
+    what: list[object] = [task.bucket]
+    if isinstance(task, Look):
+        what += [task.key, task.role, time_text(task.uploaded_at), task.step, task.run]
+    return f"{kind}-{hashlib.sha256(json.dumps(what).encode()).hexdigest()[:32]}"
+
+
+# --- entries ----------------------------------------------------------------------------------------
+
+
+class Entry(NamedTuple):
+    """A task with its time. It is never due before `at`, and the first sweep after finds it."""
+
+    at: datetime
+    task: Task
+
+    @property
+    def name(self) -> str:
+        """`<UTC minute>/<purpose>`, the minute rounded up."""
+        whole = self.at.replace(second=0, microsecond=0)
+        minute = whole if whole == self.at else whole + timedelta(minutes=1)
+        return f"{minute_text(minute)}/{purpose(self.task)}"
+
+
+def minute_text(at: datetime) -> str:
+    """A UTC minute as it stands in names; these sort as the minutes do."""
+    return at.astimezone(timezone.utc).strftime(MINUTE)
+
+
+def minute_of(name: str) -> datetime | None:
+    """When the entry of this name was due; None where it is no such name."""
+    try:
+        return datetime.strptime(name.partition("/")[0], MINUTE).replace(tzinfo=timezone.utc)
+    except ValueError:
+        return None
+
+
+def is_delivery(name: str) -> bool:
+    """Whether the entry of this name asks for a delivery."""
+    return name.rpartition("/")[2].startswith("deliver-")
+
+
+def verification_in(name: str) -> str | None:
+    """The id of the verification that the entry of this name comes back to; None where it is about a pair."""
+    kind, _, rest = name.rpartition("/")[2].partition("-")
+    return rest.partition("-")[0] if kind in ("take_over", "deliver") else None
+
+
+def time_text(at: datetime | None) -> str | None:
+    """A time as it stands in state: UTC, to the millisecond."""
+    return at.astimezone(timezone.utc).isoformat(timespec="milliseconds") if at else None
+
+
+# --- which entries there are ------------------------------------------------------------------------
+
+
+def look_after(look: Look, uploaded_at: datetime, step: Step) -> Entry:
+    """A later look at the same pair, counted from an upload, so that everybody derives the same entry."""
+    return Entry(step.at, look._replace(uploaded_at=uploaded_at, step=step.number))
+
+
+def look_at_next_sweep(look: Look, now: datetime) -> Entry:
+    """Another look as soon as a sweep can, beside those that are counted from the upload."""
+    return Entry(at_next_sweep(now), look._replace(step=AT_NEXT_SWEEP))
+
+
+def all_looks(seen: Seen, pair_timeout: int) -> Iterator[Entry]:
+    """All looks at a pair that its uploads' events can have put on the agenda."""
+    roles: tuple[Role, ...] = ("live", "image")
+    for role in roles:
+        stored = seen.upload(role)
+        if stored is not None:
+            look = Look(seen.bucket, stored.key, role)
+            for step in looks(stored.uploaded_at, look_times(pair_timeout)):
+                yield look_after(look, stored.uploaded_at, step)
+
+
+def take_over(seen: Seen, verification: Verification, n: int) -> TakeOver:
+    """The task of coming back to a claim on a complete pair."""
+    assert seen.live is not None  # noqa: S101 # a claim is for a complete pair
+    return TakeOver(seen.bucket, seen.live.key, verification, n)
+
+
+def at_lease_end(task: TakeOver, lease_until: datetime) -> Entry:
+    """Come back when the claim's lease is over, whatever the clocks say."""
+    return Entry(lease_end(lease_until), task)
+
+
+def delivery(record: Record, attempt: int) -> Deliver:
+    """The task of posting a record's message."""
+    return Deliver(record.bucket, record.live_key, record.verification, attempt)

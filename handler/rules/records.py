@@ -1,0 +1,127 @@
+"""The record: a decided verification as it is stored, its message in it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from handler.rules.codes import code_row
+from handler.rules.outcome import Called, Decision, Verification, body
+from handler.rules.pairing import Role
+from handler.rules.settings import Settings
+from handler.rules.uploads import Seen, Stored
+
+
+class Record(NamedTuple):
+    """A decided verification. `body` is the exact message; the rest is for the function and for operators.
+
+    `uploaded_at` is that of its newest upload. `delete` names the uploads to remove once it is delivered.
+    """
+
+    verification: Verification
+    bucket: str
+    live_key: str
+    image_key: str
+    outcome: str
+    code: str | None
+    uploaded_at: datetime
+    decided_at: datetime
+    body: str
+    nonce: str
+    live: Mapping[str, Any] | None = None
+    image: Mapping[str, Any] | None = None
+    answer: Mapping[str, Any] | None = None
+    best_frame: Mapping[str, Any] | None = None
+    delete: tuple[Role, ...] = ()
+    delivered_at: datetime | None = None
+    dead_at: datetime | None = None
+    attempts: int = 0
+    deleted: bool = False
+
+    @property
+    def told(self) -> bool:
+        """Its message was delivered, or given up."""
+        return self.delivered_at is not None or self.dead_at is not None
+
+    @property
+    def settled(self) -> bool:
+        """Nothing is left to do: it is told, and what was to be deleted is."""
+        return self.told and (self.deleted or not self.delete or self.delivered_at is None)
+
+    def judged(self, role: Role) -> Mapping[str, Any] | None:
+        """What it says of that upload."""
+        return self.live if role == "live" else self.image
+
+
+def record_of(
+    seen: Seen,
+    verification: Verification,
+    decision: Decision,
+    settings: Settings,
+    nonce: str,
+    called: Called | None = None,
+) -> Record:
+    """The record of a decision, its message in it. `nonce` tells its writer from others."""
+    frame = called.frame if called else None
+    return Record(
+        verification=verification,
+        bucket=seen.bucket,
+        live_key=seen.live.key if seen.live else seen.pair.live_keys[0],
+        image_key=seen.image.key if seen.image else seen.pair.image_keys[0],
+        outcome=decision.outcome,
+        code=decision.code,
+        # What COS will not show has no time: its record speaks for all uploads until it was decided.
+        uploaded_at=seen.newest if seen.live or seen.image else decision.at,
+        decided_at=decision.at,
+        body=body(seen, verification, decision, settings, called),
+        nonce=nonce,
+        live=_judged(seen.live),
+        image=_judged(seen.image),
+        answer=called and _answered(called),
+        best_frame={"key": frame.key, "md5": frame.md5} if frame else None,
+        delete=_to_delete(seen, decision, settings),
+    )
+
+
+def _judged(stored: Stored | None) -> dict[str, Any] | None:
+    if stored is None:
+        return None
+    return {"key": stored.key, "etag": stored.etag, "md5": stored.md5, "size": stored.size}
+
+
+def _answered(called: Called) -> dict[str, Any]:
+    answer = called.answer
+    return {
+        "request_id": answer.request_id,
+        "code": answer.code,
+        "message": answer.message,
+        "similarity": answer.similarity,
+        "calls": called.calls,
+        "claim": called.claim,
+        "frame_error": called.frame_error,
+    }
+
+
+def _to_delete(seen: Seen, decision: Decision, settings: Settings) -> tuple[Role, ...]:
+    if settings.delete_uploads == "none" or decision.outcome not in ("matched", "mismatched", "rejected"):
+        return ()
+    retake = decision.code is not None and code_row(decision.code).advice == "retake_live"
+    spare_image = settings.delete_uploads == "live" or retake or seen.pair.shared
+    return ("live",) if spare_image else ("live", "image")
+
+
+def is_rest_of(seen: Seen, record: Record) -> bool:
+    """Whether half a pair is what is left of one that was judged and told, its other half deleted since.
+
+    The same bytes uploaded again later are no rest: they wait for a partner of their own.
+    """
+    if not record.live or not record.image or not record.told:
+        return False
+    roles: tuple[Role, ...] = ("live", "image")
+    for role in roles:
+        stored, judged = seen.upload(role), record.judged(role)
+        same = stored and judged and (judged["md5"] or judged["etag"]) == (stored.md5 or stored.etag)
+        if same and stored and stored.uploaded_at <= record.uploaded_at:
+            return True
+    return False
