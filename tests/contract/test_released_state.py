@@ -7,7 +7,7 @@ version may leave them when it is rolled back. tests/released/record.py says how
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from tests.cloud.faceid import COMPARE
 from tests.released.record import SCENES
 from tests.support.operator import Operator
 from tests.support.recovery import BUCKET, IMAGE, LIVE, Recovering
-from tests.support.released_state import STATE_1, put_back, read_scene
+from tests.support.released_state import STATE_1, move_to, put_back, read_scene
 
 Old = Callable[[str], Recovering]
 
@@ -65,8 +65,7 @@ def assert_waits(livepair: Recovering, *promised: float) -> None:
 def assert_next_try_is_awaited(livepair: Recovering) -> None:
     """Neither repeated events nor sweeps ask the API before the old claim allows it; a sweep then does."""
     retry_at = datetime.fromisoformat(last_claim(livepair)["retry_at"])
-    ahead = (retry_at - livepair.cloud.clock.now()).total_seconds()
-    livepair.cloud.clock.advance(ahead - 10)
+    move_to(livepair.cloud.clock, retry_at - timedelta(seconds=10))
     assert livepair.run() == livepair.sweep(0) == []
     assert livepair.asked == []
     livepair.due()
@@ -111,13 +110,14 @@ def test_the_same_bytes_uploaded_later_start_a_run_only_after_no_verdict(old: Ol
 def test_what_was_recorded_and_not_told_is_told_in_its_old_words(old: Old, found_by: str) -> None:
     """Without another call, at the end of its lease or, that entry lost, after a walk."""
     livepair = old("untold")
+    body = livepair.record()["body"]
     if found_by == "walk":
         (entry,) = livepair.state("agenda/")
         livepair.cloud.cos.bucket(BUCKET).delete(f"livepair/{entry}")
         livepair.cloud.clock.advance(3600)
         livepair.reconcile()
     assert livepair.finish() == ["matched"]
-    assert posted(livepair) == [livepair.record()["body"]]
+    assert posted(livepair) == [body]
     assert livepair.record()["delivered_at"]
     assert livepair.asked == []
 
@@ -135,11 +135,12 @@ def test_a_dead_letter_is_delivered_again(
 ) -> None:
     """`redeliver --dead` finds its note; the message is the old one."""
     livepair = old("dead")
+    body = livepair.record()["body"]
     assert livepair.run() == livepair.sweep(600) == posted(livepair) == []
     Operator(cloud, monkeypatch, tmp_path).fine("redeliver", "--dead", "--yes")
     assert livepair.state("dead/") == []
     assert livepair.finish() == ["matched"]
-    assert posted(livepair) == [livepair.record()["body"]]
+    assert posted(livepair) == [body]
 
 
 def test_what_was_to_be_deleted_is_deleted(old: Old) -> None:
@@ -193,7 +194,7 @@ def test_a_throttled_pair_waits_on_until_its_day_is_over(old: Old) -> None:
     assert_next_try_is_awaited(livepair)
     livepair.due()
     assert_waits(livepair, 2)
-    livepair.cloud.clock.advance((first + timedelta(hours=24) - livepair.cloud.clock.now()).total_seconds())
+    move_to(livepair.cloud.clock, first + timedelta(hours=24))
     assert livepair.finish() == ["failed"]
     assert livepair.data["reason"]["code"] == "RequestLimitExceeded"
     assert livepair.data["api"]["calls"] == 0
@@ -214,7 +215,7 @@ def test_a_wrong_configuration_fails_a_day_after_its_first_try(old: Old) -> None
     livepair = old("ours")
     livepair.cloud.faults.add(COMPARE, then=faults.refuse(200, "ResourceUnavailable.InArrears"))
     first = datetime.fromisoformat(last_claim(livepair)["first_try_at"])
-    livepair.cloud.clock.advance((first + timedelta(hours=24) - livepair.cloud.clock.now()).total_seconds())
+    move_to(livepair.cloud.clock, first + timedelta(hours=24))
     assert livepair.due() == ["failed"]
     assert len(livepair.asked) == 1
 
@@ -278,19 +279,20 @@ def test_a_run_that_the_operator_asked_for_starts(old: Old) -> None:
 def test_a_delivery_goes_on_with_its_number(old: Old) -> None:
     """The second attempt fails, so the third comes 5 minutes later, a tenth more or less; always the same."""
     livepair = old("deliver")
+    body = livepair.record()["body"]
     livepair.cloud.consumer.answer(500)
     assert livepair.due() == ["matched"]
     assert task(livepair)["attempt"] == 3
     livepair.finish()
     second, third = (attempt.at for attempt in livepair.cloud.consumer.attempts)
     assert timedelta(minutes=4.5) <= third - second <= timedelta(minutes=7.5)
-    assert posted(livepair) == [livepair.record()["body"]] * 2
+    assert posted(livepair) == [body] * 2
     assert livepair.record()["attempts"] == 3
     assert livepair.asked == []
 
 
-def lost_long_ago(cloud: Cloud, *names: str) -> None:
-    """Whole pairs that no event told of, uploaded long before any scene."""
+def lost_pairs(cloud: Cloud, *names: str) -> None:
+    """Whole pairs that no event told of; before a scene they are years older than it."""
     for name in names:
         cloud.cos.bucket(BUCKET).put(f"uploads/{name}/image.jpg", samples.image())
         cloud.cos.bucket(BUCKET).put(f"uploads/{name}/live.gz", samples.live())
@@ -302,7 +304,7 @@ def pairs_told(livepair: Recovering) -> list[str]:
 
 def test_the_first_walk_goes_over_everything(old: Old, cloud: Cloud) -> None:
     """The old version had begun it, and looked at nothing yet."""
-    lost_long_ago(cloud, "ancient")
+    lost_pairs(cloud, "ancient")
     livepair = old("walk-begun")
     began_at = task(livepair)["uploaded_at"]
     livepair.finish()
@@ -311,8 +313,10 @@ def test_the_first_walk_goes_over_everything(old: Old, cloud: Cloud) -> None:
 
 
 def test_a_walk_goes_on_after_its_key_and_keeps_its_since(old: Old, cloud: Cloud) -> None:
-    """Not over what comes before the key, nor over what is older than its day before the last walk."""
-    lost_long_ago(cloud, "0", "ancient")
+    """Neither pair 0, which comes before the key, nor one that is older than `since` is looked at."""
+    lost_pairs(cloud, "ancient")
+    move_to(cloud.clock, datetime(2100, 1, 1, tzinfo=timezone.utc))
+    lost_pairs(cloud, "0")
     livepair = old("walk-under-way")
     began_at = task(livepair)["uploaded_at"]
     livepair.finish()
@@ -322,9 +326,9 @@ def test_a_walk_goes_on_after_its_key_and_keeps_its_since(old: Old, cloud: Cloud
 
 def test_a_walk_begins_a_day_before_the_last_one(old: Old, cloud: Cloud) -> None:
     """The note of the last walk is the old version's."""
-    lost_long_ago(cloud, "ancient")
+    lost_pairs(cloud, "ancient")
     livepair = old("walked")
-    lost_long_ago(cloud, "new")
+    lost_pairs(cloud, "new")
     livepair.cloud.clock.advance(3600)
     livepair.reconcile()
     assert pairs_told(livepair) == ["new"]

@@ -9,6 +9,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Callable
+from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from tests.support.operator import Operator
 from tests.support.recovery import IMAGE, LIVE, NO_WAIT, Recovering
 from tests.support.released_state import move_to, scene_of
 
-BEGIN = "2100-01-01T12:00:00.100+00:00"
+BEGIN = datetime(2100, 1, 1, 12, microsecond=100_000, tzinfo=timezone.utc)
 """After every clock that a test may begin with, since clocks only go forward."""
 
 Snap = Callable[[], None]
@@ -232,7 +233,7 @@ def record(name: str, folder: Path) -> None:
     kept: list[dict[str, Any]] = []
     with Cloud() as cloud, pytest.MonkeyPatch.context() as patch:
         livepair = Recovering(cloud, patch, **settings)
-        move_to(livepair, BEGIN)
+        move_to(cloud.clock, BEGIN)
         play(livepair, lambda: kept.append(scene_of(livepair, settings)))
     text = json.dumps(kept[-1], ensure_ascii=False, indent=1)
     (folder / f"{name}.json").write_text(text + "\n", "utf-8")

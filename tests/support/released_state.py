@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from tests.cloud.clock import Clock
 from tests.support.project import PROJECT
 from tests.support.recovery import BUCKET, Recovering
 
@@ -57,20 +58,21 @@ def put_back(livepair: Recovering, scene: dict[str, Any], *, with_unknown: bool 
 
     `with_unknown` adds a field that nobody knows to every state object, and to what those hold.
     """
+    clock = livepair.cloud.clock
     for key, upload in sorted(scene["uploads"].items(), key=lambda each: str(each[1]["at"])):
-        move_to(livepair, upload["at"])
+        move_to(clock, datetime.fromisoformat(upload["at"]))
         livepair.put(key, base64.b64decode(upload["base64"]))
-    move_to(livepair, scene["at"])
+    move_to(clock, datetime.fromisoformat(scene["at"]))
     for key, stored in scene["state"].items():
         body = _with_unknown(stored) if with_unknown else stored
         livepair.put(PREFIX + key, json.dumps(body, ensure_ascii=False).encode())
 
 
-def move_to(livepair: Recovering, at: str) -> None:
-    """Move the clock on to a time; it stays where it is if that is past by less than a second."""
-    ahead = (datetime.fromisoformat(at) - livepair.cloud.clock.now()).total_seconds()
-    assert ahead > -1, f"it is {-ahead} s too late for the scene"
-    livepair.cloud.clock.advance(max(0.0, ahead))
+def move_to(clock: Clock, at: datetime) -> None:
+    """Move the clock on to `at`; it stays where it is if that is past by less than a second."""
+    ahead = (at - clock.now()).total_seconds()
+    assert ahead > -1, f"it is {-ahead} s too late"
+    clock.advance(max(0.0, ahead))
 
 
 def _with_unknown(stored: dict[str, Any]) -> dict[str, Any]:
