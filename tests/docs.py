@@ -45,9 +45,8 @@ CODES_HEAD = """\
 `data.reason.code` and `data.api.code` of a [message](README.md) hold one of these codes. `make docs` makes
 this page from the function's own table.
 
-A code that ends in … stands for every code of that family. Tencent gives some codes with `FailedOperation.` on
-one page and with `InternalError.` on another; livepair treats both alike. The last column says which answers
-Tencent bills.
+A code that ends in … stands for every code of that family. Some codes come with `FailedOperation.` and with
+`InternalError.`; livepair treats both alike. The last column says which answers Tencent bills.
 """
 
 EXCEPTIONS = {
@@ -123,8 +122,8 @@ def deliveries() -> str:
     days = round(sum(DELIVERIES, timedelta()) / timedelta(days=1))
     return (
         f"livepair posts a message {deliveries_in_words()} (each wait ± {SPREAD * 100:.0f} %).\n"
-        f"These are {len(DELIVERIES) + 1} attempts in about {days} days. If all of them fail, livepair gives up, "
-        "and the message goes to `dead/`.\n"
+        f"These are {len(DELIVERIES) + 1} attempts in about {days} days. If all fail, livepair gives "
+        "up, and the message goes to `dead/`.\n"
     )
 
 
