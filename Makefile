@@ -42,7 +42,7 @@ format: $(READY) ## lay the code out and mend what can be mended
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
 
-docs: $(READY) ## write the parts of the README that are made from the code
+docs: $(READY) ## write the parts of the documents that are made from the code
 	$(RUN) -m tests.docs
 
 bundle: $(READY) ## build what is deployed: dist/, and livepair.zip for the console

@@ -1,0 +1,276 @@
+"""The documents say what the code does, are as short as was agreed, and lead to where they say."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from handler.cli.main import main
+from handler.rules.settings import load_settings
+from tests import demo
+from tests.bench.__main__ import PARTS
+from tests.cloud import Cloud, samples
+from tests.docs import documents
+from tests.simulation.protections import EVERY
+from tests.support.harness import Livepair
+from tests.support.project import PROJECT
+
+LENGTHS = {
+    "README.md": 260,
+    "CONTRIBUTING.md": 60,
+    "SECURITY.md": 60,
+    "events/README.md": 260,
+    "handler/README.md": 240,
+    "handler/cli/README.md": 340,
+    "tests/README.md": 120,
+}
+"""How many lines each may have: who needs more has to take something away, or to find its right place."""
+
+PAGES = (*LENGTHS, "CHANGELOG.md", "events/codes.md")
+OTHERS = {".venv", "node_modules", "dist", ".pytest_cache", ".hypothesis"}
+
+
+def read(name: str) -> str:
+    return (PROJECT / name).read_text(encoding="utf-8")
+
+
+def part(name: str, begin: str, end: str) -> str:
+    """What stands in the document between two headings."""
+    text = read(name)
+    start = text.index(f"\n{begin}\n")
+    return text[start : text.index(f"\n{end}\n", start)]
+
+
+def without_code(text: str) -> str:
+    """A page without its blocks and pieces of code, where nothing is a link or a heading."""
+    return re.sub(r"`[^`\n]*`", "", re.sub(r"^ *```.*?^ *```$", "", text, flags=re.MULTILINE | re.DOTALL))
+
+
+# --- all documents ----------------------------------------------------------------------------------
+
+
+def test_every_document_is_one_of_these() -> None:
+    """None is forgotten by the tests below."""
+    there = {path.relative_to(PROJECT) for path in PROJECT.rglob("*.md")}
+    ours = {
+        path.as_posix() for path in there if not any(p in OTHERS or p[:6] == ".venv-" for p in path.parts)
+    }
+    assert ours == set(PAGES)
+
+
+@pytest.mark.parametrize("path", [pytest.param(path, id=path.name) for path in documents()])
+def test_what_is_made_from_the_code_is_up_to_date(path: Path) -> None:
+    """`make docs` has been run since the code was changed."""
+    assert documents()[path] == path.read_text(encoding="utf-8"), "run `make docs`"
+
+
+@pytest.mark.parametrize("name", LENGTHS)
+def test_no_document_outgrows_its_reader(name: str) -> None:
+    """Each is as short as was agreed."""
+    assert len(read(name).splitlines()) <= LENGTHS[name]
+
+
+def anchors(text: str) -> Iterator[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    seen: dict[str, int] = {}
+    prose = re.sub(r"^ *```.*?^ *```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    for heading in re.findall(r"^#+ (.+)$", prose, re.MULTILINE):
+        words = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).lower()
+        anchor = re.sub(r"[^\w\- ]", "", words).replace(" ", "-")
+        number = seen[anchor] = seen.get(anchor, -1) + 1
+        yield f"{anchor}-{number}" if number else anchor
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_link_leads_somewhere(name: str) -> None:
+    """Files are there, pictures too, and so is the heading that a link names."""
+    page = PROJECT / name
+    text = without_code(read(name))
+    links = re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r'(?:src|href)="([^"]+)"', text)
+    for link in links:
+        if re.match(r"https://", link):
+            continue
+        target, _, anchor = link.partition("#")
+        path = (page.parent / target).resolve() if target else page
+        assert path.exists(), link
+        assert path.is_relative_to(PROJECT), link
+        assert not anchor or anchor in anchors(path.read_text(encoding="utf-8")), link
+
+
+def test_nothing_is_said_twice() -> None:
+    """No long line stands in two documents: what changes has to be changed in one place."""
+    places: dict[str, set[str]] = {}
+    for name in PAGES:
+        for line in read(name).splitlines():
+            if len(line) >= 60:
+                places.setdefault(line.strip(), set()).add(name)
+    assert {line: names for line, names in places.items() if len(names) > 1} == {}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_target_that_a_document_names_is_in_the_makefile(name: str) -> None:
+    """What a reader is told to run is there."""
+    targets = set(re.findall(r"^(\w+):", read("Makefile"), re.MULTILINE))
+    assert set(re.findall(r"(?:`|^|\$ |\w=\S+ )make (\w+)", read(name), re.MULTILINE)) <= targets
+
+
+# --- README.md: for everybody -------------------------------------------------------------------------
+
+
+def test_the_backend_example_starts_a_verification(
+    livepair: Livepair, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The example, as printed: it places the image, and its link takes the live package."""
+    (example,) = re.findall(r"```python\n(import os.*?)```", read("README.md"), re.DOTALL)
+    monkeypatch.setenv("SECRET_ID", "AKIDfake")
+    monkeypatch.setenv("SECRET_KEY", "fake-secret-key")
+    names: dict[str, Any] = {}
+    exec(compile(example, "README.md", "exec"), names)  # noqa: S102 # the README's own example
+    names["client"] = cloud.uploader
+    pair_id, link = names["start"](samples.image())
+    with requests.Session() as device:
+        device.trust_env = False
+        answer = device.put(link, data=samples.live(), proxies={"http": cloud.url})
+    assert answer.status_code == 200
+    assert livepair.run() == ["matched"]
+    assert livepair.data["pair"] == {"id": pair_id}
+
+
+def test_the_sample_message_is_like_the_real_ones(livepair: Livepair) -> None:
+    """Same fields in the same order as a message that the function posts."""
+    (shown,) = re.findall(r"```json\n(.*?)```", read("README.md"), re.DOTALL)
+    livepair.put("uploads/42/image.jpg", samples.image())
+    livepair.put("uploads/42/live.gz", samples.live())
+    livepair.run()
+    (posted,) = livepair.messages
+
+    def shape(value: Any) -> Any:
+        return {k: shape(v) for k, v in value.items()} if isinstance(value, dict) else type(value)
+
+    assert json.dumps(shape(json.loads(shown)), default=str) == json.dumps(shape(posted), default=str)
+
+
+def test_the_demo_shows_what_the_front_page_says() -> None:
+    """Each row of its output is one of the demo's, with the outcome and calls that the demo insists on."""
+    (shown,) = re.findall(r"^\$ make demo\n(.*?)^\n", read("README.md"), re.MULTILINE | re.DOTALL)
+    rows = re.findall(r"^ (\S.{25}) +(\w+)(?: [\d.]+)? +(\w*) +(\d) +[\d.]+ s$", shown, re.MULTILINE)
+    found = {scenario.shows: scenario.expected for scenario in demo._scenarios()}
+    total = sum(map(len, found.values()))
+    for shows, outcome, why, calls in rows:
+        (expected,) = found[shows.strip()]
+        code = (expected.code or "").rpartition(".")[2]
+        assert (outcome, why, int(calls)) == (expected.outcome, code, expected.calls), shows
+    assert len(rows) == 6
+    assert f"… {total - len(rows)} more" in shown
+    assert f"✓ {total} outcomes as expected" in shown
+
+
+# --- handler/cli/README.md: for who deploys and operates ------------------------------------------------
+
+OPERATING = "handler/cli/README.md"
+
+
+class Asked(dict[str, str]):
+    """An environment that remembers what it was asked for."""
+
+    def __init__(self, values: dict[str, str]) -> None:
+        super().__init__(values)
+        self.names: set[str] = set()
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self.names.add(name)
+        return super().get(name, default)
+
+
+def test_every_setting_is_in_the_table_with_its_default() -> None:
+    """All are there, a setting left out takes the value that the table names, required ones are called so."""
+    section = part(OPERATING, "## Settings", "## Commands")
+    table = dict(re.findall(r"^\| `([A-Z_]+)` \| (.+?) \|", section, re.MULTILINE))
+    required = {name for name, default in table.items() if default == "required"}
+    assert required == {"BUCKET", "WEBHOOK_URL", "WEBHOOK_SECRET"}
+    least = {
+        "BUCKET": "faces-1250000000",
+        "WEBHOOK_URL": "https://example.com/webhook",
+        "WEBHOOK_SECRET": "whsec_ZmFrZS1zZWNyZXQ=",
+    }
+    written = {name: default[1:-1] for name, default in table.items() if default.startswith("`")}
+    written["STATE_BUCKET"] = least["BUCKET"]
+    environment = Asked(least)
+    assert load_settings({**least, **written}) == load_settings(environment)
+    assert set(table) == environment.names
+
+
+def test_every_command_of_the_operator_is_described() -> None:
+    """None missing, none that is not there."""
+    section = part(OPERATING, "## Commands", "## What to watch")
+    assert set(re.findall(r"^\| `(\w+)", section, re.MULTILINE)) == set(main.commands)
+
+
+def test_the_sample_env_file_means_the_same_to_every_reader() -> None:
+    """The deploy tool's dotenv takes a comment behind a value for part of it."""
+    (sample,) = re.findall(r"```sh\n(# Who deploys.*?)```", read(OPERATING), re.DOTALL)
+    values = [line for line in sample.splitlines() if not line.startswith("#")]
+    assert len(values) == 8
+    assert not any("#" in line for line in values)
+
+
+def test_every_log_line_that_is_searched_for_is_written() -> None:
+    """The alarms name events and fields that the function's own code logs."""
+    searches = part(OPERATING, "## What to watch", "## What is stored, and how to erase it")
+    own = [path for path in (PROJECT / "handler").rglob("*.py") if "cli" not in path.parts]
+    code = "".join(path.read_text(encoding="utf-8") for path in own)
+    events = re.findall(r"event:(\w+)", searches)
+    assert len(events) > 10
+    for event in events:
+        assert f'"{event}"' in code, event
+    for field in re.findall(r"AND (\w+)[:>]", searches):
+        assert re.search(rf"\b{field}\b", code), field
+
+
+def test_the_lifecycle_rules_spare_what_is_still_to_be_done() -> None:
+    """The documents to paste take uploads, claims, records and best frames, no state before its uploads."""
+    pasted = re.findall(r"^```json\n(\{\"Rule\".*?)```", read(OPERATING), re.MULTILINE | re.DOTALL)
+    rules = [rule for text in pasted for rule in json.loads(text)["Rule"]]
+    days = {rule["Filter"]["Prefix"]: rule["Expiration"]["Days"] for rule in rules}
+    state = "livepair/faces-1250000000/"
+    assert set(days) == {"uploads/", *(f"{state}{kind}/" for kind in ("claims", "records", "best-frames"))}
+    assert all(days[prefix] >= days["uploads/"] for prefix in days)
+
+
+# --- SECURITY.md, tests/README.md -----------------------------------------------------------------------
+
+
+def test_every_threat_names_a_test_that_is_there() -> None:
+    """What covers a threat can be looked up and run."""
+    rows = re.findall(r"^\| (?!who|---).*$", read("SECURITY.md"), re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"`(test_\w+)`", row)}
+    there = {
+        name
+        for path in (PROJECT / "tests").rglob("test_*.py")
+        for name in re.findall(r"^def (test_\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    assert len(rows) > 10
+    assert named <= there, named - there
+    assert all("`test_" in row for row in rows)
+
+
+def test_every_folder_of_tests_is_described() -> None:
+    """Whoever looks for the place of a test finds it in the tables."""
+    linked = set(re.findall(r"\]\((\w+)\)", read("tests/README.md")))
+    there = {path.parent.name for path in (PROJECT / "tests").glob("*/*") if path.parent.name[0] not in "._"}
+    assert there <= linked
+
+
+def test_what_tests_readme_quotes_is_there() -> None:
+    """The sample test, the protection and the parts of the bench are as they are called."""
+    text = read("tests/README.md")
+    (sample,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert sample in read("tests/promises/test_main_job.py")
+    assert set(re.findall(r"--break ([\w-]+)", text)) <= {protection.name for protection in EVERY}
+    assert f"the parts are {', '.join(PARTS[:-1])} and {PARTS[-1]}" in text
