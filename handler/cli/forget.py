@@ -45,7 +45,7 @@ def forget(deployment: Deployment, output: Output, subject: Subject) -> Erasure:
 
 
 def _hide_uploads(deployment: Deployment, subject: Subject, inventory: Inventory) -> Inventory:
-    """Lay delete markers over uploads of which there are versions. Returns what is there then.
+    """Lay delete markers over uploads of which there are versions. Returns the inventory then.
 
     Without a marker over them the version before the last would be an upload for a moment.
     """
@@ -60,13 +60,15 @@ def _hide_uploads(deployment: Deployment, subject: Subject, inventory: Inventory
 class Step(IntEnum):
     """In which order objects are erased.
 
-    Uploads go first, so that no sweep judges what is being erased. Records go last: should this end between,
-    an ID still finds the rest by its record.
+    Uploads go first, so that no sweep judges what is being erased, and their delete markers only after them,
+    or an old version would be an upload for a moment. Records go last: should this end between, an ID still
+    finds the rest by its record.
     """
 
     UPLOADS = 0
-    STATE = 1
-    RECORDS = 2
+    MARKERS = 1
+    STATE = 2
+    RECORDS = 3
 
 
 def _erase(deployment: Deployment, output: Output, inventory: Inventory) -> None:
@@ -86,7 +88,7 @@ def _step(deployment: Deployment, version: Version) -> Step:
         return Step.RECORDS
     if version.key.startswith(deployment.settings.state_prefix):
         return Step.STATE
-    return Step.UPLOADS
+    return Step.MARKERS if version.marker else Step.UPLOADS
 
 
 def _busy_until(deployment: Deployment, subject: Subject) -> datetime | None:

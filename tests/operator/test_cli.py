@@ -14,6 +14,7 @@ import requests
 
 from tests.cloud import Cloud, faults, samples
 from tests.cloud.faceid import COMPARE, Answer
+from tests.cloud.proxy import Request
 from tests.support.operator import Operator
 from tests.support.project import PROJECT
 from tests.support.recovery import BUCKET, IMAGE, LIVE, STATE, Recovering, beside
@@ -510,6 +511,27 @@ def test_no_older_version_of_an_upload_shows_while_it_is_erased(
     livepair.cloud.faults.add("Delete*", then=faults.run_after(look), times=None)
     assert operator.json("forget", LIVE, "--yes")["left"] == []
     assert shown <= {newest, None}
+
+
+def test_an_erasure_that_fails_half_way_leaves_no_older_version_showing(
+    configured: Callable[..., Recovering], operator: Operator
+) -> None:
+    """What marks an upload as deleted goes only after every version under it."""
+    livepair = configured(STATE_BUCKET=STATE)
+    bucket = livepair.cloud.cos.bucket(BUCKET)
+    bucket.versioning = "Enabled"
+    livepair.pair()
+    livepair.pair(samples.live(seed=2))
+    uploaded = {each.version_id for each, _ in bucket.all_versions("")}
+
+    def keeps_uploads(request: Request, _: faults.Operation) -> faults.Action | None:
+        named = request.parameter("versionId")
+        return faults.refuse(403, "AccessDenied") if named in uploaded else None
+
+    livepair.cloud.faults.add("DeleteObject", bucket=BUCKET, then=keeps_uploads, times=None)
+    assert "name/cos:DeleteObject" in operator("forget", LIVE, "--yes").stderr
+    assert uploaded <= {each.version_id for each, _ in bucket.all_versions("")}
+    assert bucket.find(LIVE) is bucket.find(IMAGE) is None
 
 
 def test_forget_fails_where_something_is_left(
