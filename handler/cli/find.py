@@ -133,6 +133,21 @@ class Scheduled(NamedTuple):
     task: Task | None
     path: str
 
+    @property
+    def is_walk(self) -> bool:
+        """Whether it asks to go on walking all uploads: it is about no pair."""
+        return self.task is not None and self.task.kind == "reconcile"
+
+    @property
+    def upload_key(self) -> str:
+        """The key of the upload that it is about, empty where there is none."""
+        return self.task.key if self.task and not self.is_walk else ""
+
+    @property
+    def verification(self) -> Verification | None:
+        """The verification that it is about, None where it is about a pair's uploads or about none."""
+        return self.task.verification if self.task else None
+
 
 def agenda(
     deployment: Deployment, kinds: tuple[str, ...] = ("",), done: Callable[[], object] = nothing

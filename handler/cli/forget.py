@@ -100,15 +100,15 @@ def _busy_until(deployment: Deployment, subject: Subject) -> datetime | None:
 
 def _in_hand_until(deployment: Deployment, entry: Scheduled) -> datetime | None:
     """Until when an instance may be at work on an agenda entry."""
-    task, now = entry.task, deployment.clock.now()
-    if task is None or task.verification is None:
+    task, verification, now = entry.task, entry.verification, deployment.clock.now()
+    if task is None or verification is None:
         return None
     if task.kind == "deliver":
         is_due = entry.due is not None and entry.due <= now
         return now + timedelta(seconds=2 * POST_SECONDS) if is_due else None
     if task.kind != "take_over":
         return None
-    claim = stored_json(deployment, deployment.ledger.claim_key(task.verification, task.n))
+    claim = stored_json(deployment, deployment.ledger.claim_key(verification, task.n))
     lease = stored_time(claim, "lease_until")
     runs = lease is not None and lease > now and claim.get("retry_at") is None
     return lease if runs else None

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 from handler.cli.bucket import OperatorBucket, UnfinishedUpload, Version
 from handler.cli.deployment import Deployment
-from handler.cli.find import Scheduled, agenda, certain_pair, json_object, side_by_side, stored_json
+from handler.cli.find import agenda, certain_pair, json_object, side_by_side, stored_json
 from handler.rules.pairing import Pair, SharedImage
 
 KINDS = ("claims", "records", "best-frames", "dead")
@@ -94,7 +94,7 @@ def _pairs_of(deployment: Deployment, image: SharedImage) -> Iterable[Pair]:
 
     Looks through all keys of both, old versions and unfinished uploads too.
     """
-    keys = {entry.task.key for entry in agenda(deployment) if entry.task}
+    keys = {entry.upload_key for entry in agenda(deployment)}
     keys |= _uploaded_keys(deployment) | _live_keys_of_state(deployment)
     pairs: dict[str, Pair] = {}
     for key in keys:
@@ -158,12 +158,11 @@ def take_inventory(deployment: Deployment, about: Subject) -> Inventory:
 def _entries(deployment: Deployment, about: Subject) -> set[str]:
     """The keys of the agenda's entries about a subject; a walk that has come to it is none."""
 
-    def is_about(entry: Scheduled) -> bool:
-        if entry.task is None or entry.task.kind == "reconcile":
-            return False
-        return entry.path in about.paths or entry.task.key in about.uploads
-
-    return {entry.key for entry in agenda(deployment) if is_about(entry)}
+    return {
+        entry.key
+        for entry in agenda(deployment)
+        if entry.path in about.paths or entry.upload_key in about.uploads
+    }
 
 
 def _marks(deployment: Deployment, about: Subject) -> set[str]:

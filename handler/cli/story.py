@@ -149,9 +149,8 @@ def _decided(record: Record) -> Iterator[str]:
 def _scheduled(deployment: Deployment, pair: Pair) -> Iterator[Event]:
     for entry in agenda(deployment):
         if entry.path == pair.path and entry.task and entry.due:
-            task = entry.task
-            verification = task.verification.id if task.verification else ""
-            yield Event(entry.due, TASKS[task.kind], _asked(task), verification)
+            verification = entry.verification.id if entry.verification else ""
+            yield Event(entry.due, TASKS[entry.task.kind], _asked(entry.task), verification)
 
 
 def _asked(task: Task) -> str:

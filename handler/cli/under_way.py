@@ -61,7 +61,7 @@ def under_way(deployment: Deployment, output: Output) -> UnderWay:
         scheduled = side_by_side((partial(_scheduled, deployment, entry) for entry in entries), advance)
         keys = [stored.key for stored in deployment.state.every(deployment.state_prefix("dead"))]
         dead = side_by_side((partial(_dead, deployment, key) for key in keys), advance)
-    walks = [entry for entry in entries if entry.task and entry.task.kind == "reconcile"]
+    walks = [entry for entry in entries if entry.is_walk]
     items = _each_once([item for item in (*scheduled, *dead) if item])
     return UnderWay(sorted(items, key=lambda item: (item.since is None, item.since)), walks)
 
@@ -78,19 +78,19 @@ def _each_once(items: list[Item]) -> Iterable[Item]:
 
 def _scheduled(deployment: Deployment, entry: Scheduled) -> Item | None:
     """What an agenda entry stands for; None for a walk, and for what a sweep only takes off."""
-    task = entry.task
+    task, verification = entry.task, entry.verification
     if task is None:
         return Item("unreadable", "", entry.key, None, None, entry.due, "")
-    if task.kind == "reconcile":
+    if entry.is_walk:
         return None
-    if task.verification is None:
+    if verification is None:
         return _waiting(entry, task)
-    item = Item("running", entry.path, task.key, task.verification.id, None, entry.due, "")
+    item = Item("running", entry.path, entry.upload_key, verification.id, None, entry.due, "")
     try:
-        record = deployment.ledger.record(task.verification)
+        record = deployment.ledger.record(verification)
         if record is not None:
             return _undelivered(item, task, record)
-        claim = deployment.ledger.claim(task.verification, task.n) if task.n else None
+        claim = deployment.ledger.claim(verification, task.n) if task.n else None
     except CorruptState as error:
         return item._replace(state="unreadable", detail=str(error))
     since = claim.first_try_at if claim else None
@@ -99,7 +99,7 @@ def _scheduled(deployment: Deployment, entry: Scheduled) -> Item | None:
 
 def _waiting(entry: Scheduled, task: Task) -> Item:
     detail = f"run {task.run} was asked for" if task.run else f"{task.role or 'it'} was uploaded"
-    return Item("waiting", entry.path, task.key, None, task.uploaded_at, entry.due, detail)
+    return Item("waiting", entry.path, entry.upload_key, None, task.uploaded_at, entry.due, detail)
 
 
 def _undelivered(item: Item, task: Task, record: Record) -> Item | None:
