@@ -90,10 +90,7 @@ def test_a_file_that_is_no_deployment_is_named(livepair: Recovering, operator: O
 
 def test_a_refused_permission_is_named(livepair: Recovering, operator: Operator, cloud: Cloud) -> None:
     """In one line: the action, the resource, and who needs it."""
-    found = cloud.temporary_credentials(allowed=lambda operation: operation.name != "GetBucket")
-    operator.variables["TENCENT_SECRET_ID"] = found.secret_id
-    operator.variables["TENCENT_SECRET_KEY"] = found.secret_key
-    operator.variables["TENCENT_TOKEN"] = found.token or ""
+    operator.use(cloud.temporary_credentials(allowed=lambda operation: operation.name != "GetBucket"))
     said = operator.error("list")
     assert "name/cos:GetBucket" in said
     assert "faces-1250000000/livepair/agenda/" in said
