@@ -28,7 +28,7 @@ from handler.rules.settings import SettingsError
 from handler.state.ledger import CorruptState
 
 
-class Command:
+class Options:
     """What the options before the command chose."""
 
     def __init__(self, config: Path, env_file: Path, debug: bool) -> None:
@@ -45,7 +45,7 @@ def command(work: Callable[..., bool | None]) -> Callable[..., None]:
     @click.pass_context
     @wraps(work)
     def run(context: click.Context, /, as_json: bool, **arguments: Any) -> None:
-        chosen: Command = context.obj
+        chosen: Options = context.obj
         output = Output(as_json)
         try:
             fine = work(chosen, output, **arguments)
@@ -105,13 +105,13 @@ def main(context: click.Context, config: Path, env_file: Path, debug: bool) -> N
             raise click.BadParameter(
                 f"{path} is not there", context, param_hint=f"--{name.replace('_', '-')}"
             )
-    context.obj = Command(config, env_file, debug)
+    context.obj = Options(config, env_file, debug)
 
 
 @main.command("doctor")
 @click.option("--no-webhook", is_flag=True, help="Send no webhook.test message.")
 @command
-def doctor_command(chosen: Command, output: Output, no_webhook: bool) -> bool:
+def doctor_command(chosen: Options, output: Output, no_webhook: bool) -> bool:
     """Check the whole deployment; each line says what to do. Calls that are billed are not made."""
     return examine(chosen.config, chosen.env_file, output, post=not no_webhook)
 
@@ -119,7 +119,7 @@ def doctor_command(chosen: Command, output: Output, no_webhook: bool) -> bool:
 @main.command("list")
 @click.option("--limit", default=20, show_default=True, help="How many of each state are shown.")
 @command
-def list_command(chosen: Command, output: Output, limit: int) -> None:
+def list_command(chosen: Options, output: Output, limit: int) -> None:
     """What is waiting, running, undelivered or dead: counts and ages."""
     under_way.show_list(chosen.deployment(), output, limit)
 
@@ -127,7 +127,7 @@ def list_command(chosen: Command, output: Output, limit: int) -> None:
 @main.command(short_help="The story of a verification or a pair.")
 @click.argument("reference", metavar="ID|KEY")
 @command
-def show(chosen: Command, output: Output, reference: str) -> None:
+def show(chosen: Options, output: Output, reference: str) -> None:
     """The story of a verification (by its ID or its message's) or of a pair (by an upload's key)."""
     story.show_story(chosen.deployment(), output, reference)
 
@@ -139,7 +139,7 @@ def show(chosen: Command, output: Output, reference: str) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @command
 def redeliver(
-    chosen: Command, output: Output, reference: str | None, dead: bool, since: str | None, yes: bool
+    chosen: Options, output: Output, reference: str | None, dead: bool, since: str | None, yes: bool
 ) -> None:
     """Have messages posted once more: the same id, the same bytes, a fresh signature."""
     if (reference is not None) + dead + (since is not None) != 1:
@@ -161,7 +161,7 @@ def redeliver(
 @main.command(short_help="Have what ended failed or incomplete judged again.")
 @click.argument("reference", metavar="ID")
 @command
-def retry(chosen: Command, output: Output, reference: str) -> None:
+def retry(chosen: Options, output: Output, reference: str) -> None:
     """Have what ended failed or incomplete judged once more, as another run."""
     record, run = act.retry(chosen.deployment(), reference)
     output.value({"verification": record.which.id, "run": run})
@@ -171,7 +171,7 @@ def retry(chosen: Command, output: Output, reference: str) -> None:
 @main.command(short_help="Have uploads looked at that may have no outcome.")
 @click.option("--since", metavar="WHEN", help="Walk uploads made since: 2026-11-22, 6h, 3d; or `all`.")
 @command
-def reconcile(chosen: Command, output: Output, since: str | None) -> None:
+def reconcile(chosen: Options, output: Output, since: str | None) -> None:
     """Have every upload looked at that may have no outcome. What is settled costs nothing.
 
     Without --since: from a day before the last finished reconcile on, as the daily timer does.
@@ -194,7 +194,7 @@ def reconcile(chosen: Command, output: Output, since: str | None) -> None:
 @click.option("--smoke", is_flag=True, help="Use a harmless pair that the API rejects without a bill.")
 @click.option("--timeout", default=180, show_default=True, help="Seconds to wait for the outcome.")
 @command
-def verify(chosen: Command, output: Output, files: tuple[Path, ...], smoke: bool, timeout: int) -> bool:
+def verify(chosen: Options, output: Output, files: tuple[Path, ...], smoke: bool, timeout: int) -> bool:
     """Upload a pair, wait, and show its outcome: the whole chain, with your own files or with --smoke."""
     if len(files) != (0 if smoke else 2):
         raise click.UsageError("Give LIVE and IMAGE, or --smoke alone.")
@@ -227,7 +227,7 @@ def verify(chosen: Command, output: Output, files: tuple[Path, ...], smoke: bool
 @click.argument("values", nargs=-1, required=True, metavar="ID|NAME=VALUE…")
 @click.option("--seconds", type=click.IntRange(30, 3600), default=upload.LINK_SECONDS, show_default=True)
 @command
-def links(chosen: Command, output: Output, values: tuple[str, ...], seconds: int) -> None:
+def links(chosen: Options, output: Output, values: tuple[str, ...], seconds: int) -> None:
     """Presigned links to PUT one pair to, as an application's backend would make them.
 
     They are printed because that is what the command is for: whoever has one may upload until it ends.
@@ -248,7 +248,7 @@ def links(chosen: Command, output: Output, values: tuple[str, ...], seconds: int
 @click.argument("reference", metavar="ID|KEY")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @command
-def forget_command(chosen: Command, output: Output, reference: str, yes: bool) -> bool:
+def forget_command(chosen: Options, output: Output, reference: str, yes: bool) -> bool:
     """Erase everything about a person's pair: uploads, all verifications, best frames, all versions.
 
     The key of an image that serves many stands for all its pairs. What the webhook's consumer and the log

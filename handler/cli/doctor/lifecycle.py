@@ -41,8 +41,8 @@ Kept = Mapping[Place, int | None]
 def lifecycle(deployment: Deployment) -> Iterator[Check]:
     kept: dict[Place, int | None] = {}
     for bucket, places in _places(deployment).items():
-        deletions = _deletions(bucket.lifecycle())
-        kept |= {place: _days(place, deletions) for place in places}
+        deletions = deletions_of(bucket.lifecycle())
+        kept |= {place: days_kept(place, deletions) for place in places}
     yield from _waiting_is_deleted(kept)
     shown = ", ".join(
         f"{place.name} {f'{days} days' if days else 'for ever'}" for place, days in kept.items()
@@ -61,7 +61,7 @@ def _places(deployment: Deployment) -> dict[OperatorBucket, list[Place]]:
     return places
 
 
-def _deletions(rules: Iterable[Mapping[str, Any]]) -> list[Deletion]:
+def deletions_of(rules: Iterable[Mapping[str, Any]]) -> list[Deletion]:
     """The rules of a bucket that delete, as COS tells them."""
     deletions = (_deletion(rule) for rule in rules if rule.get("Status") == "Enabled")
     return [deletion for deletion in deletions if deletion]
@@ -77,7 +77,7 @@ def _deletion(rule: Mapping[str, Any]) -> Deletion | None:
     return Deletion(chosen.get("Prefix") or rule.get("Prefix") or "", days)
 
 
-def _days(place: Place, deletions: Iterable[Deletion]) -> int | None:
+def days_kept(place: Place, deletions: Iterable[Deletion]) -> int | None:
     """After how many days the first rule deletes a place: all of it, or of state even a part.
 
     Of uploads a rule that reaches some keeps the others; of state it is some that are missing.

@@ -40,17 +40,31 @@ class Trigger(NamedTuple):
         return self.argument == "reconcile"
 
 
+class Uploads(NamedTuple):
+    """Where uploads come: their bucket, and what the keys of each template begin with."""
+
+    bucket: str
+    prefixes: tuple[str, ...]
+
+
 def triggers(deployment: Deployment, platform: Service) -> Iterator[Check]:
     answer = platform.ask("ListTriggers", FunctionName=deployment.function, Limit=MOST)
     if answer.error:
         yield Check("triggers", "warn", f"they were not told: {answer.error}", "allow scf:ListTriggers")
         return
-    every = [_read(told) for told in answer.fields.get("Triggers") or []]
+    every = [read(told) for told in answer.fields.get("Triggers") or []]
+    prefixes = tuple(template.prefix for template in deployment.templates)
+    yield from checked(Uploads(deployment.settings.bucket, prefixes), every)
+
+
+def checked(uploads: Uploads, every: list[Trigger]) -> Iterator[Check]:
+    """All checks of a function's triggers."""
     for check in CHECKS:
-        yield from check(deployment, every)
+        yield from check(uploads, every)
 
 
-def _read(told: Mapping[str, Any]) -> Trigger:
+def read(told: Mapping[str, Any]) -> Trigger:
+    """One of ListTriggers' triggers."""
     text = told.get("TriggerDesc") or ""
     try:
         fields = json.loads(text or "{}")
@@ -71,7 +85,7 @@ def _of_kind(every: list[Trigger], kind: str) -> list[Trigger]:
     return [trigger for trigger in every if trigger.enabled and trigger.kind == kind]
 
 
-def _switched_off(deployment: Deployment, every: list[Trigger]) -> Iterator[Check]:
+def _switched_off(uploads: Uploads, every: list[Trigger]) -> Iterator[Check]:
     disabled = sum(not trigger.enabled for trigger in every)
     if disabled:
         yield Check("triggers", "fail", f"{disabled} are switched off", "enable them in the console")
@@ -80,20 +94,21 @@ def _switched_off(deployment: Deployment, every: list[Trigger]) -> Iterator[Chec
 # --- uploads --------------------------------------------------------------------------------------------
 
 
-def _uploads(deployment: Deployment, every: list[Trigger]) -> Iterator[Check]:
-    bucket = deployment.settings.bucket
+def _uploads(uploads: Uploads, every: list[Trigger]) -> Iterator[Check]:
     of_uploads = _of_kind(every, "cos")
     if all(
-        any(_tells_of_all(trigger, bucket, template.prefix) for trigger in of_uploads)
-        for template in deployment.templates
+        any(tells_of_all(trigger, uploads.bucket, prefix) for trigger in of_uploads)
+        for prefix in uploads.prefixes
     ):
         yield Check("COS trigger", "ok", "covers both templates")
         return
-    do = f"of {bucket}: events cos:ObjectCreated:*, a prefix that both templates begin with, no suffix"
+    do = (
+        f"of {uploads.bucket}: events cos:ObjectCreated:*, a prefix that both templates begin with, no suffix"
+    )
     yield Check("COS trigger", "fail", "none covers both templates", do)
 
 
-def _tells_of_all(trigger: Trigger, bucket: str, key_prefix: str) -> bool:
+def tells_of_all(trigger: Trigger, bucket: str, key_prefix: str) -> bool:
     """Whether a COS trigger tells of all uploads under a prefix."""
     chosen = {str(name).lower(): value for name, value in (trigger.fields.get("filter") or {}).items()}
     events = trigger.fields.get("event") or trigger.fields.get("events") or trigger.text
@@ -114,14 +129,14 @@ def _is_of(trigger: Trigger, bucket: str) -> bool:
 # --- timers ---------------------------------------------------------------------------------------------
 
 
-def _sweep(deployment: Deployment, every: list[Trigger]) -> Iterator[Check]:
+def _sweep(uploads: Uploads, every: list[Trigger]) -> Iterator[Check]:
     timers = [timer for timer in _of_kind(every, "timer") if not timer.reconciles]
     yield _timer("sweep timer", timers, f"add {EACH_MINUTE}")
     if timers and not any(timer.cron.startswith("0 * ") for timer in timers):
         yield Check("sweep timer", "warn", "it does not fire each minute", f"set {EACH_MINUTE}")
 
 
-def _reconcile(deployment: Deployment, every: list[Trigger]) -> Iterator[Check]:
+def _reconcile(uploads: Uploads, every: list[Trigger]) -> Iterator[Check]:
     timers = [timer for timer in _of_kind(every, "timer") if timer.reconciles]
     yield _timer("reconcile timer", timers, f"add {EACH_DAY} with the argument reconcile")
 
@@ -132,7 +147,7 @@ def _timer(name: str, timers: list[Trigger], do: str) -> Check:
     return Check(name, "ok", ", ".join(timer.cron for timer in timers))
 
 
-CHECKS: tuple[Callable[[Deployment, list[Trigger]], Iterator[Check]], ...] = (
+CHECKS: tuple[Callable[[Uploads, list[Trigger]], Iterator[Check]], ...] = (
     _switched_off,
     _uploads,
     _sweep,
