@@ -59,9 +59,8 @@ class OperatorBucket:
             self._versioning = str((answer or {}).get("Status", NEVER))
         return self._versioning
 
-    @property
     def keeps_versions(self) -> bool:
-        """Whether old versions of objects may be there: it keeps them, or did."""
+        """Whether old versions of objects may be there: it keeps them, or did. COS is asked once."""
         return self.versioning() != NEVER
 
     def lifecycle(self) -> list[dict[str, Any]]:
@@ -86,7 +85,7 @@ class OperatorBucket:
 
     def versions(self, prefix: str) -> list[Version]:
         """All versions of all objects under `prefix`; where none are kept the objects themselves."""
-        if not self.keeps_versions:
+        if not self.keeps_versions():
             return [Version(stored.key, "") for stored in self.every(prefix)]
 
         def ask(client: Any, key: str, version: str) -> Any:

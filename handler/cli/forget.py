@@ -51,7 +51,7 @@ def _hide_uploads(deployment: Deployment, subject: Subject, inventory: Inventory
     """
     prefix = deployment.settings.state_prefix
     uploads = {version.key for _, version in inventory.versions if not version.key.startswith(prefix)}
-    if not uploads or not deployment.uploads.keeps_versions:
+    if not uploads or not deployment.uploads.keeps_versions():
         return inventory
     deployment.uploads.objects.delete(sorted(uploads))
     return take_inventory(deployment, subject)

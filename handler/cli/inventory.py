@@ -178,7 +178,7 @@ def _marks(deployment: Deployment, about: Subject) -> set[str]:
 def _taken_off(deployment: Deployment, about: Subject) -> Inventory:
     """Agenda entries that were taken off and still can be read, where the state bucket keeps versions."""
     state = deployment.state
-    if not state.keeps_versions:
+    if not state.keeps_versions():
         return Inventory([], [])
     every = state.versions(deployment.state_prefix("agenda"))
     versions = [version for version in every if not version.marker]

@@ -18,7 +18,7 @@ def versions(deployment: Deployment) -> Iterator[Check]:
 
 
 def _of_state(role: str, bucket: OperatorBucket) -> Check:
-    if not bucket.keeps_versions:
+    if not bucket.keeps_versions():
         return _none(role, bucket)
     return Check(
         f"versions ({role})",
@@ -30,7 +30,7 @@ def _of_state(role: str, bucket: OperatorBucket) -> Check:
 
 
 def _of_uploads(role: str, bucket: OperatorBucket) -> Check:
-    if not bucket.keeps_versions:
+    if not bucket.keeps_versions():
         return _none(role, bucket)
     return Check(
         f"versions ({role})",
