@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from handler.cli.deployment import Deployment, Problem
-from handler.cli.find import agenda, find_record, side_by_side, which_of
+from handler.cli.find import agenda, find_record, side_by_side, verification_of_key
 from handler.cli.output import Output, when
 from handler.flow.sweep import OVERLAP
 from handler.rules.outcome import Verification
@@ -19,8 +19,17 @@ from handler.state.ledger import CorruptState, Entry, Record, Task
 
 NEXT_SWEEP = "The function's next sweep, within a minute or so, does it."
 
+GUARD = timedelta(minutes=2)
+"""How long `redeliver` has to mark one record, before a sweep delivers it should the command have ended."""
 
-def redeliver(d: Deployment, output: Output, records: Iterable[Record]) -> list[str]:
+RETRIED = ("failed", "incomplete")
+"""The outcomes that another run may change."""
+
+
+# --- redeliver ------------------------------------------------------------------------------------------
+
+
+def redeliver(deployment: Deployment, output: Output, records: Iterable[Record]) -> list[str]:
     """Have messages posted once more, same id and same bytes. Returns the verifications' IDs.
 
     What was delivered or given up counts as untold again, and its schedule begins anew. What was erased since
@@ -29,108 +38,125 @@ def redeliver(d: Deployment, output: Output, records: Iterable[Record]) -> list[
     chosen = [record.which for record in records]
     with output.progress() as progress:
         bar = progress.add_task("putting on the agenda", total=len(chosen))
-        found = side_by_side((partial(_redeliver, d, each) for each in chosen), lambda: progress.advance(bar))
-    return [which.id for which, redelivered in zip(chosen, found, strict=True) if redelivered]
+        results = side_by_side(
+            (partial(_redeliver, deployment, each) for each in chosen), lambda: progress.advance(bar)
+        )
+    return [verification.id for verification, done in zip(chosen, results, strict=True) if done]
 
 
-def _redeliver(d: Deployment, which: Verification) -> bool:
-    record = d.ledger.record(which)
+def _redeliver(deployment: Deployment, verification: Verification) -> bool:
+    """Returns whether there is still a record to deliver."""
+    ledger, now = deployment.ledger, deployment.clock.now()
+    record = ledger.record(verification)
     if record is None:
         return False
-    task = Task("deliver", record.bucket, record.live_key, "live", verification=which, attempt=1)
+    task = Task("deliver", record.bucket, record.live_key, "live", verification=verification, attempt=1)
     # Due only after it has been marked, or a sweep would take it off; there before, should this end between.
-    guard = d.ledger.put_on(Entry(d.clock.now() + timedelta(minutes=2), task))
+    guard = ledger.put_on(Entry(now + GUARD, task))
     if record.delivered_at or record.dead_at:
-        d.ledger.mark(record._replace(delivered_at=None, dead_at=None, attempts=0))
-    d.ledger.put_on(Entry(d.clock.now(), task))
-    d.ledger.take_off([guard, d.ledger.dead_key(which)])
+        ledger.mark(record._replace(delivered_at=None, dead_at=None, attempts=0))
+    ledger.put_on(Entry(deployment.clock.now(), task))
+    ledger.take_off([guard, ledger.dead_key(verification)])
     return True
 
 
-def dead(d: Deployment) -> list[Record]:
+def dead(deployment: Deployment) -> list[Record]:
     """The records whose delivery was given up."""
-    prefix = f"{d.settings.state_prefix}dead/"
-    names = [stored.key.removeprefix(prefix).rpartition("/") for stored in d.state.every(prefix)]
-    found = side_by_side(partial(d.ledger.record, Verification(which, 1, path)) for path, _, which in names)
-    return [record for record in found if record]
+    prefix = deployment.state_prefix("dead")
+    names = [stored.key.removeprefix(prefix).rpartition("/") for stored in deployment.state.every(prefix)]
+    records = side_by_side(
+        partial(deployment.ledger.record, Verification(id_, 1, path)) for path, _, id_ in names
+    )
+    return [record for record in records if record]
 
 
-def decided_since(d: Deployment, output: Output, since: datetime) -> list[Record]:
+def decided_since(deployment: Deployment, output: Output, since: datetime) -> list[Record]:
     """The records decided at `since` or later, in order of time. Lists all records."""
     with output.progress() as progress:
         bar = progress.add_task("looking for records", total=None)
         # A record is never older than its object's last change.
         keys = [
             stored.key
-            for stored in d.state.every(f"{d.settings.state_prefix}records/")
+            for stored in deployment.state.every(deployment.state_prefix("records"))
             if stored.last_modified.timestamp() >= int(since.timestamp())
         ]
-        calls = (partial(d.ledger.record, which_of(d, key)) for key in keys)
-        records = side_by_side(calls, lambda: progress.advance(bar))
-    found = [record for record in records if record and record.decided_at >= since]
-    return sorted(found, key=lambda record: record.decided_at)
+        reads = (partial(deployment.ledger.record, verification_of_key(deployment, key)) for key in keys)
+        records = side_by_side(reads, lambda: progress.advance(bar))
+    chosen = [record for record in records if record and record.decided_at >= since]
+    return sorted(chosen, key=lambda record: record.decided_at)
 
 
-def retry(d: Deployment, which: str) -> tuple[Record, int]:
+# --- retry ----------------------------------------------------------------------------------------------
+
+
+def retry(deployment: Deployment, reference: str) -> tuple[Record, int]:
     """Ask for another run of what ended `failed` or `incomplete`. Returns its record and the run.
 
     The run's number stands on the agenda, so asking twice starts one. Raises Problem.
     """
-    record = find_record(d, which)
-    if record.outcome not in ("failed", "incomplete"):
+    record = find_record(deployment, reference)
+    verification = record.which
+    if record.outcome not in RETRIED:
         raise Problem(
-            f"{record.which.id} ended as {record.outcome}: only failed and incomplete ones are tried again; "
-            "upload other bytes for another verification"
+            f"{verification.id} ended as {record.outcome}: only {' and '.join(RETRIED)} ones are tried "
+            "again; upload other bytes for another verification"
         )
-    newest = _newest_run(d, record)
-    if newest.which.id != record.which.id:
-        raise Problem(f"{record.which.id} was tried again already, as {newest.which.id} ({newest.outcome})")
+    newest = _newest_run(deployment, record)
+    if newest.which.id != verification.id:
+        raise Problem(f"{verification.id} was tried again already, as {newest.which.id} ({newest.outcome})")
     for half in (record.live, record.image):
-        _check_there(d, half)
+        if half:
+            _check_still_there(deployment, half)
     key = record.live_key if record.live or not record.image else record.image_key
-    run = record.which.run + 1
-    d.ledger.put_on(Entry(d.clock.now(), Task("look", record.bucket, key, run=run)))
+    run = verification.run + 1
+    deployment.ledger.put_on(Entry(deployment.clock.now(), Task("look", record.bucket, key, run=run)))
     return record, run
 
 
-def _check_there(d: Deployment, half: Mapping[str, Any] | None) -> None:
+def _check_still_there(deployment: Deployment, half: Mapping[str, Any]) -> None:
     """Raises Problem where an upload is no longer the one that a run was about."""
-    stored = d.uploads.head(half["key"]) if half else None
-    if half and stored is None:
+    stored = deployment.uploads.objects.head(half["key"])
+    if stored is None:
         raise Problem(f"{half['key']} is gone; upload it again, which starts another run")
-    if half and stored and stored.etag != half["etag"]:
+    if stored.etag != half["etag"]:
         raise Problem(f"{half['key']} was replaced since, and what replaced it has an outcome of its own")
 
 
-def _newest_run(d: Deployment, record: Record) -> Record:
+def _newest_run(deployment: Deployment, record: Record) -> Record:
     """The last run about the same bytes of the same keys."""
-
-    def about(each: Record) -> tuple[object, ...]:
-        halves = tuple((half or {}).get("md5") for half in (each.live, each.image))
-        return each.live_key, each.image_key, *halves
-
-    runs = [each for each in d.ledger.records(record.which.path) if about(each) == about(record)]
+    records = deployment.ledger.records(record.which.path)
+    runs = [each for each in records if _bytes_of(each) == _bytes_of(record)]
     return max([*runs, record], key=lambda each: each.which.run)
 
 
-def reconcile(d: Deployment, since: datetime | None, *, everything: bool = False) -> datetime | None:
+def _bytes_of(record: Record) -> tuple[object, ...]:
+    """What a record is about: both keys, and the MD5 of each half that was there."""
+    md5s = tuple((half or {}).get("md5") for half in (record.live, record.image))
+    return record.live_key, record.image_key, *md5s
+
+
+# --- reconcile ------------------------------------------------------------------------------------------
+
+
+def reconcile(deployment: Deployment, since: datetime | None, *, everything: bool = False) -> datetime | None:
     """Have all uploads since a moment walked; None: as the daily timer does.
 
     Returns since when, None for `everything`. Raises Problem where a walk is under way.
     """
-    pending = agenda(d, ("reconcile-",))
+    pending = agenda(deployment, ("reconcile-",))
     if pending:
         raise Problem(f"a reconcile is under way and goes on at {when(pending[0].due)}; wait for its end")
     if since is None and not everything:
-        since = _last_walk(d)
-    task = Task("reconcile", d.settings.bucket, uploaded_at=d.clock.now(), since=since)
-    d.ledger.put_on(Entry(d.clock.now(), task))
+        since = _last_walk(deployment)
+    now = deployment.clock.now()
+    task = Task("reconcile", deployment.settings.bucket, uploaded_at=now, since=since)
+    deployment.ledger.put_on(Entry(now, task))
     return since
 
 
-def _last_walk(d: Deployment) -> datetime | None:
+def _last_walk(deployment: Deployment) -> datetime | None:
     try:
-        last = d.ledger.last_walk()
+        last = deployment.ledger.last_walk()
     except CorruptState:
         return None
     return last - OVERLAP if last else None

@@ -141,17 +141,17 @@ def find_python(project: Path) -> tuple[Path, str] | None:
     One that is found on the PATH can be a shim that refuses to run, so each is tried.
     """
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
-    found = shutil.which("python3.10")
+    on_path = shutil.which("python3.10")
     for python in (
         Path(sys.executable),
         project / ".venv-3.10" / "bin" / "python",
-        *([Path(found)] if found else []),
+        *([Path(on_path)] if on_path else []),
         *sorted((pyenv / "versions").glob("3.10.*/bin/python"), reverse=True),
     ):
-        asked = "import platform, sys; print(sys.implementation.name, platform.python_version())"
+        question = "import platform, sys; print(sys.implementation.name, platform.python_version())"
         try:
             done = subprocess.run(  # noqa: S603 # a Python of this machine, asked for its version
-                [python, "-I", "-S", "-c", asked], capture_output=True, text=True, timeout=30, check=False
+                [python, "-I", "-S", "-c", question], capture_output=True, text=True, timeout=30, check=False
             )
         except (OSError, subprocess.TimeoutExpired):
             continue
@@ -181,15 +181,19 @@ def _install(requirements: Path, into: Path) -> None:
         raise BundleError(_why(done.stderr))
 
 
-def _why(said: str) -> str:
-    """What pip said, in one line and without addresses, which can hold a password."""
-    if "DO NOT MATCH THE HASHES" in said:
-        names = ", ".join(re.findall(r"^    (\S+==\S+) from ", said, re.MULTILINE))
+def _why(printed: str) -> str:
+    """What pip printed, in one line and without addresses, which can hold a password."""
+    if "DO NOT MATCH THE HASHES" in printed:
+        names = ", ".join(re.findall(r"^    (\S+==\S+) from ", printed, re.MULTILINE))
         return f"the package index has other bytes than requirements.txt names: {names}"
-    missing = re.search(r"No matching distribution found for (\S+)", said)
+    missing = re.search(r"No matching distribution found for (\S+)", printed)
     if missing:
         return f"{missing[1]} cannot be had: the package index is out of reach, or has no such file for 3.10"
-    last = re.findall(r"^ERROR: (.+)", said, re.MULTILINE) or said.strip().splitlines() or ["it said nothing"]
+    last = (
+        re.findall(r"^ERROR: (.+)", printed, re.MULTILINE)
+        or printed.strip().splitlines()
+        or ["it said nothing"]
+    )
     return "pip failed: " + re.sub(r"\w+://\S+", "…", last[-1])
 
 

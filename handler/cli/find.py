@@ -23,24 +23,19 @@ AT_ONCE = 16  # requests side by side
 ID = re.compile(r"(?:msg_)?([0-9a-f]{32})")
 
 
-class Scheduled(NamedTuple):
-    """An agenda entry. `path` is its pair's, empty for a walk; `task` is None where it cannot be read."""
-
-    key: str
-    due: datetime | None
-    task: Task | None
-    path: str
+def nothing() -> None:
+    """What is called after each request where nobody watches the progress."""
 
 
-def side_by_side(calls: Iterable[Callable[[], T]], done: Callable[[], object] = lambda: None) -> list[T]:
+def side_by_side(calls: Iterable[Callable[[], T]], done: Callable[[], object] = nothing) -> list[T]:
     """Results in order of `calls`, several at a time; `done` is called after each few."""
     todo = list(calls)
-    found: list[T] = []
+    results: list[T] = []
     for start in range(0, len(todo), AT_ONCE):
-        found += together(todo[start : start + AT_ONCE])
+        results += together(todo[start : start + AT_ONCE])
         for _ in todo[start : start + AT_ONCE]:
             done()
-    return found
+    return results
 
 
 def moment(text: str, now: datetime) -> datetime:
@@ -64,107 +59,151 @@ def moment(text: str, now: datetime) -> datetime:
     return at if at.tzinfo else at.replace(tzinfo=timezone.utc)
 
 
-def match(d: Deployment, key: str) -> Pair | SharedImage | None:
-    """The pair, or the image that serves many, that an upload's key names."""
+# --- pairs and verifications ----------------------------------------------------------------------------
+
+
+def pair_of_key(deployment: Deployment, key: str) -> Pair | SharedImage | None:
+    """The pair that an upload's key names, or the image that serves many; None where it names neither.
+
+    Raises AmbiguousKey.
+    """
+    match = deployment.settings.templates.match(key)
+    return match[1] if match else None
+
+
+def certain_pair(deployment: Deployment, key: str) -> Pair | SharedImage | None:
+    """The same; None for an ambiguous key too, since the function makes no pair of it."""
     try:
-        found = d.settings.templates.match(key)
-    except AmbiguousKey as error:
-        raise Problem(str(error)) from None
-    return found and found[1]
+        return pair_of_key(deployment, key)
+    except AmbiguousKey:
+        return None
 
 
-def find_record(d: Deployment, which: str) -> Record:
+def id_in(reference: str) -> str | None:
+    """The verification's ID that an operator gave, with or without `msg_`; None where it is none."""
+    match = ID.fullmatch(reference.strip())
+    return match[1] if match else None
+
+
+def find_record(deployment: Deployment, reference: str) -> Record:
     """The record of a verification by its ID, with or without `msg_`. Lists all records. Raises Problem."""
-    found = ID.fullmatch(which.strip())
-    if found is None:
-        raise Problem(f"{which!r} is no verification's ID: these are 32 hex digits, as in the message's id")
-    suffix = f"/{found[1]}.json"
-    for stored in d.state.every(f"{d.settings.state_prefix}records/"):
-        if stored.key.endswith(suffix):
-            record = d.ledger.record(which_of(d, stored.key))
+    wanted = id_in(reference)
+    if wanted is None:
+        raise Problem(
+            f"{reference!r} is no verification's ID: these are 32 hex digits, as in the message's id"
+        )
+    for stored in deployment.state.every(deployment.state_prefix("records")):
+        if stored.key.endswith(f"/{wanted}.json"):
+            record = deployment.ledger.record(verification_of_key(deployment, stored.key))
             if record is not None:
                 return record
     raise Problem(
-        f"no record of the verification {found[1]} in {d.settings.state_bucket}; is it of this BUCKET, "
+        f"no record of the verification {wanted} in {deployment.state.name}; is it of this BUCKET, "
         "decided, and not erased? `list` shows what is under way. If it is a pair's id, give an upload's key"
     )
 
 
-def which_of(d: Deployment, record_key: str) -> Verification:
+def verification_of_key(deployment: Deployment, record_key: str) -> Verification:
     """The verification that a record's key names; its run stands in the record."""
-    path, _, name = record_key.removeprefix(f"{d.settings.state_prefix}records/").rpartition("/")
+    path, _, name = record_key.removeprefix(deployment.state_prefix("records")).rpartition("/")
     return Verification(name.removesuffix(".json"), 1, path)
 
 
-def find_pair(d: Deployment, which: str) -> Pair | SharedImage:
+def find_pair(deployment: Deployment, reference: str) -> Pair | SharedImage:
     """The pair that an ID or an upload's key names. Raises Problem."""
-    if ID.fullmatch(which.strip()):
-        record = find_record(d, which)
-        found = match(d, record.live_key)
-    else:
-        found = match(d, which)
-    if found is None:
-        templates = (*d.settings.templates.live, *d.settings.templates.image)
-        wanted = ", ".join(template.text for template in templates)
-        raise Problem(f"{which!r} is neither a verification's ID nor a key like {wanted}")
-    return found
+    key = find_record(deployment, reference).live_key if id_in(reference) else reference
+    try:
+        pair = pair_of_key(deployment, key)
+    except AmbiguousKey as error:
+        raise Problem(str(error)) from None
+    if pair is None:
+        wanted = ", ".join(template.text for template in deployment.templates)
+        raise Problem(f"{reference!r} is neither a verification's ID nor a key like {wanted}")
+    return pair
+
+
+# --- the agenda -----------------------------------------------------------------------------------------
+
+
+class Scheduled(NamedTuple):
+    """An agenda entry. `path` is its pair's, empty for a walk; `task` is None where it cannot be read."""
+
+    key: str
+    due: datetime | None
+    task: Task | None
+    path: str
+
+    @property
+    def is_walk(self) -> bool:
+        """Whether it asks to go on walking all uploads: it is about no pair."""
+        return self.task is not None and self.task.kind == "reconcile"
+
+    @property
+    def upload_key(self) -> str:
+        """The key of the upload that it is about, empty where there is none."""
+        return self.task.key if self.task and not self.is_walk else ""
+
+    @property
+    def verification(self) -> Verification | None:
+        """The verification that it is about, None where it is about a pair's uploads or about none."""
+        return self.task.verification if self.task else None
 
 
 def agenda(
-    d: Deployment, kinds: tuple[str, ...] = ("",), done: Callable[[], object] = lambda: None
+    deployment: Deployment, kinds: tuple[str, ...] = ("",), done: Callable[[], object] = nothing
 ) -> list[Scheduled]:
     """Everything on the agenda, or what is of some kinds, due or not, in order of time."""
-    every = (stored.key for stored in d.state.every(f"{d.settings.state_prefix}agenda/"))
+    every = (stored.key for stored in deployment.state.every(deployment.state_prefix("agenda")))
     keys = [key for key in every if key.rpartition("/")[2].startswith(kinds)]
-    tasks = side_by_side((partial(_task, d, key) for key in keys), done)
+    tasks = side_by_side((partial(_task, deployment, key) for key in keys), done)
     return [
-        Scheduled(key, d.ledger.minute_of(key), task, _path(d, task))
+        Scheduled(key, deployment.ledger.minute_of(key), task, _path(deployment, task))
         for key, task in zip(keys, tasks, strict=True)
     ]
 
 
-def _task(d: Deployment, key: str) -> Task | None:
+def _task(deployment: Deployment, key: str) -> Task | None:
     try:
-        return d.ledger.task(key)
+        return deployment.ledger.task(key)
     except CorruptState:
         return None
 
 
-def _path(d: Deployment, task: Task | None) -> str:
+def _path(deployment: Deployment, task: Task | None) -> str:
     if task is None or task.kind == "reconcile":
         return ""  # a walk's key says how far it came, and is no pair's
     if task.verification is not None:
         return task.verification.path
-    try:
-        found = d.settings.templates.match(task.key)
-    except AmbiguousKey:
-        return ""
-    return found[1].path if found else ""
+    pair = certain_pair(deployment, task.key)
+    return pair.path if pair else ""
 
 
-def stored_json(d: Deployment, key: str) -> dict[str, Any]:
+# --- state objects as they stand ------------------------------------------------------------------------
+
+
+def stored_json(deployment: Deployment, key: str) -> dict[str, Any]:
     """A state object as it stands, empty where it is gone or cannot be read."""
-    return json_object(d.state.read(key))
+    return json_object(deployment.state.objects.read(key))
 
 
 def json_object(data: bytes | None) -> dict[str, Any]:
     """What a state object holds, empty where there is none or it cannot be read."""
     try:
-        found = json.loads(data or b"{}")
+        value = json.loads(data or b"{}")
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return value if isinstance(value, dict) else {}
 
 
-def stored_time(found: Mapping[str, Any], name: str) -> datetime | None:
+def stored_time(fields: Mapping[str, Any], name: str) -> datetime | None:
     """A moment of a state object, None where it is none."""
     try:
-        at = datetime.fromisoformat(found[name])
+        at = datetime.fromisoformat(fields[name])
     except (KeyError, TypeError, ValueError):
         return None
     return at if at.tzinfo else None
 
 
-def under(d: Deployment, kind: str, path: str) -> Iterator[Stored]:
+def under(deployment: Deployment, kind: str, path: str) -> Iterator[Stored]:
     """The state objects of one kind (`claims`, `records`, …) of one pair."""
-    return d.state.every(f"{d.settings.state_prefix}{kind}/{path}/")
+    return deployment.state.every(f"{deployment.state_prefix(kind)}{path}/")

@@ -14,18 +14,21 @@ from click.core import ParameterSource
 from rich.text import Text
 
 from handler import __version__
-from handler.cli import act, doctor, forget, look, upload
+from handler.cli import act, story, under_way, upload
 from handler.cli.deployment import Deployment, Problem, load
+from handler.cli.doctor.examination import examine
 from handler.cli.find import find_pair, find_record, moment
+from handler.cli.forget import Erasure, forget
+from handler.cli.inventory import subject_of, take_inventory
 from handler.cli.output import Output, count, plain, span, when
 from handler.edges.cos import CosError
 from handler.log import silence_libraries
-from handler.rules.pairing import Pair, SharedImage
+from handler.rules.pairing import Pair
 from handler.rules.settings import SettingsError
 from handler.state.ledger import CorruptState
 
 
-class Command:
+class Options:
     """What the options before the command chose."""
 
     def __init__(self, config: Path, env_file: Path, debug: bool) -> None:
@@ -42,7 +45,7 @@ def command(work: Callable[..., bool | None]) -> Callable[..., None]:
     @click.pass_context
     @wraps(work)
     def run(context: click.Context, /, as_json: bool, **arguments: Any) -> None:
-        chosen: Command = context.obj
+        chosen: Options = context.obj
         output = Output(as_json)
         try:
             fine = work(chosen, output, **arguments)
@@ -102,65 +105,65 @@ def main(context: click.Context, config: Path, env_file: Path, debug: bool) -> N
             raise click.BadParameter(
                 f"{path} is not there", context, param_hint=f"--{name.replace('_', '-')}"
             )
-    context.obj = Command(config, env_file, debug)
+    context.obj = Options(config, env_file, debug)
 
 
 @main.command("doctor")
 @click.option("--no-webhook", is_flag=True, help="Send no webhook.test message.")
 @command
-def doctor_command(chosen: Command, output: Output, no_webhook: bool) -> bool:
+def doctor_command(chosen: Options, output: Output, no_webhook: bool) -> bool:
     """Check the whole deployment; each line says what to do. Calls that are billed are not made."""
-    return doctor.examine(chosen.config, chosen.env_file, output, post=not no_webhook)
+    return examine(chosen.config, chosen.env_file, output, post=not no_webhook)
 
 
 @main.command("list")
 @click.option("--limit", default=20, show_default=True, help="How many of each state are shown.")
 @command
-def list_command(chosen: Command, output: Output, limit: int) -> None:
+def list_command(chosen: Options, output: Output, limit: int) -> None:
     """What is waiting, running, undelivered or dead: counts and ages."""
-    look.show_list(chosen.deployment(), output, limit)
+    under_way.show_list(chosen.deployment(), output, limit)
 
 
 @main.command(short_help="The story of a verification or a pair.")
-@click.argument("which", metavar="ID|KEY")
+@click.argument("reference", metavar="ID|KEY")
 @command
-def show(chosen: Command, output: Output, which: str) -> None:
+def show(chosen: Options, output: Output, reference: str) -> None:
     """The story of a verification (by its ID or its message's) or of a pair (by an upload's key)."""
-    look.show_story(chosen.deployment(), output, which)
+    story.show_story(chosen.deployment(), output, reference)
 
 
 @main.command(short_help="Have messages posted once more.")
-@click.argument("which", metavar="[ID]", required=False)
+@click.argument("reference", metavar="[ID]", required=False)
 @click.option("--dead", is_flag=True, help="All whose delivery was given up.")
 @click.option("--since", metavar="WHEN", help="All decided since: 2026-11-22T12:00Z, 90m, 6h, 3d.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @command
 def redeliver(
-    chosen: Command, output: Output, which: str | None, dead: bool, since: str | None, yes: bool
+    chosen: Options, output: Output, reference: str | None, dead: bool, since: str | None, yes: bool
 ) -> None:
     """Have messages posted once more: the same id, the same bytes, a fresh signature."""
-    if (which is not None) + dead + (since is not None) != 1:
+    if (reference is not None) + dead + (since is not None) != 1:
         raise click.UsageError("Give one of ID, --dead and --since.")
-    d = chosen.deployment()
-    if which is not None:
-        records = [find_record(d, which)]
+    deployment = chosen.deployment()
+    if reference is not None:
+        records = [find_record(deployment, reference)]
     elif dead:
-        records = act.dead(d)
+        records = act.dead(deployment)
     else:
-        records = act.decided_since(d, output, moment(since or "", d.clock.now()))
-    if records and which is None and not yes:
+        records = act.decided_since(deployment, output, moment(since or "", deployment.clock.now()))
+    if records and reference is None and not yes:
         click.confirm(f"Post {count(len(records), 'message')} again?", abort=True, err=True)
-    done = act.redeliver(d, output, records)
+    done = act.redeliver(deployment, output, records)
     output.value({"redelivered": done})
     output.say(f"{count(len(done), 'message')} to be posted. {act.NEXT_SWEEP}" if done else "There is none.")
 
 
 @main.command(short_help="Have what ended failed or incomplete judged again.")
-@click.argument("which", metavar="ID")
+@click.argument("reference", metavar="ID")
 @command
-def retry(chosen: Command, output: Output, which: str) -> None:
+def retry(chosen: Options, output: Output, reference: str) -> None:
     """Have what ended failed or incomplete judged once more, as another run."""
-    record, run = act.retry(chosen.deployment(), which)
+    record, run = act.retry(chosen.deployment(), reference)
     output.value({"verification": record.which.id, "run": run})
     output.say(f"Run {run} of {record.which.path} is on the agenda. {act.NEXT_SWEEP}")
 
@@ -168,17 +171,17 @@ def retry(chosen: Command, output: Output, which: str) -> None:
 @main.command(short_help="Have uploads looked at that may have no outcome.")
 @click.option("--since", metavar="WHEN", help="Walk uploads made since: 2026-11-22, 6h, 3d; or `all`.")
 @command
-def reconcile(chosen: Command, output: Output, since: str | None) -> None:
+def reconcile(chosen: Options, output: Output, since: str | None) -> None:
     """Have every upload looked at that may have no outcome. What is settled costs nothing.
 
     Without --since: from a day before the last finished reconcile on, as the daily timer does.
     """
-    d = chosen.deployment()
+    deployment = chosen.deployment()
     everything = since == "all"
     if since and not everything:
-        began = act.reconcile(d, moment(since, d.clock.now()))
+        began = act.reconcile(deployment, moment(since, deployment.clock.now()))
     else:
-        began = act.reconcile(d, None, everything=everything)
+        began = act.reconcile(deployment, None, everything=everything)
     output.value({"since": began})
     output.say(
         f"Uploads {f'since {when(began)}' if began else 'of all time'} that are older than ten minutes "
@@ -191,19 +194,14 @@ def reconcile(chosen: Command, output: Output, since: str | None) -> None:
 @click.option("--smoke", is_flag=True, help="Use a harmless pair that the API rejects without a bill.")
 @click.option("--timeout", default=180, show_default=True, help="Seconds to wait for the outcome.")
 @command
-def verify(chosen: Command, output: Output, files: tuple[Path, ...], smoke: bool, timeout: int) -> bool:
+def verify(chosen: Options, output: Output, files: tuple[Path, ...], smoke: bool, timeout: int) -> bool:
     """Upload a pair, wait, and show its outcome: the whole chain, with your own files or with --smoke."""
     if len(files) != (0 if smoke else 2):
         raise click.UsageError("Give LIVE and IMAGE, or --smoke alone.")
-    d = chosen.deployment()
-    if smoke:
-        live, image = upload.SMOKE_LIVE, upload.SMOKE_IMAGE
-    else:
-        live = upload.read(files[0], d.settings.max_live_bytes, "MAX_LIVE_BYTES")
-        image = upload.read(files[1], d.settings.max_image_bytes, "MAX_IMAGE_BYTES")
-    pair = upload.new_pair(d, "smoke" if smoke else "verify")
-    record, took = upload.verify(d, output, pair, live, image, timeout)
-    told = record.delivered_at is not None
+    deployment = chosen.deployment()
+    pair = upload.smoke(deployment) if smoke else upload.own_files(deployment, *files)
+    record, seconds = upload.verify(deployment, output, pair, timeout)
+    delivered = record.delivered_at is not None
     answer = record.answer or {}
     result = {
         "outcome": record.outcome,
@@ -211,76 +209,81 @@ def verify(chosen: Command, output: Output, files: tuple[Path, ...], smoke: bool
         "similarity": answer.get("similarity"),
         "said": answer.get("message"),
         "verification": record.which.id,
-        "pair": dict(pair.values),
+        "pair": dict(pair.pair.values),
         "api_request_id": answer.get("request_id"),
         "calls": answer.get("calls", 0),
-        "delivered": told,
-        "seconds": round(took, 1),
+        "delivered": delivered,
+        "seconds": round(seconds, 1),
     }
     output.value(result)
     output.table(("", ""), [(name, "" if value is None else value) for name, value in result.items()])
-    output.say(f"`python -m handler forget {upload.erased_by(pair)}` erases it.")
-    if not told:
+    output.say(f"`python -m handler forget {upload.erased_by(pair.pair)}` erases it.")
+    if not delivered:
         output.say("The webhook did not take the message: `doctor` says why.")
-    return told and record.outcome != "failed"
+    return delivered and record.outcome != "failed"
 
 
 @main.command(short_help="Presigned links to upload one pair.")
 @click.argument("values", nargs=-1, required=True, metavar="ID|NAME=VALUE…")
 @click.option("--seconds", type=click.IntRange(30, 3600), default=upload.LINK_SECONDS, show_default=True)
 @command
-def links(chosen: Command, output: Output, values: tuple[str, ...], seconds: int) -> None:
+def links(chosen: Options, output: Output, values: tuple[str, ...], seconds: int) -> None:
     """Presigned links to PUT one pair to, as an application's backend would make them.
 
     They are printed because that is what the command is for: whoever has one may upload until it ends.
     """
-    d = chosen.deployment()
-    made = upload.links(d, values, seconds)
+    deployment = chosen.deployment()
+    made = upload.links(deployment, values, seconds)
     output.value(made)
-    if not output.as_json:
-        for role in ("image", "live"):
-            click.echo(f"# {role}: {plain(made[role]['key'])}, for {span(seconds)}")
-            proxy = f"-x {d.settings.local_cloud} " if d.settings.local_cloud else ""
-            click.echo(f"curl {proxy}-T FILE '{made[role]['put']}'")
+    if output.as_json:
+        return
+    proxy = deployment.settings.local_cloud
+    through = f"-x {proxy} " if proxy else ""
+    for role, link in (("image", made["image"]), ("live", made["live"])):
+        click.echo(f"# {role}: {plain(link['key'])}, for {span(seconds)}")
+        click.echo(f"curl {through}-T FILE '{link['put']}'")
 
 
 @main.command("forget", short_help="Erase everything about a person's pair.")
-@click.argument("which", metavar="ID|KEY")
+@click.argument("reference", metavar="ID|KEY")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @command
-def forget_command(chosen: Command, output: Output, which: str, yes: bool) -> bool:
+def forget_command(chosen: Options, output: Output, reference: str, yes: bool) -> bool:
     """Erase everything about a person's pair: uploads, all verifications, best frames, all versions.
 
     The key of an image that serves many stands for all its pairs. What the webhook's consumer and the log
     service keep is theirs to erase.
     """
-    d = chosen.deployment()
-    found = find_pair(d, which)
-    pairs = forget.pairs_of(d, found) if isinstance(found, SharedImage) else [found]
-    images = list(found.image_keys) if isinstance(found, SharedImage) else []
-    there = forget.look(d, pairs, images)
-    if not there:
+    deployment = chosen.deployment()
+    pair = find_pair(deployment, reference)
+    subject = subject_of(deployment, pair)
+    inventory = take_inventory(deployment, subject)
+    if not inventory:
         output.value({"erased": [], "left": [], "busy_until": None})
         output.say("Nothing is stored about it.")
         return True
-    output.table(("to be erased",), [(key,) for key in there.keys])
+    output.table(("to be erased",), [(key,) for key in inventory.keys])
     if not yes:
-        click.confirm(
-            f"Erase {count(len(there), 'object')} for good, old versions counted?", abort=True, err=True
-        )
-    busy_until = forget.busy_until(d, pairs)
-    erased, left = forget.erase(d, output, pairs, images)
-    output.value({"erased": erased, "left": left.keys, "busy_until": busy_until})
-    output.say(f"Erased {count(len(erased), 'key')}, with all versions.")
-    if isinstance(found, Pair) and found.shared:
+        objects = count(len(inventory), "object")
+        click.confirm(f"Erase {objects} for good, old versions counted?", abort=True, err=True)
+    erasure = forget(deployment, output, subject)
+    output.value({"erased": erasure.erased, "left": erasure.left.keys, "busy_until": erasure.busy_until})
+    output.say(f"Erased {count(len(erasure.erased), 'key')}, with all versions.")
+    if isinstance(pair, Pair) and pair.shared:
         output.say(
-            f"The image serves others too and was left: `forget {found.image_keys[0]}` erases them all."
+            f"The image serves others too and was left: `forget {pair.image_keys[0]}` erases them all."
         )
-    if left:
-        output.table(("still there",), [(key,) for key in left.keys])
+    _say_what_may_come(output, erasure)
+    return erasure.complete
+
+
+def _say_what_may_come(output: Output, erasure: Erasure) -> None:
+    """What `forget` has to be run again for."""
+    if erasure.left:
+        output.table(("still there",), [(key,) for key in erasure.left.keys])
         output.err.print(Text("Something is left, perhaps written by an instance at work: run it again."))
-    if busy_until:
+    if erasure.busy_until:
+        until = when(erasure.busy_until)
         output.err.print(
-            Text(f"An instance was at work on it, and may write until {when(busy_until)}: run it again then.")
+            Text(f"An instance was at work on it, and may write until {until}: run it again then.")
         )
-    return not left and not busy_until

@@ -7,13 +7,14 @@ import gzip
 import hashlib
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple, TypedDict
 
 from handler.cli.deployment import Deployment, Problem
+from handler.cli.find import certain_pair
 from handler.cli.output import Output, span
-from handler.rules.outcome import Half, Seen, verification
+from handler.rules.outcome import Half, Seen, Verification, verification
 from handler.rules.pairing import MAX_KEY_BYTES, Pair
 from handler.state.ledger import Claim, Record
 
@@ -29,57 +30,132 @@ SMOKE_IMAGE = base64.b64decode(
 """A grey square, 64 pixels wide."""
 
 
-def pair_of(d: Deployment, values: Sequence[str]) -> Pair:
+# --- pairs by their values ------------------------------------------------------------------------------
+
+
+def pair_of_values(deployment: Deployment, texts: Sequence[str]) -> Pair:
     """The pair with these placeholder values: `name=value`, or a bare value for the only placeholder.
 
     Raises Problem.
     """
-    names = d.settings.templates.live[0].names
-    found: dict[str, str] = {}
-    for text in values:
+    names = deployment.settings.templates.live[0].names
+    values = _named(texts, names)
+    missing = [name for name in names if name not in values]
+    if missing:
+        raise Problem(f"LIVE_KEY has the placeholders {', '.join(names)}; {missing[0]}=… is missing")
+    _check_values(values.values())
+    pair = _read_back(deployment, values)
+    longest = max(len(key.encode()) for key in (*pair.live_keys, *pair.image_keys))
+    if longest > MAX_KEY_BYTES:
+        raise Problem(f"these values make a key of {longest} bytes, and COS allows {MAX_KEY_BYTES}")
+    return pair
+
+
+def _named(texts: Sequence[str], names: Sequence[str]) -> dict[str, str]:
+    """Placeholder values by their names."""
+    values: dict[str, str] = {}
+    for text in texts:
         name, equals, value = text.partition("=")
         if not equals and len(names) == 1:
             name, value = names[0], text
-        if name not in names or not value or name in found:
+        if name not in names or not value or name in values:
             wanted = " ".join(f"{name}=…" for name in names)
             raise Problem(f"{text!r} is not what LIVE_KEY asks for; write {wanted}")
-        found[name] = value
-    missing = [name for name in names if name not in found]
-    if missing:
-        raise Problem(f"LIVE_KEY has the placeholders {', '.join(names)}; {missing[0]}=… is missing")
-    if any("/" in value for value in found.values()):
+        values[name] = value
+    return values
+
+
+def _check_values(values: Iterable[str]) -> None:
+    text = "".join(values)
+    if "/" in text:
         raise Problem("a placeholder's value holds no /")
-    if any("\ud800" <= each <= "\udfff" for value in found.values() for each in value):
+    if any("\ud800" <= each <= "\udfff" for each in text):
         raise Problem("a placeholder's value is not UTF-8")
-    key = d.settings.templates.live[0].key(found)
-    match = d.settings.templates.match(key)
-    if match is None or not isinstance(match[1], Pair) or dict(match[1].values) != found:
-        raise Problem(f"{key} does not read back as the same values; choose values without {_marks(d)!r}")
-    longest = max(len(each.encode()) for each in (*match[1].live_keys, *match[1].image_keys))
-    if longest > MAX_KEY_BYTES:
-        raise Problem(f"these values make a key of {longest} bytes, and COS allows {MAX_KEY_BYTES}")
-    return match[1]
 
 
-def _marks(d: Deployment) -> str:
-    return re.sub(r"\{[^}]*\}|[\w/.]", "", d.settings.templates.live[0].text) or "/"
+def _read_back(deployment: Deployment, values: dict[str, str]) -> Pair:
+    """The pair as the function reads it from the live key that these values make."""
+    template = deployment.settings.templates.live[0]
+    key = template.key(values)
+    pair = certain_pair(deployment, key)
+    if not isinstance(pair, Pair) or dict(pair.values) != values:
+        marks = re.sub(r"\{[^}]*\}|[\w/.]", "", template.text) or "/"
+        raise Problem(f"{key} does not read back as the same values; choose values without {marks!r}")
+    return pair
 
 
-def links(d: Deployment, values: Sequence[str], seconds: int) -> dict[str, Any]:
-    """Presigned links to PUT both halves of one pair to, that end after `seconds`."""
-    pair = pair_of(d, values)
+# --- links ----------------------------------------------------------------------------------------------
+
+
+class Link(TypedDict):
+    """One half's key and the link to PUT it to."""
+
+    key: str
+    put: str
+
+
+class Links(TypedDict):
+    """What `links` prints as JSON: the pair's values, how long the links hold, and one for each half."""
+
+    pair: dict[str, str]
+    seconds: int
+    live: Link
+    image: Link
+
+
+def links(deployment: Deployment, values: Sequence[str], seconds: int) -> Links:
+    """Presigned links to PUT both halves of one pair to, that end after `seconds`. Raises Problem."""
+    pair = pair_of_values(deployment, values)
+
+    def link(key: str) -> Link:
+        return {"key": key, "put": deployment.uploads.upload_link(key, seconds)}
+
     return {
         "pair": dict(pair.values),
         "seconds": seconds,
-        "live": {"key": pair.live_keys[0], "put": d.uploads.upload_link(pair.live_keys[0], seconds)},
-        "image": {"key": pair.image_keys[0], "put": d.uploads.upload_link(pair.image_keys[0], seconds)},
+        "live": link(pair.live_keys[0]),
+        "image": link(pair.image_keys[0]),
     }
 
 
-def new_pair(d: Deployment, kind: str) -> Pair:
+# --- verify ---------------------------------------------------------------------------------------------
+
+
+class Upload(NamedTuple):
+    """A pair that a command uploads, with the bytes of both halves."""
+
+    pair: Pair
+    live: bytes
+    image: bytes
+
+
+class Verified(NamedTuple):
+    """The record of an upload's verification, and the seconds from the upload until its outcome was told."""
+
+    record: Record
+    seconds: float
+
+
+def smoke(deployment: Deployment) -> Upload:
+    """A harmless pair that the API rejects without a bill."""
+    return Upload(new_pair(deployment, "smoke"), SMOKE_LIVE, SMOKE_IMAGE)
+
+
+def own_files(deployment: Deployment, live: Path, image: Path) -> Upload:
+    """A pair of the operator's own files. Raises Problem."""
+    settings = deployment.settings
+    return Upload(
+        new_pair(deployment, "verify"),
+        _read(live, settings.max_live_bytes, "MAX_LIVE_BYTES"),
+        _read(image, settings.max_image_bytes, "MAX_IMAGE_BYTES"),
+    )
+
+
+def new_pair(deployment: Deployment, kind: str) -> Pair:
     """A pair that nobody has used: its values tell that a command made it."""
     made = f"{kind}{secrets.token_hex(8)}"  # letters and digits alone, which hardly any template separates by
-    return pair_of(d, [f"{name}={made}" for name in d.settings.templates.live[0].names])
+    names = deployment.settings.templates.live[0].names
+    return pair_of_values(deployment, [f"{name}={made}" for name in names])
 
 
 def erased_by(pair: Pair) -> str:
@@ -87,8 +163,7 @@ def erased_by(pair: Pair) -> str:
     return pair.image_keys[0] if pair.shared else pair.live_keys[0]
 
 
-def read(path: Path, most: int, setting: str) -> bytes:
-    """A local file to be uploaded. Raises Problem."""
+def _read(path: Path, most: int, setting: str) -> bytes:
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -98,34 +173,32 @@ def read(path: Path, most: int, setting: str) -> bytes:
     return data
 
 
-def verify(
-    d: Deployment, output: Output, pair: Pair, live: bytes, image: bytes, seconds: float
-) -> tuple[Record, float]:
-    """Upload a pair and wait until its outcome has been told. Returns the record and how long it took.
+def verify(deployment: Deployment, output: Output, upload: Upload, seconds: float) -> Verified:
+    """Upload a pair and wait until its outcome has been told.
 
     Raises Problem where that takes longer than `seconds`, saying how far it came.
     """
-    until = d.clock.elapsed() + seconds
+    live_key, image_key = upload.pair.live_keys[0], upload.pair.image_keys[0]
+    clock = deployment.clock
+    until = clock.elapsed() + seconds
     with output.err.status("uploading the image …") as status:
-        d.uploads.upload(pair.image_keys[0], image)
+        deployment.uploads.upload(image_key, upload.image)
         status.update("uploading the live package …")
-        d.uploads.upload(pair.live_keys[0], live)
-        began = d.clock.elapsed()
-        halves = _uploaded(d, pair.live_keys[0], live), _uploaded(d, pair.image_keys[0], image)
-        which = verification(Seen(pair, d.settings.bucket, *halves), 1)
+        deployment.uploads.upload(live_key, upload.live)
+        began = clock.elapsed()
+        expected = _expected(deployment, upload)
         while True:
-            record = d.ledger.record(which)
+            record = deployment.ledger.record(expected)
             if record is not None and (record.delivered_at or record.dead_at):
-                return record, d.clock.elapsed() - began
-            claim = None if record else d.ledger.claim(which, 1)
-            how_far = _how_far(record, claim)
-            if d.clock.elapsed() > until:
+                return Verified(record, clock.elapsed() - began)
+            how_far = _how_far(record, None if record else deployment.ledger.claim(expected, 1))
+            if clock.elapsed() > until:
                 raise Problem(
                     f"no outcome was told in {span(seconds)}: {how_far}. `doctor` and "
-                    f"`show {pair.live_keys[0]}` tell more, `forget {erased_by(pair)}` erases it"
+                    f"`show {live_key}` tell more, `forget {erased_by(upload.pair)}` erases it"
                 )
             status.update(f"waiting: {how_far}")
-            d.clock.sleep(POLL_SECONDS)
+            clock.sleep(POLL_SECONDS)
 
 
 def _how_far(record: Record | None, claim: Claim | None) -> str:
@@ -138,6 +211,13 @@ def _how_far(record: Record | None, claim: Claim | None) -> str:
     return "the API is being asked"
 
 
-def _uploaded(d: Deployment, key: str, data: bytes) -> Half:
-    md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
-    return Half(d.settings.bucket, key, md5, md5, len(data), d.clock.now())
+def _expected(deployment: Deployment, upload: Upload) -> Verification:
+    """The verification that the function makes of these bytes."""
+    pair, bucket = upload.pair, deployment.settings.bucket
+
+    def half(key: str, data: bytes) -> Half:
+        md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
+        return Half(bucket, key, md5, md5, len(data), deployment.clock.now())
+
+    live, image = half(pair.live_keys[0], upload.live), half(pair.image_keys[0], upload.image)
+    return verification(Seen(pair, bucket, live, image), 1)

@@ -19,7 +19,7 @@ from collections.abc import Callable, Generator, Iterable
 from contextlib import closing, contextmanager
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 import requests
 from qcloud_cos import CosConfig, CosS3Client
@@ -36,19 +36,20 @@ TRIES = 3  # of what is safe to repeat
 MAX_STATE = 1024 * 1024  # bytes of a state object
 
 _MD5 = re.compile(r'"?([0-9a-f]{32})"?\Z', re.IGNORECASE)
-_ACTIONS = {
-    "head": "name/cos:HeadObject",
-    "read": "name/cos:GetObject",
-    "write": "name/cos:PutObject",
-    "delete": "name/cos:DeleteObject",
-    "list": "name/cos:GetBucket",
-    # Asked by the operator's commands alone.
-    "read the versioning of": "name/cos:GetBucketVersioning",
-    "read the lifecycle of": "name/cos:GetBucketLifecycle",
-    "list the versions of": "name/cos:GetBucketObjectVersions",
-    "list the unfinished uploads of": "name/cos:ListMultipartUploads",
-    "abort an upload to": "name/cos:AbortMultipartUpload",
-}
+
+
+class Operation(NamedTuple):
+    """What COS is asked to do: in `words` for errors, and the `action` that CAM's policies allow it by."""
+
+    words: str
+    action: str
+
+
+HEAD = Operation("head", "name/cos:HeadObject")
+READ = Operation("read", "name/cos:GetObject")
+WRITE = Operation("write", "name/cos:PutObject")
+DELETE = Operation("delete", "name/cos:DeleteObject")
+LIST = Operation("list", "name/cos:GetBucket")
 
 
 class CosError(Exception):
@@ -61,6 +62,11 @@ class CosError(Exception):
         self.status, self.code, self.request_id = status, code, request_id
         super().__init__(self._text())
 
+    @property
+    def absent(self) -> bool:
+        """There is no such object; its bucket is there."""
+        return self.status == 404 and self.code != "NoSuchBucket"
+
     def _text(self) -> str:
         said = f"{self.code} ({self.status})" if self.status else self.code
         return f"COS could not {self.asked} {self.bucket}/{self.key}: {said}, request id {self.request_id}"
@@ -71,7 +77,19 @@ class Unavailable(CosError):
 
 
 class Forbidden(CosError):
-    """The credentials may not do it, or the object is archived."""
+    """The credentials may not do it, or the object is archived. `action` is what CAM calls it."""
+
+    def __init__(
+        self,
+        operation: Operation,
+        bucket: str,
+        key: str,
+        status: int,
+        code: str,
+        request_id: str | None = None,
+    ) -> None:
+        self.action = operation.action
+        super().__init__(operation.words, bucket, key, status, code, request_id)
 
     def _text(self) -> str:
         said = f"{self.code} ({self.status}, request id {self.request_id})"
@@ -84,7 +102,7 @@ class Forbidden(CosError):
             )
         return (
             f"COS refused to {self.asked} {self.bucket}/{self.key}: {said}. "
-            f"Give whoever asks (the function's role, or you) {_ACTIONS[self.asked]} on that resource"
+            f"Give whoever asks (the function's role, or you) {self.action} on that resource"
         )
 
 
@@ -187,14 +205,14 @@ class CosBucket:
         self._client = CosS3Client(config, retry=0, session=session)
 
     def head(self, key: str) -> Stored | None:
-        return self._found("head", key, lambda: _stored(key, self._client.head_object(self.name, key)))
+        return self._found(HEAD, key, lambda: _stored(key, self._client.head_object(self.name, key)))
 
     def read(self, key: str) -> bytes | None:
         def get() -> bytes:
             answer = self._client.get_object(self.name, key, KeySimplifyCheck=False)
             return read_all(answer["Body"].get_raw_stream(), MAX_STATE)
 
-        return self._found("read", key, get)
+        return self._found(READ, key, get)
 
     def write(
         self, key: str, data: bytes, content_type: str = "application/json", seconds: float | None = None
@@ -204,12 +222,12 @@ class CosBucket:
             return answer
 
         if seconds is None:
-            return _versioned(self._steady("write", key, put))
-        return _versioned(self._once("write", key, put, seconds))
+            return _versioned(self._steady(WRITE, key, put))
+        return _versioned(self._once(WRITE, key, put, seconds))
 
     def create(self, key: str, data: bytes) -> bool:
         answer = self._once(
-            "write",
+            WRITE,
             key,
             lambda: self._client.put_object(
                 self.name,
@@ -226,21 +244,22 @@ class CosBucket:
         if len(objects) == 1:
             # Any key can be named in a URL, but not in the XML of the request for several.
             key = objects[0]["Key"]
-            self._steady("delete", key, lambda: self._client.delete_object(self.name, key))
+            self._steady(DELETE, key, lambda: self._client.delete_object(self.name, key))
             return
         answer = self._steady(
-            "delete",
+            DELETE,
             objects[0]["Key"],
             lambda: self._client.delete_objects(self.name, {"Quiet": "true", "Object": objects}),
         )
         for failed in answer.get("Error", ()):
-            code = str(failed.get("Code"))
-            kind = Forbidden if code == "AccessDenied" else Unavailable
-            raise kind("delete", self.name, str(failed.get("Key")), 200, code)
+            code, key = str(failed.get("Code")), str(failed.get("Key"))
+            if code == "AccessDenied":
+                raise Forbidden(DELETE, self.name, key, 200, code)
+            raise Unavailable(DELETE.words, self.name, key, 200, code)
 
     def list(self, prefix: str, after: str = "") -> tuple[list[Stored], bool]:
         answer = self._steady(
-            "list", prefix, lambda: self._client.list_objects(self.name, Prefix=prefix, Marker=after)
+            LIST, prefix, lambda: self._client.list_objects(self.name, Prefix=prefix, Marker=after)
         )
         found = [
             Stored(
@@ -261,29 +280,40 @@ class CosBucket:
         return digest.hexdigest()
 
     def pieces(self, stored: Stored) -> Generator[bytes, None, None]:
-        with self._errors("read", stored.key, self._deadline.left()):
+        with self._errors(READ, stored.key, self._deadline.left()):
             answer = self._client.get_object(
                 self.name, stored.key, KeySimplifyCheck=False, IfMatch=stored.etag
             )
         pieces = read_pieces(answer["Body"].get_raw_stream())
         with closing(pieces):
             while True:
-                with self._errors("read", stored.key, self._deadline.left()):
+                with self._errors(READ, stored.key, self._deadline.left()):
                     piece = next(pieces, None)
                 if piece is None:
                     return
                 yield piece
 
-    def link(self, key: str, seconds: int) -> str:
+    def link(self, key: str, seconds: int, method: Literal["GET", "PUT"] = "GET") -> str:
         params = {"x-cos-security-token": self._token} if self._token else {}
-        link: str = self._client.get_presigned_url(self.name, key, "GET", Expired=seconds, Params=params)
+        link: str = self._client.get_presigned_url(self.name, key, method, Expired=seconds, Params=params)
         return link
 
-    def _steady(self, asked: str, key: str, request: Callable[[], T]) -> T:
+    def ask(self, operation: Operation, key: str, request: Callable[[Any], T]) -> T:
+        """Have `request` made with the SDK's client, for who asks more of COS than a `Bucket` does.
+
+        Bounded in time, and repeated where COS is unavailable: it has to be safe to repeat. Raises CosError.
+        """
+        return self._steady(operation, key, lambda: request(self._client))
+
+    def ask_once(self, operation: Operation, key: str, request: Callable[[Any], T], seconds: float) -> T:
+        """The same, once, in `seconds` at the most."""
+        return self._once(operation, key, lambda: request(self._client), seconds)
+
+    def _steady(self, operation: Operation, key: str, request: Callable[[], T]) -> T:
         """Ask what is safe to ask twice."""
         for attempt in range(1, TRIES + 1):
             try:
-                return self._once(asked, key, request)
+                return self._once(operation, key, request)
             except Unavailable:
                 pause = 0.1 * 4**attempt * random.uniform(0.5, 1.0)  # noqa: S311 # jitter, no secret
                 if attempt == TRIES or self._deadline.left() < pause + 1:
@@ -291,21 +321,24 @@ class CosBucket:
                 self._deadline.clock.sleep(pause)
         raise AssertionError("unreachable")
 
-    def _once(self, asked: str, key: str, request: Callable[[], T], seconds: float = REQUEST_SECONDS) -> T:
-        with self._errors(asked, key, min(seconds, self._deadline.left())):
+    def _once(
+        self, operation: Operation, key: str, request: Callable[[], T], seconds: float = REQUEST_SECONDS
+    ) -> T:
+        with self._errors(operation, key, min(seconds, self._deadline.left())):
             return request()
 
-    def _found(self, asked: str, key: str, request: Callable[[], T]) -> T | None:
+    def _found(self, operation: Operation, key: str, request: Callable[[], T]) -> T | None:
         try:
-            return self._steady(asked, key, request)
+            return self._steady(operation, key, request)
         except CosError as error:
-            if error.status == 404 and error.code != "NoSuchBucket":
+            if error.absent:
                 return None
             raise
 
     @contextmanager
-    def _errors(self, asked: str, key: str, seconds: float) -> Generator[None, None, None]:
+    def _errors(self, operation: Operation, key: str, seconds: float) -> Generator[None, None, None]:
         """Turn the SDK's errors into ours. Their texts hold URLs and strings to sign, so none is kept."""
+        asked = operation.words
         try:
             with self._wire.limit(COS, seconds) as exchange:
                 yield
@@ -317,6 +350,8 @@ class CosBucket:
             told = digest if isinstance(digest, dict) else {}
             code = _plain(told.get("code")) or "Unknown"
             request_id = _plain(told.get("requestid"))
+            if status == 403:
+                raise Forbidden(operation, self.name, key, status, code, request_id) from None
             raise _kind(status, code)(asked, self.name, key, status, code, request_id) from None
         except (CosClientError, requests.RequestException, OSError) as error:
             if isinstance(error, Refused):
@@ -336,7 +371,7 @@ def _kind(status: int, code: str) -> type[CosError]:
         return Unavailable
     if status == 409 and code == "FileAlreadyExists":
         return Exists
-    return {403: Forbidden, 409: Unavailable, 412: Changed}.get(status, CosError)
+    return {409: Unavailable, 412: Changed}.get(status, CosError)
 
 
 def _versioned(answer: dict[str, str]) -> bool:

@@ -14,6 +14,7 @@ import requests
 
 from tests.cloud import Cloud, faults, samples
 from tests.cloud.faceid import COMPARE, Answer
+from tests.cloud.proxy import Request
 from tests.support.operator import Operator
 from tests.support.project import PROJECT
 from tests.support.recovery import BUCKET, IMAGE, LIVE, STATE, Recovering, beside
@@ -89,10 +90,7 @@ def test_a_file_that_is_no_deployment_is_named(livepair: Recovering, operator: O
 
 def test_a_refused_permission_is_named(livepair: Recovering, operator: Operator, cloud: Cloud) -> None:
     """In one line: the action, the resource, and who needs it."""
-    found = cloud.temporary_credentials(allowed=lambda operation: operation.name != "GetBucket")
-    operator.variables["TENCENT_SECRET_ID"] = found.secret_id
-    operator.variables["TENCENT_SECRET_KEY"] = found.secret_key
-    operator.variables["TENCENT_TOKEN"] = found.token or ""
+    operator.use(cloud.temporary_credentials(allowed=lambda operation: operation.name != "GetBucket"))
     said = operator.error("list")
     assert "name/cos:GetBucket" in said
     assert "faces-1250000000/livepair/agenda/" in said
@@ -510,6 +508,27 @@ def test_no_older_version_of_an_upload_shows_while_it_is_erased(
     livepair.cloud.faults.add("Delete*", then=faults.run_after(look), times=None)
     assert operator.json("forget", LIVE, "--yes")["left"] == []
     assert shown <= {newest, None}
+
+
+def test_an_erasure_that_fails_half_way_leaves_no_older_version_showing(
+    configured: Callable[..., Recovering], operator: Operator
+) -> None:
+    """What marks an upload as deleted goes only after every version under it."""
+    livepair = configured(STATE_BUCKET=STATE)
+    bucket = livepair.cloud.cos.bucket(BUCKET)
+    bucket.versioning = "Enabled"
+    livepair.pair()
+    livepair.pair(samples.live(seed=2))
+    uploaded = {each.version_id for each, _ in bucket.all_versions("")}
+
+    def keeps_uploads(request: Request, _: faults.Operation) -> faults.Action | None:
+        named = request.parameter("versionId")
+        return faults.refuse(403, "AccessDenied") if named in uploaded else None
+
+    livepair.cloud.faults.add("DeleteObject", bucket=BUCKET, then=keeps_uploads, times=None)
+    assert "name/cos:DeleteObject" in operator("forget", LIVE, "--yes").stderr
+    assert uploaded <= {each.version_id for each, _ in bucket.all_versions("")}
+    assert bucket.find(LIVE) is bucket.find(IMAGE) is None
 
 
 def test_forget_fails_where_something_is_left(

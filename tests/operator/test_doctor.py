@@ -150,6 +150,57 @@ def test_what_is_wrong_is_found(
     assert says in found[name]["do"]
 
 
+def put_late(cloud: Cloud) -> None:
+    cloud.cos.bucket(STATE).head_lag = 5
+
+
+def changed(cloud: Cloud, **settings: str) -> None:
+    """Deploy the function anew, with other settings."""
+    redeployed(cloud, environment={**cloud.environment(), **settings})
+
+
+@pytest.mark.parametrize(
+    ("name", "found", "do", "doubtful"),
+    [
+        ("read after write", "HEAD did not show a finished PUT at once", "pairs wait for sweeps", put_late),
+        ("versions (uploads)", "stay as old versions", "`forget`", versioned(BUCKET, "Suspended")),
+        ("time limit", "80 s leave", "set 90 s", lambda cloud: redeployed(cloud, timeout=80)),
+        (
+            "deployed settings",
+            "differ from these here: min_similarity, api_rate",
+            "deploy again",
+            lambda cloud: changed(cloud, MIN_SIMILARITY="80", API_RATE="7"),
+        ),
+    ],
+)
+def test_what_is_doubtful_is_a_warning(
+    cloud: Cloud, operator: Operator, name: str, found: str, do: str, doubtful: Callable[[Cloud], object]
+) -> None:
+    """It says what comes of it and what to do; and no check fails for it."""
+    doubtful(cloud)
+    (check,) = (each for each in operator.json("doctor")["checks"] if each["status"] == "warn")
+    assert check["name"] == name
+    assert found in check["found"]
+    assert do in check["do"]
+
+
+@pytest.mark.parametrize(
+    ("action", "name", "do"),
+    [
+        ("GetFunction", "function", "allow scf:GetFunction and scf:ListTriggers"),
+        ("ListTriggers", "triggers", "allow scf:ListTriggers"),
+    ],
+)
+def test_what_the_platform_does_not_tell_is_a_warning(
+    cloud: Cloud, operator: Operator, action: str, name: str, do: str
+) -> None:
+    """An operator without that permission can look in the console; what else is told is checked."""
+    operator.use(cloud.temporary_credentials(allowed=lambda operation: operation.name != action))
+    (check,) = (each for each in operator.json("doctor")["checks"] if each["status"] == "warn")
+    assert check["name"] == name
+    assert do in check["do"]
+
+
 def test_a_function_that_is_not_there_is_named(operator: Operator) -> None:
     """By the name that serverless.yml gives it."""
     text = (PROJECT / "serverless.yml").read_text().replace("  name: livepair", "  name: elsewhere")
@@ -181,12 +232,7 @@ def test_a_missing_permission_is_named_and_hides_nothing_else(
     cloud: Cloud, operator: Operator, action: str, group: str
 ) -> None:
     """Each permission is tried; one that is refused fails its own checks and no others."""
-    found = cloud.temporary_credentials(allowed=lambda operation: operation.name != action)
-    operator.variables |= {
-        "TENCENT_SECRET_ID": found.secret_id,
-        "TENCENT_SECRET_KEY": found.secret_key,
-        "TENCENT_TOKEN": found.token or "",
-    }
+    operator.use(cloud.temporary_credentials(allowed=lambda operation: operation.name != action))
     failed = failures(operator)
     assert set(failed) == {group}
     assert action in str(failed[group])
@@ -236,20 +282,8 @@ def test_it_needs_no_more_than_an_operators_policy(cloud: Cloud, operator: Opera
         "version": "2.0",
         "statement": [{"effect": "allow", "action": asked, "resource": "*"}],
     }
-    found = cloud.temporary_credentials(allowed=allowed_by(policy))
-    operator.variables |= {
-        "TENCENT_SECRET_ID": found.secret_id,
-        "TENCENT_SECRET_KEY": found.secret_key,
-        "TENCENT_TOKEN": found.token or "",
-    }
+    operator.use(cloud.temporary_credentials(allowed=allowed_by(policy)))
     operator.fine("doctor")
-
-
-def test_a_bucket_that_shows_writes_late_is_a_warning(cloud: Cloud, operator: Operator) -> None:
-    """Pairs then wait for sweeps, which is slower and loses nothing."""
-    cloud.cos.bucket(STATE).head_lag = 5
-    told = operator.json("doctor")
-    assert "did not show a finished PUT at once" in str(told["checks"])
 
 
 def test_uploads_of_other_templates_are_noticed(cloud: Cloud, operator: Operator) -> None:

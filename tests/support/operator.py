@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from handler.cli.main import main
-from tests.cloud import Cloud
+from tests.cloud import Cloud, Credentials
 
 
 class Operator:
@@ -22,15 +22,17 @@ class Operator:
     def __init__(self, cloud: Cloud, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
         self.cloud = cloud
         self.folder = folder
-        self.variables = {
-            "TENCENT_SECRET_ID": cloud.credentials.secret_id,
-            "TENCENT_SECRET_KEY": cloud.credentials.secret_key,
-            "LOCAL_CLOUD": cloud.url,
-            "COLUMNS": "300",
-        }
+        self.variables = {"LOCAL_CLOUD": cloud.url, "COLUMNS": "300"}
+        self.use(cloud.credentials)
         self.said: list[str] = []
         """Everything that the commands have printed."""
         monkeypatch.chdir(folder)
+
+    def use(self, credentials: Credentials) -> None:
+        """Run the commands that follow with these credentials."""
+        self.variables["TENCENT_SECRET_ID"] = credentials.secret_id
+        self.variables["TENCENT_SECRET_KEY"] = credentials.secret_key
+        self.variables["TENCENT_TOKEN"] = credentials.token or ""
 
     def __call__(self, *arguments: str, answer: str | None = None) -> Result:
         """Run a command; `answer` is typed where it asks."""

@@ -1,0 +1,76 @@
+"""The newest uploads: whether they can be read, and whether the templates match them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from itertools import islice
+from typing import NamedTuple
+
+from handler.cli.deployment import Deployment
+from handler.cli.doctor.check import Check
+from handler.cli.output import when
+from handler.edges.cos import Forbidden, Stored
+from handler.rules.pairing import AmbiguousKey
+
+NEWEST = 10  # keys of uploads that are shown
+MOST_LISTED = 10_000  # uploads under each prefix that are looked through for the newest
+
+
+class Reading(NamedTuple):
+    """How the templates read an upload's key: its role in a pair, or why it has none."""
+
+    text: str
+    is_of_a_pair: bool
+
+
+def uploads(deployment: Deployment) -> Iterator[Check]:
+    newest = _newest(deployment)
+    bucket = deployment.settings.bucket
+    yield Check("list uploads", "ok", bucket)
+    if not newest:
+        yield Check("uploads", "info", f"none in {bucket}", "`verify --smoke` makes one")
+        return
+    yield _read_one(deployment, newest[0])
+    readings = [_reading(deployment, stored.key) for stored in newest]
+    for stored, reading in zip(newest, readings, strict=True):
+        yield Check("upload", "info", f"{stored.key}: {reading.text}")
+    if not any(reading.is_of_a_pair for reading in readings):
+        yield Check(
+            "templates",
+            "fail",
+            f"none of the newest {len(newest)} uploads matches LIVE_KEY or IMAGE_KEY",
+            "make the templates and the keys that your application chooses agree",
+        )
+
+
+def _newest(deployment: Deployment) -> list[Stored]:
+    """Of the first `MOST_LISTED` keys under each template's prefix, and of the whole bucket."""
+    state_prefix = deployment.settings.state_prefix
+    newest: dict[str, Stored] = {}
+    for prefix in sorted({"", *(template.prefix for template in deployment.templates)}):
+        for stored in islice(deployment.uploads.every(prefix), MOST_LISTED):
+            if not stored.key.endswith("/") and not stored.key.startswith(state_prefix):
+                newest[stored.key] = stored
+    return sorted(newest.values(), key=lambda each: each.last_modified, reverse=True)[:NEWEST]
+
+
+def _read_one(deployment: Deployment, newest: Stored) -> Check:
+    """One piece read is a permission tried."""
+    made = f"the newest was made at {when(newest.last_modified)}"
+    try:
+        with closing(deployment.uploads.objects.pieces(newest)) as pieces:
+            next(pieces, None)
+    except Forbidden as error:
+        if error.code != "InvalidObjectState":
+            raise
+        return Check("read uploads", "warn", f"{made} and is archived", "restore it, or it ends as failed")
+    return Check("read uploads", "ok", made)
+
+
+def _reading(deployment: Deployment, key: str) -> Reading:
+    try:
+        match = deployment.settings.templates.match(key)
+    except AmbiguousKey:
+        return Reading("is ambiguous: choose values without the template's separators", False)
+    return Reading(match[0], True) if match else Reading("matches no template", False)

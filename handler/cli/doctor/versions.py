@@ -1,0 +1,44 @@
+"""Whether the buckets keep versions, which costs the state bucket its create-only PUTs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from handler.cli.bucket import OperatorBucket
+from handler.cli.deployment import Deployment
+from handler.cli.doctor.check import Check
+
+
+def versions(deployment: Deployment) -> Iterator[Check]:
+    if deployment.state is deployment.uploads:
+        yield _of_state("uploads and state", deployment.state)
+    else:
+        yield _of_uploads("uploads", deployment.uploads)
+        yield _of_state("state", deployment.state)
+
+
+def _of_state(role: str, bucket: OperatorBucket) -> Check:
+    if not bucket.keeps_versions():
+        return _none(role, bucket)
+    return Check(
+        f"versions ({role})",
+        "fail",
+        f"{bucket.name} keeps versions or did ({bucket.versioning()}): COS then ignores create-only PUTs, so "
+        "each verification waits 3 s longer, and two instances may both judge a pair",
+        "use a STATE_BUCKET that never had versioning; it cannot be undone, suspending is not enough",
+    )
+
+
+def _of_uploads(role: str, bucket: OperatorBucket) -> Check:
+    if not bucket.keeps_versions():
+        return _none(role, bucket)
+    return Check(
+        f"versions ({role})",
+        "warn",
+        f"{bucket.name} keeps versions or did ({bucket.versioning()}): deleted uploads stay as old versions",
+        "erase with `forget`, which takes all versions; or add a lifecycle rule for old versions",
+    )
+
+
+def _none(role: str, bucket: OperatorBucket) -> Check:
+    return Check(f"versions ({role})", "ok", f"{bucket.name} never kept any")

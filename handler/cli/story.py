@@ -1,0 +1,159 @@
+"""`show`: everything that is known of one pair, in order of time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from functools import partial
+from typing import Any, NamedTuple
+
+from handler.cli.deployment import Deployment
+from handler.cli.find import (
+    agenda,
+    find_pair,
+    id_in,
+    side_by_side,
+    stored_json,
+    under,
+    verification_of_key,
+)
+from handler.cli.output import Output, count, when
+from handler.edges.cos import Stored
+from handler.rules.pairing import Pair, SharedImage
+from handler.state.ledger import CorruptState, Record, Task
+
+TASKS = {"look": "look again", "take_over": "take over", "deliver": "deliver"}
+"""What each kind of task is called where it is shown."""
+
+
+class Event(NamedTuple):
+    """Something that happened, or will, to a pair. `verification` is its ID, where it is of one.
+
+    A command with `--json` prints these fields.
+    """
+
+    at: datetime
+    what: str
+    detail: str
+    verification: str = ""
+
+
+def show_story(deployment: Deployment, output: Output, reference: str) -> None:
+    """Everything that is known of a verification (by its ID) or of a pair (by a key), in order of time."""
+    pair = find_pair(deployment, reference)
+    only = id_in(reference)
+    events = _of_image(deployment, pair) if isinstance(pair, SharedImage) else _of_pair(deployment, pair)
+    if only:
+        events = (event for event in events if event.verification in ("", only))
+    in_order = sorted(events, key=lambda event: event.at)
+    now = deployment.clock.now()
+    output.value({"pair": dict(pair.values), "events": [event._asdict() for event in in_order]})
+    output.say("pair " + ", ".join(f"{name}={value}" for name, value in pair.values))
+    output.table(
+        ("when (UTC)", "what", "more", "verification"),
+        [_row(event, now) for event in in_order],
+        empty="Nothing is stored about it: never uploaded, or erased.",
+    )
+
+
+def _row(event: Event, now: datetime) -> tuple[object, ...]:
+    due = "due " if event.at > now else ""
+    return due + when(event.at), event.what, event.detail, event.verification
+
+
+def _of_pair(deployment: Deployment, pair: Pair) -> Iterator[Event]:
+    yield from _uploads(deployment, (*pair.live_keys, *pair.image_keys))
+    for stored in under(deployment, "claims", pair.path):
+        yield _claim(deployment, stored)
+    for stored in under(deployment, "records", pair.path):
+        yield from _record(deployment, stored.key)
+    for stored in under(deployment, "best-frames", pair.path):
+        verification = stored.key.rpartition("/")[2].removesuffix(".jpg")
+        yield _written(stored, "best frame kept", f"{stored.size} bytes", verification)
+    for stored in under(deployment, "dead", pair.path):
+        error = str(stored_json(deployment, stored.key).get("error", ""))
+        yield _written(stored, "dead letter", error, stored.key.rpartition("/")[2])
+    yield from _scheduled(deployment, pair)
+
+
+def _of_image(deployment: Deployment, image: SharedImage) -> Iterator[Event]:
+    """An image that serves many: itself, and the live packages that wait for it."""
+    yield from _uploads(deployment, image.image_keys)
+    for key in image.image_keys:
+        prefix = deployment.ledger.waiting_prefix(key)
+        for stored in deployment.state.every(prefix):
+            yield _written(stored, "waits for it", f"the pair {stored.key.removeprefix(prefix)}")
+
+
+def _written(stored: Stored, what: str, detail: str, verification: str = "") -> Event:
+    """What happened when an object was written."""
+    return Event(stored.last_modified, what, detail, verification)
+
+
+def _uploads(deployment: Deployment, keys: Iterable[str]) -> Iterator[Event]:
+    for stored in side_by_side(partial(deployment.uploads.objects.head, key) for key in keys):
+        if stored is not None:
+            archived = ", archived" if stored.archived else ""
+            detail = f"{stored.key}, {stored.size} bytes, ETag {stored.etag}{archived}"
+            yield _written(stored, "uploaded", detail)
+
+
+def _claim(deployment: Deployment, stored: Stored) -> Event:
+    """A claim as it stands: what it may hold in another version is shown all the same."""
+    claim = stored_json(deployment, stored.key)
+    rest, _, n = stored.key.rpartition("/")
+    retry_at = claim.get("retry_at")
+    if retry_at:
+        detail = f"given back: {claim.get('code') or 'no time, or replaced'}, next try from {retry_at}"
+    else:
+        detail = f"lease until {claim.get('lease_until')}"
+    detail += f"; calls so far {claim.get('calls')}; request {claim.get('request_id')}"
+    return _written(stored, f"claim {n}", detail, rest.rpartition("/")[2])
+
+
+def _record(deployment: Deployment, key: str) -> Iterator[Event]:
+    verification = verification_of_key(deployment, key)
+    try:
+        record = deployment.ledger.record(verification)
+    except CorruptState as error:
+        yield Event(deployment.clock.now(), "record", str(error), verification.id)
+        return
+    if record is None:
+        return
+    yield Event(record.decided_at, f"decided: {record.outcome}", ", ".join(_decided(record)), verification.id)
+    if record.delivered_at:
+        deleted = f"; then deleted: {', '.join(record.delete)}" if record.deleted else ""
+        yield Event(record.delivered_at, "delivered", f"attempt {record.attempts}{deleted}", verification.id)
+    if record.dead_at:
+        attempts = f"after {count(record.attempts, 'attempt')}"
+        yield Event(record.dead_at, "delivery given up", attempts, verification.id)
+
+
+def _decided(record: Record) -> Iterator[str]:
+    """What a record says of its decision, part by part."""
+    answer: dict[str, Any] = dict(record.answer or {})
+    yield f"run {record.which.run}"
+    code = record.code or answer.get("code")
+    if code:
+        yield str(code)
+    if answer.get("similarity") is not None:
+        yield f"similarity {answer['similarity']}"
+    if answer:
+        yield f"{count(answer['calls'], 'call')}, API request {answer.get('request_id')}"
+    else:
+        yield "no call"
+    if answer.get("frame_error"):
+        yield f"no best frame: {answer['frame_error']}"
+
+
+def _scheduled(deployment: Deployment, pair: Pair) -> Iterator[Event]:
+    for entry in agenda(deployment):
+        if entry.path == pair.path and entry.task and entry.due:
+            verification = entry.verification.id if entry.verification else ""
+            yield Event(entry.due, TASKS[entry.task.kind], _asked(entry.task), verification)
+
+
+def _asked(task: Task) -> str:
+    if task.kind == "deliver":
+        return f"attempt {task.attempt}"
+    return f"run {task.run}" if task.run else ""
