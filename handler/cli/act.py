@@ -13,9 +13,11 @@ from typing import Any
 from handler.cli.deployment import Deployment, Problem
 from handler.cli.find import agenda, find_record, side_by_side, verification_of_key
 from handler.cli.output import Output, when
-from handler.flow.sweep import OVERLAP
+from handler.flow.reconcile import OVERLAP
+from handler.rules.agenda import Entry, Look, Walk, delivery
 from handler.rules.outcome import Verification
-from handler.state.ledger import CorruptState, Entry, Record, Task
+from handler.rules.records import Record
+from handler.state.ledger import CorruptState
 
 NEXT_SWEEP = "The function's next sweep, within a minute or so, does it."
 
@@ -35,7 +37,7 @@ def redeliver(deployment: Deployment, output: Output, records: Iterable[Record])
     What was delivered or given up counts as untold again, and its schedule begins anew. What was erased since
     it was listed stays erased.
     """
-    chosen = [record.which for record in records]
+    chosen = [record.verification for record in records]
     with output.progress() as progress:
         bar = progress.add_task("putting on the agenda", total=len(chosen))
         results = side_by_side(
@@ -50,7 +52,7 @@ def _redeliver(deployment: Deployment, verification: Verification) -> bool:
     record = ledger.record(verification)
     if record is None:
         return False
-    task = Task("deliver", record.bucket, record.live_key, "live", verification=verification, attempt=1)
+    task = delivery(record, 1)
     # Due only after it has been marked, or a sweep would take it off; there before, should this end between.
     guard = ledger.put_on(Entry(now + GUARD, task))
     if record.delivered_at or record.dead_at:
@@ -78,7 +80,7 @@ def decided_since(deployment: Deployment, output: Output, since: datetime) -> li
         keys = [
             stored.key
             for stored in deployment.state.every(deployment.state_prefix("records"))
-            if stored.last_modified.timestamp() >= int(since.timestamp())
+            if stored.uploaded_at.timestamp() >= int(since.timestamp())
         ]
         reads = (partial(deployment.ledger.record, verification_of_key(deployment, key)) for key in keys)
         records = side_by_side(reads, lambda: progress.advance(bar))
@@ -95,21 +97,23 @@ def retry(deployment: Deployment, reference: str) -> tuple[Record, int]:
     The run's number stands on the agenda, so asking twice starts one. Raises Problem.
     """
     record = find_record(deployment, reference)
-    verification = record.which
+    verification = record.verification
     if record.outcome not in RETRIED:
         raise Problem(
             f"{verification.id} ended as {record.outcome}: only {' and '.join(RETRIED)} ones are tried "
             "again; upload other bytes for another verification"
         )
     newest = _newest_run(deployment, record)
-    if newest.which.id != verification.id:
-        raise Problem(f"{verification.id} was tried again already, as {newest.which.id} ({newest.outcome})")
+    if newest.verification.id != verification.id:
+        raise Problem(
+            f"{verification.id} was tried again already, as {newest.verification.id} ({newest.outcome})"
+        )
     for half in (record.live, record.image):
         if half:
             _check_still_there(deployment, half)
     key = record.live_key if record.live or not record.image else record.image_key
     run = verification.run + 1
-    deployment.ledger.put_on(Entry(deployment.clock.now(), Task("look", record.bucket, key, run=run)))
+    deployment.ledger.put_on(Entry(deployment.clock.now(), Look(record.bucket, key, run=run)))
     return record, run
 
 
@@ -124,9 +128,9 @@ def _check_still_there(deployment: Deployment, half: Mapping[str, Any]) -> None:
 
 def _newest_run(deployment: Deployment, record: Record) -> Record:
     """The last run about the same bytes of the same keys."""
-    records = deployment.ledger.records(record.which.path)
+    records = deployment.ledger.records(record.verification.path)
     runs = [each for each in records if _bytes_of(each) == _bytes_of(record)]
-    return max([*runs, record], key=lambda each: each.which.run)
+    return max([*runs, record], key=lambda each: each.verification.run)
 
 
 def _bytes_of(record: Record) -> tuple[object, ...]:
@@ -149,7 +153,7 @@ def reconcile(deployment: Deployment, since: datetime | None, *, everything: boo
     if since is None and not everything:
         since = _last_walk(deployment)
     now = deployment.clock.now()
-    task = Task("reconcile", deployment.settings.bucket, uploaded_at=now, since=since)
+    task = Walk(deployment.settings.bucket, began_at=now, since=since)
     deployment.ledger.put_on(Entry(now, task))
     return since
 

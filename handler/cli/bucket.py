@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from handler.edges.cos import DELETE, MAX_STATE, READ, WRITE, CosBucket, CosError, Operation, Stored
+from handler.edges.cos import DELETE, MAX_STATE, READ, WRITE, CosBucket, CosError, Operation
 from handler.edges.wire import read_all
+from handler.rules.uploads import Stored
 
 READ_VERSIONING = Operation("read the versioning of", "name/cos:GetBucketVersioning")
 READ_LIFECYCLE = Operation("read the lifecycle of", "name/cos:GetBucketLifecycle")

@@ -11,10 +11,12 @@ from typing import Any, NamedTuple, TypeVar
 
 from handler.cli.deployment import Deployment, Problem
 from handler.clock import together
-from handler.edges.cos import Stored
+from handler.rules.agenda import Deliver, TakeOver, Task, Walk
 from handler.rules.outcome import Verification
 from handler.rules.pairing import AmbiguousKey, Pair, SharedImage
-from handler.state.ledger import CorruptState, Record, Task
+from handler.rules.records import Record
+from handler.rules.uploads import Stored
+from handler.state.ledger import CorruptState
 
 T = TypeVar("T")
 
@@ -136,7 +138,7 @@ class Scheduled(NamedTuple):
     @property
     def is_walk(self) -> bool:
         """Whether it asks to go on walking all uploads: it is about no pair."""
-        return self.task is not None and self.task.kind == "reconcile"
+        return isinstance(self.task, Walk)
 
     @property
     def upload_key(self) -> str:
@@ -146,7 +148,7 @@ class Scheduled(NamedTuple):
     @property
     def verification(self) -> Verification | None:
         """The verification that it is about, None where it is about a pair's uploads or about none."""
-        return self.task.verification if self.task else None
+        return self.task.verification if isinstance(self.task, (TakeOver, Deliver)) else None
 
 
 def agenda(
@@ -170,9 +172,9 @@ def _task(deployment: Deployment, key: str) -> Task | None:
 
 
 def _path(deployment: Deployment, task: Task | None) -> str:
-    if task is None or task.kind == "reconcile":
+    if task is None or isinstance(task, Walk):
         return ""  # a walk's key says how far it came, and is no pair's
-    if task.verification is not None:
+    if isinstance(task, (TakeOver, Deliver)):
         return task.verification.path
     pair = certain_pair(deployment, task.key)
     return pair.path if pair else ""

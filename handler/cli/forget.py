@@ -14,6 +14,7 @@ from handler.cli.find import Scheduled, agenda, side_by_side, stored_json, store
 from handler.cli.inventory import Inventory, Subject, take_inventory
 from handler.cli.output import Output
 from handler.edges.webhook import POST_SECONDS
+from handler.rules.agenda import Deliver, TakeOver
 
 ROUNDS = 3  # an instance at work may write something after it was erased
 
@@ -100,15 +101,13 @@ def _busy_until(deployment: Deployment, subject: Subject) -> datetime | None:
 
 def _in_hand_until(deployment: Deployment, entry: Scheduled) -> datetime | None:
     """Until when an instance may be at work on an agenda entry."""
-    task, verification, now = entry.task, entry.verification, deployment.clock.now()
-    if task is None or verification is None:
-        return None
-    if task.kind == "deliver":
+    task, now = entry.task, deployment.clock.now()
+    if isinstance(task, Deliver):
         is_due = entry.due is not None and entry.due <= now
         return now + timedelta(seconds=2 * POST_SECONDS) if is_due else None
-    if task.kind != "take_over":
+    if not isinstance(task, TakeOver):
         return None
-    claim = stored_json(deployment, deployment.ledger.claim_key(verification, task.n))
+    claim = stored_json(deployment, deployment.ledger.claim_key(task.verification, task.n))
     lease = stored_time(claim, "lease_until")
     runs = lease is not None and lease > now and claim.get("retry_at") is None
     return lease if runs else None

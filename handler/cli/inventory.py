@@ -142,7 +142,7 @@ def _live_keys(deployment: Deployment, path: str) -> set[str]:
 
 
 def take_inventory(deployment: Deployment, about: Subject) -> Inventory:
-    """All that is stored about a about."""
+    """All that is stored about a subject."""
     ledger, uploads, state = deployment.ledger, deployment.uploads, deployment.state
     lists: list[Callable[[], Inventory]] = []
     lists += [partial(_exactly, uploads, key) for key in about.uploads]
@@ -151,7 +151,7 @@ def take_inventory(deployment: Deployment, about: Subject) -> Inventory:
     for kind in KINDS:
         prefix = deployment.state_prefix(kind)
         lists += [partial(_own, state, f"{prefix}{path}/") for path in about.paths]
-    lists += [partial(_under, state, ledger.waiting_prefix(key)) for key in about.images]
+    lists += [partial(_under, state, ledger.mark_key(key)) for key in about.images]
     return joined([*side_by_side(lists), _taken_off(deployment, about)])
 
 
@@ -168,7 +168,7 @@ def _entries(deployment: Deployment, about: Subject) -> set[str]:
 def _marks(deployment: Deployment, about: Subject) -> set[str]:
     """The keys of the marks that a pair waits for an image that serves many."""
     return {
-        deployment.ledger.waiting_prefix(key) + pair.path
+        deployment.ledger.mark_key(key, pair.path)
         for pair in about.pairs
         if pair.shared
         for key in pair.image_keys

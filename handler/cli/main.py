@@ -164,8 +164,8 @@ def redeliver(
 def retry(chosen: Options, output: Output, reference: str) -> None:
     """Have what ended failed or incomplete judged once more, as another run."""
     record, run = act.retry(chosen.deployment(), reference)
-    output.value({"verification": record.which.id, "run": run})
-    output.say(f"Run {run} of {record.which.path} is on the agenda. {act.NEXT_SWEEP}")
+    output.value({"verification": record.verification.id, "run": run})
+    output.say(f"Run {run} of {record.verification.path} is on the agenda. {act.NEXT_SWEEP}")
 
 
 @main.command(short_help="Have uploads looked at that may have no outcome.")
@@ -208,7 +208,7 @@ def verify(chosen: Options, output: Output, files: tuple[Path, ...], smoke: bool
         "code": record.code,
         "similarity": answer.get("similarity"),
         "said": answer.get("message"),
-        "verification": record.which.id,
+        "verification": record.verification.id,
         "pair": dict(pair.pair.values),
         "api_request_id": answer.get("request_id"),
         "calls": answer.get("calls", 0),

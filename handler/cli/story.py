@@ -18,9 +18,11 @@ from handler.cli.find import (
     verification_of_key,
 )
 from handler.cli.output import Output, count, when
-from handler.edges.cos import Stored
+from handler.rules.agenda import Deliver, Look, Task, kind_of
 from handler.rules.pairing import Pair, SharedImage
-from handler.state.ledger import CorruptState, Record, Task
+from handler.rules.records import Record
+from handler.rules.uploads import Stored
+from handler.state.ledger import CorruptState
 
 TASKS = {"look": "look again", "take_over": "take over", "deliver": "deliver"}
 """What each kind of task is called where it is shown."""
@@ -80,14 +82,14 @@ def _of_image(deployment: Deployment, image: SharedImage) -> Iterator[Event]:
     """An image that serves many: itself, and the live packages that wait for it."""
     yield from _uploads(deployment, image.image_keys)
     for key in image.image_keys:
-        prefix = deployment.ledger.waiting_prefix(key)
+        prefix = deployment.ledger.mark_key(key)
         for stored in deployment.state.every(prefix):
             yield _written(stored, "waits for it", f"the pair {stored.key.removeprefix(prefix)}")
 
 
 def _written(stored: Stored, what: str, detail: str, verification: str = "") -> Event:
     """What happened when an object was written."""
-    return Event(stored.last_modified, what, detail, verification)
+    return Event(stored.uploaded_at, what, detail, verification)
 
 
 def _uploads(deployment: Deployment, keys: Iterable[str]) -> Iterator[Event]:
@@ -132,7 +134,7 @@ def _record(deployment: Deployment, key: str) -> Iterator[Event]:
 def _decided(record: Record) -> Iterator[str]:
     """What a record says of its decision, part by part."""
     answer: dict[str, Any] = dict(record.answer or {})
-    yield f"run {record.which.run}"
+    yield f"run {record.verification.run}"
     code = record.code or answer.get("code")
     if code:
         yield str(code)
@@ -150,10 +152,10 @@ def _scheduled(deployment: Deployment, pair: Pair) -> Iterator[Event]:
     for entry in agenda(deployment):
         if entry.path == pair.path and entry.task and entry.due:
             verification = entry.verification.id if entry.verification else ""
-            yield Event(entry.due, TASKS[entry.task.kind], _asked(entry.task), verification)
+            yield Event(entry.due, TASKS[kind_of(entry.task)], _asked(entry.task), verification)
 
 
 def _asked(task: Task) -> str:
-    if task.kind == "deliver":
+    if isinstance(task, Deliver):
         return f"attempt {task.attempt}"
-    return f"run {task.run}" if task.run else ""
+    return f"run {task.run}" if isinstance(task, Look) and task.run else ""

@@ -10,7 +10,10 @@ from typing import NamedTuple
 from handler.cli.deployment import Deployment
 from handler.cli.find import Scheduled, agenda, side_by_side, stored_json, stored_time
 from handler.cli.output import Output, count, span, when
-from handler.state.ledger import Claim, CorruptState, Record, Task
+from handler.rules.agenda import Deliver, Look, TakeOver, Task
+from handler.rules.claiming import Claim
+from handler.rules.records import Record
+from handler.state.ledger import CorruptState
 
 STATES = {
     "waiting": "for its other half, or to be seen",
@@ -81,23 +84,23 @@ def _scheduled(deployment: Deployment, entry: Scheduled) -> Item | None:
     task, verification = entry.task, entry.verification
     if task is None:
         return Item("unreadable", "", entry.key, None, None, entry.due, "")
-    if entry.is_walk:
-        return None
-    if verification is None:
+    if isinstance(task, Look):
         return _waiting(entry, task)
+    if verification is None:
+        return None  # a walk
     item = Item("running", entry.path, entry.upload_key, verification.id, None, entry.due, "")
     try:
         record = deployment.ledger.record(verification)
         if record is not None:
             return _undelivered(item, task, record)
-        claim = deployment.ledger.claim(verification, task.n) if task.n else None
+        claim = deployment.ledger.claim(verification, task.n) if isinstance(task, TakeOver) else None
     except CorruptState as error:
         return item._replace(state="unreadable", detail=str(error))
     since = claim.first_try_at if claim else None
     return item._replace(since=since, detail=_how_far(claim, deployment.clock.now()))
 
 
-def _waiting(entry: Scheduled, task: Task) -> Item:
+def _waiting(entry: Scheduled, task: Look) -> Item:
     detail = f"run {task.run} was asked for" if task.run else f"{task.role or 'it'} was uploaded"
     return Item("waiting", entry.path, entry.upload_key, None, task.uploaded_at, entry.due, detail)
 
@@ -105,7 +108,7 @@ def _waiting(entry: Scheduled, task: Task) -> Item:
 def _undelivered(item: Item, task: Task, record: Record) -> Item | None:
     if record.settled:
         return None
-    made = task.attempt - 1 if task.kind == "deliver" else record.attempts
+    made = task.attempt - 1 if isinstance(task, Deliver) else record.attempts
     detail = f"{record.outcome}, {count(made, 'attempt')} so far"
     return item._replace(state="undelivered", since=record.decided_at, detail=detail)
 
@@ -114,8 +117,8 @@ def _how_far(claim: Claim | None, now: datetime) -> str:
     if claim is None:
         return "to be judged"
     if claim.retry_at is not None:
-        tries = sum(number for klass, number in claim.tries.items() if "." not in klass)
-        reason = f"{claim.code or 'given back'}, tried {count(tries, 'time')}"
+        tries = count(sum(claim.tries.values()), "time")
+        reason = f"{claim.code or 'given back'}, tried {tries}"
         return f"{reason}; next try from {when(claim.retry_at)}"
     if claim.lease_until > now:
         return f"a call is under way, until {when(claim.lease_until)} at the most"

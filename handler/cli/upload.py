@@ -14,9 +14,11 @@ from typing import NamedTuple, TypedDict
 from handler.cli.deployment import Deployment, Problem
 from handler.cli.find import certain_pair
 from handler.cli.output import Output, span
-from handler.rules.outcome import Half, Seen, Verification, verification
+from handler.rules.claiming import Claim
+from handler.rules.outcome import Verification, verification
 from handler.rules.pairing import MAX_KEY_BYTES, Pair
-from handler.state.ledger import Claim, Record
+from handler.rules.records import Record
+from handler.rules.uploads import Seen, Stored
 
 LINK_SECONDS = 600
 POLL_SECONDS = 1.0
@@ -215,9 +217,9 @@ def _expected(deployment: Deployment, upload: Upload) -> Verification:
     """The verification that the function makes of these bytes."""
     pair, bucket = upload.pair, deployment.settings.bucket
 
-    def half(key: str, data: bytes) -> Half:
+    def half(key: str, data: bytes) -> Stored:
         md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
-        return Half(bucket, key, md5, md5, len(data), deployment.clock.now())
+        return Stored(key, md5, md5, len(data), deployment.clock.now())
 
     live, image = half(pair.live_keys[0], upload.live), half(pair.image_keys[0], upload.image)
     return verification(Seen(pair, bucket, live, image), 1)

@@ -86,14 +86,13 @@ def work_off(services: Services, entry_key: str, task: Task, hand_over: HandOver
         services.log("left_alone", "WARNING", reason=reason, agenda_key=entry_key)
         return []
     role, target = match
-    cause = Cause(entry_key=entry_key, task=task)
-    look = task._replace(role=role) if isinstance(task, Look) else Look(task.bucket, task.key, role)
     if isinstance(task, (TakeOver, Deliver)):
         record = services.ledger.record(task.verification)
         if record is not None:
             attempt = task.attempt if isinstance(task, Deliver) else record.attempts + 1
-            return _tell(services, Tell(record, attempt, (entry_key,)), cause, look, hand_over)
-    return list(visit(services, target, look, cause, hand_over).outcomes)
+            return _tell(services, Tell(record, attempt, (entry_key,)), hand_over)
+    look = task._replace(role=role) if isinstance(task, Look) else Look(task.bucket, task.key, role)
+    return list(visit(services, target, look, Cause(entry_key=entry_key, task=task), hand_over).outcomes)
 
 
 def walk_past(
@@ -148,7 +147,7 @@ def visit(
                 (shown, step), outcomes = _advance(this, target, look), ()
         except (CosError, CorruptState) as error:
             shown, step, outcomes = True, _after_error(this, target, look, error), ()
-        left, told = _carry_out(this, step, look, hand_over)
+        left, told = _carry_out(this, step, hand_over)
         stale = {cause.entry_key} if cause.entry_key else set()
         again = None if shown else _look_again(this, look, look_times(services.settings.pair_timeout))
         if again is not None:
@@ -238,23 +237,19 @@ def _look_again(this: Visit, look: Look, times: tuple[int, ...]) -> Entry | None
 
 def tell_now(services: Services, step: Tell) -> list[str]:
     """Tell what was handed over. Returns its outcome."""
-    record = step.record
-    cause = Cause(task=delivery(record, step.attempt))
-    return _tell(services, step, cause, Look(record.bucket, record.live_key), None)
+    return _tell(services, step, None)
 
 
-def _tell(services: Services, step: Tell, cause: Cause, look: Look, hand_over: HandOver | None) -> list[str]:
-    """Tell a record, with a log line of its own, or hand it over."""
+def _tell(services: Services, step: Tell, hand_over: HandOver | None) -> list[str]:
+    """Tell a record that the agenda came back to, with a log line of its own, or hand it over."""
     with _traced(services, step.record.verification.path) as trace:
-        this = Visit(services, cause, trace)
-        left, told = _carry_out(this, step, look, hand_over)
+        this = Visit(services, Cause(task=delivery(step.record, step.attempt)), trace)
+        left, told = _carry_out(this, step, hand_over)
         _leave(this, left)
     return list(told)
 
 
-def _carry_out(
-    this: Visit, step: Step, look: Look, hand_over: HandOver | None
-) -> tuple[Done | Later, tuple[str, ...]]:
+def _carry_out(this: Visit, step: Step, hand_over: HandOver | None) -> tuple[Done | Later, tuple[str, ...]]:
     """Tell what is to be told, or hand it over: here alone. Returns what is left, and what was told."""
     if not isinstance(step, Tell):
         return step, ()
@@ -271,7 +266,8 @@ def _carry_out(
         return tell(this.services, step, this.trace, patient=this.cause.is_waited_for), (record.outcome,)
     except CosError as error:
         this.trace.note(error=str(error))
-        return _at_next_sweep(this, look), (record.outcome,)
+        at = at_next_sweep(this.services.clock.now())
+        return Later(Entry(at, delivery(record, step.attempt)), step.clear), (record.outcome,)
 
 
 def _leave(this: Visit, step: Done | Later) -> None:

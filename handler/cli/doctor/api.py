@@ -9,7 +9,8 @@ from handler.cli.deployment import Deployment
 from handler.cli.doctor.check import Check
 from handler.cli.doctor.tencent import Service
 from handler.cli.output import plain
-from handler.edges.faceid import ACTION, VERSION, code_row
+from handler.edges.faceid import ACTION, VERSION
+from handler.rules.codes import code_row
 
 HOSTS = ("faceid.tencentcloudapi.com", "faceid.intl.tencentcloudapi.com")
 """The API's documented hosts: mainland site and international site."""

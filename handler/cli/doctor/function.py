@@ -9,7 +9,7 @@ from handler.cli.deployment import Deployment
 from handler.cli.doctor.check import Check
 from handler.cli.doctor.tencent import Service
 from handler.cli.doctor.triggers import triggers
-from handler.flow.judge import CALL_LEFT, LEASE_SECONDS
+from handler.flow.call import CALL_LEFT, LEASE_SECONDS
 from handler.rules.settings import SettingsError, load_settings
 
 HOST = "scf.tencentcloudapi.com"

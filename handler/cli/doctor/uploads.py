@@ -10,8 +10,9 @@ from typing import NamedTuple
 from handler.cli.deployment import Deployment
 from handler.cli.doctor.check import Check
 from handler.cli.output import when
-from handler.edges.cos import Forbidden, Stored
+from handler.edges.cos import Forbidden
 from handler.rules.pairing import AmbiguousKey
+from handler.rules.uploads import Stored
 
 NEWEST = 10  # keys of uploads that are shown
 MOST_LISTED = 10_000  # uploads under each prefix that are looked through for the newest
@@ -52,12 +53,12 @@ def _newest(deployment: Deployment) -> list[Stored]:
         for stored in islice(deployment.uploads.every(prefix), MOST_LISTED):
             if not stored.key.endswith("/") and not stored.key.startswith(state_prefix):
                 newest[stored.key] = stored
-    return sorted(newest.values(), key=lambda each: each.last_modified, reverse=True)[:NEWEST]
+    return sorted(newest.values(), key=lambda each: each.uploaded_at, reverse=True)[:NEWEST]
 
 
 def _read_one(deployment: Deployment, newest: Stored) -> Check:
     """One piece read is a permission tried."""
-    made = f"the newest was made at {when(newest.last_modified)}"
+    made = f"the newest was made at {when(newest.uploaded_at)}"
     try:
         with closing(deployment.uploads.objects.pieces(newest)) as pieces:
             next(pieces, None)
