@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from handler.clock import Clock, Deadline, Together
-from handler.edges.cos import Bucket
+from handler.edges.bucket import Bucket
 from handler.edges.faceid import Api
 from handler.edges.webhook import Consumer
 from handler.log import Log

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from handler.edges.cos import DELETE, MAX_STATE, READ, WRITE, CosBucket, CosError, Operation
+from handler.edges.bucket import DELETE, READ, WRITE, CosError, Operation
+from handler.edges.cos import MAX_STATE, CosBucket
 from handler.edges.wire import read_all
 from handler.rules.uploads import Stored
 

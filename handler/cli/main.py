@@ -21,7 +21,7 @@ from handler.cli.find import find_pair, find_record, moment
 from handler.cli.forget import Erasure, forget
 from handler.cli.inventory import subject_of, take_inventory
 from handler.cli.output import Output, count, plain, span, when
-from handler.edges.cos import CosError
+from handler.edges.bucket import CosError
 from handler.log import silence_libraries
 from handler.rules.pairing import Pair
 from handler.rules.settings import SettingsError

@@ -20,7 +20,8 @@ from tencentcloud.common.exception.tencent_cloud_sdk_exception import TencentClo
 from tencentcloud.common.profile.client_profile import ClientProfile
 from tencentcloud.common.profile.http_profile import HttpProfile
 
-from handler.edges.cos import Bucket, Credentials
+from handler.edges.bucket import Bucket
+from handler.edges.cos import Credentials
 from handler.edges.wire import API, FRAME, RELAY, Wire, read_all
 from handler.rules.codes import code_row
 from handler.rules.outcome import Answer

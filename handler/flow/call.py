@@ -6,7 +6,7 @@ from functools import partial
 from typing import NamedTuple
 
 from handler.clock import Deadline
-from handler.edges.cos import CosError, Forbidden
+from handler.edges.bucket import CosError, Forbidden
 from handler.edges.faceid import FrameError, RelayError, Resource
 from handler.flow.lookup import open_upload, unless_replaced
 from handler.flow.steps import Later, Replaced, Step, Visit

@@ -9,7 +9,7 @@ from collections.abc import Generator
 from contextlib import closing, contextmanager
 from functools import partial
 
-from handler.edges.cos import Changed, CosError
+from handler.edges.bucket import Changed, CosError
 from handler.flow.steps import Replaced, Trace, Visit
 from handler.rules.pairing import MAX_KEY_BYTES, Pair
 from handler.rules.uploads import Seen, Stored, seen_of

@@ -6,7 +6,7 @@ import threading
 from datetime import datetime
 
 from handler.clock import Clock
-from handler.edges.cos import Bucket
+from handler.edges.bucket import Bucket
 from handler.edges.faceid import Api, Resource
 from handler.edges.webhook import Consumer, Delivery
 from handler.flow.call import AFTER_CALL, CALL_LEFT

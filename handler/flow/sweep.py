@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
-from handler.edges.cos import CosError
+from handler.edges.bucket import CosError
 from handler.edges.webhook import POST_SECONDS
 from handler.flow.call import AFTER_CALL, CALL_LEFT
 from handler.flow.pacing import SWEEP_SECONDS, PacedApi, Patience

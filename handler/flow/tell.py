@@ -5,7 +5,7 @@ Nothing is told that is not recorded. If another instance decided too, the first
 
 from __future__ import annotations
 
-from handler.edges.cos import CosError
+from handler.edges.bucket import CosError
 from handler.edges.webhook import POST_SECONDS, Delivery
 from handler.flow.steps import Done, Later, Step, Tell, Trace, Visit
 from handler.rules.agenda import Entry, all_looks, delivery

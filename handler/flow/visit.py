@@ -14,7 +14,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from handler.edges.cos import Changed, CosError, Unavailable
+from handler.edges.bucket import Changed, CosError, Unavailable
 from handler.flow.advance import advance, refused
 from handler.flow.call import CALL_LEFT
 from handler.flow.lookup import look_up

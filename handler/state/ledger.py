@@ -20,7 +20,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from handler.clock import Clock, Together
-from handler.edges.cos import Bucket, Exists, Unavailable
+from handler.edges.bucket import Bucket, Exists, Unavailable
 from handler.rules.agenda import Entry, Look, Task, minute_of, minute_text, verification_in
 from handler.rules.claiming import Claim, Standing
 from handler.rules.outcome import Verification

@@ -21,7 +21,8 @@ import requests
 
 from handler.clock import Deadline, SystemClock
 from handler.edges import cos, webhook, wire
-from handler.edges.cos import CosBucket, CosError, Credentials, Unavailable
+from handler.edges.bucket import CosError, Unavailable
+from handler.edges.cos import CosBucket, Credentials
 from handler.edges.faceid import FaceidClient, Resource
 from handler.edges.webhook import WebhookClient
 from handler.edges.wire import Refused, Wire

@@ -16,7 +16,8 @@ import pytest
 from requests.adapters import HTTPAdapter
 
 from handler import index
-from handler.edges.cos import CosError, Credentials
+from handler.edges.bucket import CosError
+from handler.edges.cos import Credentials
 from handler.edges.faceid import FaceidClient, Resource
 from handler.edges.wire import Wire
 from tests.cloud import Cloud, samples

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from handler.edges.cos import CosError
+from handler.edges.bucket import CosError
 from tests.cloud import Cloud, faults, samples
 from tests.cloud.faceid import COMPARE, UPLOAD_URL, Answer
 from tests.cloud.faults import Action, Gate

@@ -14,7 +14,7 @@ from urllib.parse import quote
 import pytest
 
 from handler import index
-from handler.edges.cos import CosError
+from handler.edges.bucket import CosError
 from handler.rules.events import EventError
 from handler.rules.settings import SettingsError
 from tests.cloud import samples

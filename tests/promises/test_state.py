@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from handler import index
-from handler.edges.cos import CosError
+from handler.edges.bucket import CosError
 from tests.cloud import Cloud, faults, samples
 from tests.cloud.faceid import COMPARE, Answer
 from tests.support.recovery import BUCKET, IMAGE, LIVE, NO_WAIT, STATE, Recovering, SkippingClock, lines

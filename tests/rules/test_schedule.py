@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from handler.clock import SystemClock, together
-from handler.edges.cos import Exists
+from handler.edges.bucket import Exists
 from handler.edges.webhook import _retry_after
 from handler.rules.agenda import Entry, Task
 from handler.rules.claiming import Claim

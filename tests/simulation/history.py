@@ -15,7 +15,7 @@ from functools import lru_cache, partial
 from typing import Any
 
 from handler.clock import Deadline
-from handler.edges.cos import CosError
+from handler.edges.bucket import CosError
 from handler.flow.reconcile import reconcile
 from handler.flow.sweep import sweep
 from handler.flow.visit import upload_came

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from handler.edges.cos import Exists, Unavailable
+from handler.edges.bucket import Exists, Unavailable
 from handler.flow import advance, call, judge, lookup, sweep, tell, visit
 from handler.flow.steps import Done, Later, Tell, Trace, Visit
 from handler.rules import agenda, claiming, schedule, uploads

@@ -15,7 +15,8 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 from handler.clock import Deadline
-from handler.edges.cos import REQUEST_SECONDS, TRIES, Bucket, Changed, CosError, Exists, Unavailable
+from handler.edges.bucket import Bucket, Changed, CosError, Exists, Unavailable
+from handler.edges.cos import REQUEST_SECONDS, TRIES
 from handler.edges.faceid import FrameError, RelayError, Resource
 from handler.edges.webhook import Delivery
 from handler.rules.agenda import MINUTE

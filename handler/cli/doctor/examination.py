@@ -18,7 +18,7 @@ from handler.cli.doctor.uploads import uploads
 from handler.cli.doctor.versions import versions
 from handler.cli.doctor.webhook import webhook
 from handler.cli.output import Output
-from handler.edges.cos import CosError, Forbidden
+from handler.edges.bucket import CosError, Forbidden
 from handler.rules.settings import SettingsError
 
 COLOURS = {"ok": "green", "warn": "yellow", "fail": "red", "info": "blue"}

@@ -9,7 +9,7 @@ from contextlib import suppress
 from handler.cli.bucket import OperatorBucket
 from handler.cli.deployment import Deployment
 from handler.cli.doctor.check import Check
-from handler.edges.cos import CosError, Exists, Forbidden
+from handler.edges.bucket import CosError, Exists, Forbidden
 
 PROBE = b'{"version": 1}'
 

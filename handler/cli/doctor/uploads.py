@@ -10,7 +10,7 @@ from typing import NamedTuple
 from handler.cli.deployment import Deployment
 from handler.cli.doctor.check import Check
 from handler.cli.output import when
-from handler.edges.cos import Forbidden
+from handler.edges.bucket import Forbidden
 from handler.rules.pairing import AmbiguousKey
 from handler.rules.uploads import Stored
 
