@@ -31,9 +31,10 @@ bench: $(READY) ## measure: figures beside their floors; JSON=1 for machines, DR
 
 check: lint types test ## lint, types, tests
 
-lint: $(READY) ## rules and layout of the code
+lint: $(READY) ## rules and layout of the code, and which way its imports run
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
+	$(VENV)/bin/lint-imports --no-cache
 
 types: $(READY) ## types
 	$(RUN) -m mypy
