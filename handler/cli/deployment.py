@@ -15,8 +15,8 @@ from handler.cli.bucket import OperatorBucket
 from handler.clock import Deadline, SystemClock, together
 from handler.edges.cos import CosBucket, Credentials
 from handler.edges.wire import Wire
-from handler.rules.pairing import Template
 from handler.rules.settings import Settings, SettingsError, load_settings
+from handler.rules.templates import Template
 from handler.state.ledger import Ledger, Memory
 
 SECONDS = 3600.0  # that one command may take

@@ -1,7 +1,7 @@
 """DetectReflectLivenessAndCompare: the call, its links, and the relay.
 
-Source: Tencent eKYC API documentation, product 1061, pages 44246 (the action and its codes), 47648
-(CreateUploadUrl), 46849 (integration) and the product's error code page (which codes are billed).
+Source: Tencent eKYC API documentation, product 1061, pages 44246 (the action), 47648 (CreateUploadUrl) and
+46849 (integration).
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from tencentcloud.common.exception.tencent_cloud_sdk_exception import TencentClo
 from tencentcloud.common.profile.client_profile import ClientProfile
 from tencentcloud.common.profile.http_profile import HttpProfile
 
+from handler.edges.answers import refusal, response_of, verdict_of
 from handler.edges.bucket import Bucket
 from handler.edges.cos import Credentials
 from handler.edges.wire import API, FRAME, RELAY, Wire, read_all
-from handler.rules.codes import code_row
 from handler.rules.outcome import Answer
 from handler.rules.uploads import Stored
 
@@ -31,8 +31,6 @@ ACTION = "DetectReflectLivenessAndCompare"
 VERSION = "2018-03-01"
 
 MAX_FRAME = 3 * 1024 * 1024  # bytes of a best frame
-MAX_MESSAGE = 300  # characters of the API's own text that are passed on
-MAX_SAID = 2000  # characters of it that are searched for links, which takes the square of their number
 
 
 class Resource(NamedTuple):
@@ -82,23 +80,7 @@ class Api(Protocol):
         ...
 
 
-_WORD = re.compile(r"[\w.:-]{1,100}", re.ASCII)
-_LINK = r"(?i)(https?:)?//\S+|\S*(q-signature|x-cos-security-token|q-ak)\S*"
 _COS_HOST = re.compile(r"([a-z0-9-]+\.)+cos[a-z0-9-]*(\.[a-z0-9-]+)?\.(myqcloud\.com|tencentcos\.cn)\Z")
-
-
-def _whole(text: str) -> str:
-    """JSON can spell half a character, which nothing can store."""
-    return text.encode(errors="replace").decode()
-
-
-def _said(text: object, *secrets: str | None) -> str:
-    """The API's own words, without links and credentials, bounded."""
-    said = re.sub(_LINK, "(link)", _whole(str(text or "")[:MAX_SAID]))
-    for secret in secrets:
-        if secret:
-            said = said.replace(secret, "(secret)")
-    return " ".join(said.split())[:MAX_MESSAGE]
 
 
 class FaceidClient:
@@ -146,7 +128,7 @@ class FaceidClient:
             },
             seconds,
         )
-        return _read(answer, found) if found is not None else answer
+        return verdict_of(answer, found) if found is not None else answer
 
     def relay(self, bucket: Bucket, stored: Stored, md5: str, seconds: float) -> Resource:
         until = time.monotonic() + seconds
@@ -226,66 +208,13 @@ class FaceidClient:
             try:
                 answered = self._client.call_json(action, dict(parameters))
             except TencentCloudSDKException as error:
-                code = str(error.code)
-                if code == "ClientNetworkError":
-                    message = "no answer in time or none at all" if exchange.sent else "could not be reached"
-                    return Answer(code, message, exchange.sent), None
-                if code == "ServerNetworkError":
-                    return Answer(code, f"HTTP status {exchange.status}"), None
-                return _failure(error.code, error.message, error.requestId, secrets), None
+                return refusal(error, exchange, secrets), None
             except (requests.RequestException, OSError):
                 # The SDK reads the body outside its try.
                 return Answer("ClientNetworkError", "the answer was cut", exchange.sent), None
             except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 return Answer("Livepair.UnreadableAnswer", "the answer is no JSON of the API"), None
-        response = answered.get("Response") if isinstance(answered, dict) else None
-        if not isinstance(response, dict):
-            return Answer("Livepair.UnreadableAnswer", "the answer holds no Response"), None
-        request_id = _word(response.get("RequestId"))
-        failure = response.get("Error")
-        if failure is not None:
-            # The SDK overlooks an error whose Content-Type carries a charset.
-            told = failure if isinstance(failure, dict) else {}
-            return _failure(told.get("Code"), told.get("Message"), request_id, secrets), None
-        result = _word(response.get("Result"))
-        if result is not None:
-            description = _said(response.get("Description"), *secrets)
-            return Answer(result, description, request_id=request_id), response
-        unread = Answer("Livepair.UnreadableAnswer", "the answer holds no Result", request_id=request_id)
-        return unread, response
-
-
-def _word(value: object) -> str | None:
-    """A code or a request id as it came; None where it is no such thing, so that no link passes for one."""
-    return value if isinstance(value, str) and _WORD.fullmatch(value) else None
-
-
-def _failure(code: object, message: object, request_id: object, secrets: tuple[str | None, ...]) -> Answer:
-    word = _word(code)
-    if word is None or word == "Success":
-        word, message = "Livepair.UnreadableAnswer", "an Error without a code of its own"
-    executed = code_row(word).klass != "throttled"
-    return Answer(word, _said(message, *secrets), executed, request_id=_word(request_id))
-
-
-def _read(answer: Answer, response: Mapping[str, Any]) -> Answer:
-    """Read the Response of DetectReflectLivenessAndCompare; `answer` holds its Result as code."""
-    similarity = response.get("Sim")
-    if isinstance(similarity, bool) or not isinstance(similarity, (int, float)) or not 0 <= similarity <= 100:
-        similarity = None
-    code, message, executed = answer.code, answer.message, code_row(answer.code).klass != "throttled"
-    if code == "Success" and similarity is None:
-        code, message = "Livepair.NoSimilarity", "Success without a usable Sim"
-    url, md5 = response.get("BestFrameUrl"), response.get("BestFrameMd5")
-    return Answer(
-        code,
-        message,
-        executed,
-        None if similarity is None else float(similarity),
-        _whole(url) if isinstance(url, str) and url else None,
-        md5 if isinstance(md5, str) and md5 else None,
-        answer.request_id,
-    )
+        return response_of(answered, secrets)
 
 
 class _Sized:

@@ -62,26 +62,30 @@ def _as_seen(visit: Visit, seen: Seen) -> Step:
 
 def _wait(visit: Visit, seen: Seen) -> Step:
     """Half a pair, or none: look again, and once PAIR_TIMEOUT is over decide that it is incomplete."""
-    services = visit.services
     stored = seen.live or seen.image
     if stored is None:
         return Done()
+    settings, now = visit.services.settings, visit.services.clock.now()
+    step = next_look(stored.uploaded_at, look_times(settings.pair_timeout), now)
+    if step is None:
+        return _give_up_waiting(visit, seen)
+    visit.trace.note(waits_for="image" if seen.live else "live")
     look = Look(seen.bucket, stored.key, "live" if seen.live else "image", run=visit.cause.run)
-    pair_timeout = services.settings.pair_timeout
-    step = next_look(stored.uploaded_at, look_times(pair_timeout), services.clock.now())
-    if step is not None:
-        visit.trace.note(waits_for="image" if seen.live else "live")
-        if seen.pair.shared:
-            for key in seen.pair.image_keys:
-                services.ledger.mark_waiting(key, seen.pair.path, Look(look.bucket, look.key, "live"))
-        return Later(look_after(look, stored.uploaded_at, step))
+    if seen.pair.shared:
+        for key in seen.pair.image_keys:
+            visit.services.ledger.mark_waiting(key, seen.pair.path, Look(look.bucket, look.key, "live"))
+    return Later(look_after(look, stored.uploaded_at, step))
+
+
+def _give_up_waiting(visit: Visit, seen: Seen) -> Step:
+    """Half a pair whose time is over: incomplete, unless it is what is left of one that was judged."""
     seen = with_md5(visit, seen)
     verification = _undecided(visit, seen, seen.newest)
     if not isinstance(verification, Verification):
         return verification
-    if any(is_rest_of(seen, record) for record in services.ledger.records(seen.pair.path)):
+    if any(is_rest_of(seen, record) for record in visit.services.ledger.records(seen.pair.path)):
         return Done()
-    return _decided(visit, seen, verification, incomplete(seen, pair_timeout))
+    return _decided(visit, seen, verification, incomplete(seen, visit.services.settings.pair_timeout))
 
 
 def refused(visit: Visit, pair: Pair, look: Look, why: str) -> Step:

@@ -12,15 +12,12 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
-from handler.rules.codes import Class, code_row
+from handler.rules.codes import NO_SIMILARITY, Class, code_row
 from handler.rules.outcome import Answer, Verification
 from handler.rules.records import Record
 from handler.rules.schedule import TRIES, lease_end, next_try
 
 State = Literal["untouched", "claimed", "abandoned", "given back", "decided", "told"]
-
-NO_SIMILARITY = "Livepair.NoSimilarity"
-"""A `Success` without a usable similarity. Each is billed, so it is asked once more and not again."""
 
 
 class Claim(NamedTuple):

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+NO_SIMILARITY = "Livepair.NoSimilarity"
+"""A `Success` without a usable similarity. Each is billed, so it is asked once more and not again."""
+
 Class = Literal["verdict", "person", "throttled", "transient", "configuration", "unknown"]
 Outcome = Literal["matched", "mismatched", "rejected", "incomplete", "failed"]
 
@@ -97,7 +100,7 @@ _TRANSIENT = (
     ("ServerNetworkError", "the API answered with an HTTP error"),
     ("ClientNetworkError", "the API could not be reached, or its answer was lost"),
     ("Livepair.UnreadableAnswer", "the API's answer could not be read"),
-    ("Livepair.NoSimilarity", "the API said Success without a usable similarity"),
+    (NO_SIMILARITY, "the API said Success without a usable similarity"),
     ("Livepair.AnswerLost", "every instance that asked the API ended before it could record the answer"),
 )
 _CONFIGURATION = (
@@ -133,7 +136,7 @@ CODES: dict[str, Code] = {
     **_rejected("spoof", "review", *_SPOOF),
     **_rejected("image", "replace_image", *_IMAGE),
     **{
-        code: Code("transient", "failed", "service", "retry_later", says, code == "Livepair.NoSimilarity")
+        code: Code("transient", "failed", "service", "retry_later", says, code == NO_SIMILARITY)
         for code, says in _TRANSIENT
     },
     **{

@@ -1,16 +1,14 @@
-"""Key templates: from an object key to its pair and back. Pure.
-
-A template is a COS key with placeholders, `uploads/{id}/live.gz`. It begins with a fixed prefix and holds
-at least one placeholder; a placeholder matches one path segment or part of one, never `/`.
-"""
+"""From an object key to its pair and back. Pure."""
 
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterable, Mapping
+from itertools import combinations
 from typing import Literal, NamedTuple
 from urllib.parse import quote
+
+from handler.rules.templates import Template, TemplateError, parse_template, templates_meet
 
 Role = Literal["live", "image"]
 
@@ -18,139 +16,10 @@ MAX_KEY_BYTES = 850
 """COS's own limit of a key (product 436, page 13324)."""
 
 MAX_PATH = 400  # bytes of a pair's path in state keys; COS allows 850 for the whole key
-_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
-_ANY = None  # in a segment's symbols: one or more characters
-
-
-class TemplateError(ValueError):
-    """A key template that cannot be used; the message says why and what to write instead."""
 
 
 class AmbiguousKey(ValueError):
     """The keys of an upload's pair do not parse back to the same values: its partner is not certain."""
-
-
-class Template(NamedTuple):
-    """One key template, parsed.
-
-    `segments` are its parts between slashes, each split at its placeholders: text, name, text, name, text.
-    """
-
-    text: str
-    names: tuple[str, ...]
-    segments: tuple[tuple[str, ...], ...]
-
-    @property
-    def prefix(self) -> str:
-        """What every key of this template begins with."""
-        return self.text[: self.text.index("{")]
-
-    def match(self, key: str) -> dict[str, str] | None:
-        """The placeholders' values in `key`, or None if the key is not of this template.
-
-        Where a segment can be read in several ways, its first placeholder takes as much as it can. Takes time
-        in proportion to the key, whoever chose it.
-        """
-        parts = key.split("/")
-        if len(parts) != len(self.segments):
-            return None
-        values: dict[str, str] = {}
-        for part, segment in zip(parts, self.segments, strict=True):
-            found = _read_segment(part, segment)
-            if found is None:
-                return None
-            for name, value in found:
-                if values.setdefault(name, value) != value:
-                    return None
-        return values
-
-    def key(self, values: Mapping[str, str]) -> str:
-        """The key with these placeholder values. Needs a value for each of `names`."""
-        return _PLACEHOLDER.sub(lambda found: values[found[1]], self.text)
-
-
-def _read_segment(part: str, segment: tuple[str, ...]) -> list[tuple[str, str]] | None:
-    """The values of one segment's placeholders: each text is looked for from the right."""
-    if not part.startswith(segment[0]) or not part.endswith(segment[-1]):
-        return None
-    if len(segment) == 1:
-        return [] if part == segment[0] else None
-    end, values = len(part) - len(segment[-1]), []
-    for index in range(len(segment) - 2, 0, -2):
-        before = segment[index - 1]
-        # A value holds one character at least, so the text before it ends before `end`.
-        at = part.rfind(before, 0, end - 1) if index > 1 else 0
-        begin = at + len(before)
-        if at < 0 or begin >= end:
-            return None
-        values.append((segment[index], part[begin:end]))
-        end = at
-    return values
-
-
-def parse_template(text: str) -> Template:
-    """Parse one template. Raises TemplateError."""
-    if re.search(r"[{}]", _PLACEHOLDER.sub("", text)):
-        raise TemplateError(f"{text!r} has a brace without its partner")
-    names = [found[1] for found in _PLACEHOLDER.finditer(text)]
-    for name in names:
-        if not (name.isascii() and name.isidentifier()):
-            raise TemplateError(
-                f"{text!r}: {{{name}}} is no placeholder; name it with letters, digits and _, like {{id}}"
-            )
-    if not names:
-        raise TemplateError(f"{text!r} holds no placeholder; write for example uploads/{{id}}/live.gz")
-    if text.startswith(("{", "/")):
-        raise TemplateError(
-            f"{text!r} must begin with a fixed prefix (no placeholder, no /), like uploads/{{id}}/live.gz"
-        )
-    segments = [tuple(_PLACEHOLDER.split(segment)) for segment in text.split("/")]
-    if text.endswith("/") or any(segment in ((".",), ("..",)) for segment in segments):
-        raise TemplateError(f"{text!r} names no object: it ends with / or has a segment of dots")
-    for segment in segments:
-        if len(set(segment[1::2])) != len(segment[1::2]):
-            raise TemplateError(f"{text!r} has a placeholder twice in one segment; keep one of them")
-    return Template(text, tuple(dict.fromkeys(names)), tuple(segments))
-
-
-def _symbols(segment: tuple[str, ...]) -> list[str | None]:
-    symbols: list[str | None] = []
-    for index, part in enumerate(segment):
-        symbols.extend(part if index % 2 == 0 else [_ANY])
-    return symbols
-
-
-def _segments_meet(left: list[str | None], right: list[str | None]) -> bool:
-    """Whether some text is matched by both, where `_ANY` stands for one or more characters."""
-    # Walk both at once; a state is (position, position, inside an _ANY on the left, … on the right).
-    seen = set()
-    todo = [(0, 0, False, False)]
-    while todo:
-        state = todo.pop()
-        if state in seen:
-            continue
-        seen.add(state)
-        i, j, in_left, in_right = state
-        if in_left:
-            todo.append((i + 1, j, False, in_right))
-        if in_right:
-            todo.append((i, j + 1, in_left, False))
-        if i == len(left) and j == len(right):
-            return True
-        if i < len(left) and j < len(right):
-            a, b = left[i], right[j]
-            if a is None or b is None or a == b:
-                # One character is read on both sides; an _ANY may read more of them.
-                todo.append((i + (a is not None), j + (b is not None), a is None, b is None))
-    return False
-
-
-def templates_meet(left: Template, right: Template) -> bool:
-    """Whether some key is matched by both templates (a repeated placeholder counts as two different ones)."""
-    a, b = left.segments, right.segments
-    return len(a) == len(b) and all(
-        _segments_meet(_symbols(x), _symbols(y)) for x, y in zip(a, b, strict=True)
-    )
 
 
 class Pair(NamedTuple):
@@ -261,46 +130,56 @@ def parse_templates(live: str, image: str, state_prefix: str | None) -> tuple[Te
 
     `state_prefix` is None where it is not known. Returns the templates, or None and every fault found.
     """
-    faults: list[str] = []
-    parsed: dict[str, tuple[Template, ...]] = {}
-    for setting, text in (("LIVE_KEY", live), ("IMAGE_KEY", image)):
-        templates = []
-        for part in (part.strip() for part in text.split(",")):
-            if not part:
-                faults.append(f"{setting}: an alternative between commas is empty")
-                continue
-            try:
-                templates.append(parse_template(part))
-            except TemplateError as error:
-                faults.append(f"{setting}: {error}")
-        parsed[setting] = tuple(templates)
-        for template in templates:
-            if state_prefix and _begin_alike(template.prefix, state_prefix):
-                faults.append(
-                    f"{setting}: {template.text!r} reaches into STATE_PREFIX {state_prefix!r}; "
-                    "keep uploads and state under different prefixes"
-                )
-            if set(template.names) != set(templates[0].names):
-                faults.append(
-                    f"{setting}: the alternatives {templates[0].text!r} and {template.text!r} "
-                    "name different placeholders; give all the same ones"
-                )
-    lives, images = parsed["LIVE_KEY"], parsed["IMAGE_KEY"]
-    extra = sorted(set(images[0].names) - set(lives[0].names)) if lives and images else []
-    if extra:
-        faults.append(
-            f"IMAGE_KEY: placeholder {{{extra[0]}}} is not in LIVE_KEY; "
-            "IMAGE_KEY names LIVE_KEY's placeholders or some of them"
-        )
-    every = [*lives, *images]
-    for index, left in enumerate(every):
-        faults.extend(
-            f"LIVE_KEY, IMAGE_KEY: {left.text!r} and {right.text!r} can yield the same key; "
-            "make them differ in a fixed part"
-            for right in every[index + 1 :]
-            if templates_meet(left, right)
-        )
+    lives, faults = _parse_alternatives("LIVE_KEY", live)
+    images, more = _parse_alternatives("IMAGE_KEY", image)
+    faults += more
+    if state_prefix:
+        faults += [
+            f"{setting}: {template.text!r} reaches into STATE_PREFIX {state_prefix!r}; "
+            "keep uploads and state under different prefixes"
+            for setting, templates in (("LIVE_KEY", lives), ("IMAGE_KEY", images))
+            for template in templates
+            if _begin_alike(template.prefix, state_prefix)
+        ]
+    faults += _faults_between(lives, images)
     return (None, faults) if faults else (Templates(lives, images), [])
+
+
+def _parse_alternatives(setting: str, text: str) -> tuple[tuple[Template, ...], list[str]]:
+    """The alternatives of one setting, and what is wrong with them."""
+    templates: list[Template] = []
+    faults: list[str] = []
+    for part in map(str.strip, text.split(",")):
+        if not part:
+            faults.append(f"{setting}: an alternative between commas is empty")
+            continue
+        try:
+            templates.append(parse_template(part))
+        except TemplateError as error:
+            faults.append(f"{setting}: {error}")
+    faults += [
+        f"{setting}: the alternatives {templates[0].text!r} and {template.text!r} "
+        "name different placeholders; give all the same ones"
+        for template in templates
+        if set(template.names) != set(templates[0].names)
+    ]
+    return tuple(templates), faults
+
+
+def _faults_between(lives: tuple[Template, ...], images: tuple[Template, ...]) -> list[str]:
+    """What is wrong with templates that are right by themselves."""
+    extra = sorted(set(images[0].names) - set(lives[0].names)) if lives and images else []
+    faults = [
+        f"IMAGE_KEY: placeholder {{{name}}} is not in LIVE_KEY; "
+        "IMAGE_KEY names LIVE_KEY's placeholders or some of them"
+        for name in extra[:1]
+    ]
+    return faults + [
+        f"LIVE_KEY, IMAGE_KEY: {left.text!r} and {right.text!r} can yield the same key; "
+        "make them differ in a fixed part"
+        for left, right in combinations((*lives, *images), 2)
+        if templates_meet(left, right)
+    ]
 
 
 def _begin_alike(left: str, right: str) -> bool:

@@ -116,12 +116,14 @@ def is_rest_of(seen: Seen, record: Record) -> bool:
 
     The same bytes uploaded again later are no rest: they wait for a partner of their own.
     """
-    if not record.live or not record.image or not record.told:
+    if not (record.live and record.image and record.told):
         return False
-    roles: tuple[Role, ...] = ("live", "image")
-    for role in roles:
-        stored, judged = seen.upload(role), record.judged(role)
-        same = stored and judged and (judged["md5"] or judged["etag"]) == (stored.md5 or stored.etag)
-        if same and stored and stored.uploaded_at <= record.uploaded_at:
-            return True
-    return False
+    halves = ((seen.live, record.live), (seen.image, record.image))
+    return any(_is_judged(stored, judged, record.uploaded_at) for stored, judged in halves)
+
+
+def _is_judged(stored: Stored | None, judged: Mapping[str, Any], until: datetime) -> bool:
+    """Whether an upload that was there at `until` is the one that was judged."""
+    if stored is None or stored.uploaded_at > until:
+        return False
+    return bool((judged["md5"] or judged["etag"]) == (stored.md5 or stored.etag))

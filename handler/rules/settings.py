@@ -220,17 +220,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
 
     Raises SettingsError naming every fault at once.
     """
-    faults: list[str] = []
-    found: dict[str, Any] = {}
-    for name, (default, parse) in _SETTINGS.items():
-        text = environ.get(name, "").strip() or default
-        if text is None:
-            faults.append(f"{name} is not set")
-            continue
-        try:
-            found[name] = parse(text)
-        except ValueError as error:
-            faults.append(f"{name}: {error}")
+    found, faults = _parsed(environ)
     templates, more = parse_templates(
         environ.get("LIVE_KEY", "").strip() or "uploads/{id}/live.gz",
         environ.get("IMAGE_KEY", "").strip() or "uploads/{id}/image.jpg",
@@ -260,3 +250,19 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         log_level=found["LOG_LEVEL"],
         local_cloud=found["LOCAL_CLOUD"],
     )
+
+
+def _parsed(environ: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
+    """Every setting but the templates as it was read, and every fault found."""
+    found: dict[str, Any] = {}
+    faults: list[str] = []
+    for name, (default, parse) in _SETTINGS.items():
+        text = environ.get(name, "").strip() or default
+        if text is None:
+            faults.append(f"{name} is not set")
+            continue
+        try:
+            found[name] = parse(text)
+        except ValueError as error:
+            faults.append(f"{name}: {error}")
+    return found, faults

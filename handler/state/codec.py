@@ -12,8 +12,8 @@ from datetime import datetime, timezone
 from typing import Any, NamedTuple, TypeVar
 
 from handler.rules.agenda import KINDS, Deliver, Look, TakeOver, Task, Walk, kind_of, time_text
-from handler.rules.claiming import NO_SIMILARITY, Claim
-from handler.rules.codes import Class
+from handler.rules.claiming import Claim
+from handler.rules.codes import NO_SIMILARITY, Class
 from handler.rules.outcome import Verification
 from handler.rules.pairing import Role
 from handler.rules.records import Record

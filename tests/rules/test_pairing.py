@@ -12,18 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from urllib3.util import parse_url
 
-from handler.rules.pairing import (
-    MAX_PATH,
-    AmbiguousKey,
-    Pair,
-    SharedImage,
-    Template,
-    TemplateError,
-    Templates,
-    parse_template,
-    parse_templates,
-    templates_meet,
-)
+from handler.rules.pairing import MAX_PATH, AmbiguousKey, Pair, SharedImage, Templates, parse_templates
+from handler.rules.templates import Template, TemplateError, parse_template, templates_meet
 
 STATE = "livepair/"
 
