@@ -8,7 +8,14 @@ from pathlib import Path
 
 from handler.rules.claiming import TABLE
 from handler.rules.codes import CODES, FAMILIES, UNKNOWN, Class, Code
-from handler.rules.schedule import DELIVERIES, SPREAD, deliveries_in_words, tries_in_words
+from handler.rules.schedule import (
+    DELIVERIES,
+    SPREAD,
+    TRIES,
+    deliveries_in_words,
+    looks_in_words,
+    tries_in_words,
+)
 from tests.support.project import PROJECT
 
 # --- events/codes.md --------------------------------------------------------------------------------
@@ -112,12 +119,22 @@ def states() -> str:
     return "\n".join(lines) + "\n"
 
 
+def schedule() -> str:
+    """Every wait, in words."""
+    rows = [
+        ("a pair that waits for its other half", f"livepair looks again {looks_in_words()} after the upload"),
+        *((f"a call that fails: {klass}", f"livepair asks {tries_in_words(klass)}") for klass in TRIES),
+        ("a message that is not taken", f"livepair posts it {deliveries_in_words()}"),
+    ]
+    return "| what | when again |\n| --- | --- |\n" + "".join(f"| {what} | {when} |\n" for what, when in rows)
+
+
 PAGES: Mapping[str, Callable[[], str]] = {"events/codes.md": codes_page}
 """Pages that are made as a whole."""
 
 BLOCKS: Mapping[str, Mapping[str, Callable[[], str]]] = {
     "events/README.md": {"deliveries": deliveries},
-    "handler/README.md": {"states": states},
+    "handler/README.md": {"states": states, "schedule": schedule},
 }
 """Blocks in pages that people write, by page and by the name in the block's marks."""
 
