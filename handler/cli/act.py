@@ -17,7 +17,7 @@ from handler.flow.reconcile import OVERLAP
 from handler.rules.agenda import Entry, Look, Walk, delivery
 from handler.rules.outcome import Verification
 from handler.rules.records import Record
-from handler.state.ledger import CorruptState
+from handler.state.objects import CorruptState
 
 NEXT_SWEEP = "The function's next sweep, within a minute or so, does it."
 

@@ -32,6 +32,7 @@ POOL = 32  # connections kept to one host
 _CHUNK = 64 * 1024
 
 API, COS, FRAME, RELAY, WEBHOOK = "api", "cos", "best_frame", "relay", "webhook"
+COS_PROBE = "cos_probe"
 """What requests are counted under."""
 
 
@@ -212,7 +213,7 @@ class _Adapter(HTTPAdapter):
             raise Refused(f"redirected with status {response.status_code}", request=request)
         headers = response.headers
         bounded = "content-length" in headers or "transfer-encoding" in headers
-        refused = exchange.kind == COS and (response.status_code >= 400 or not bounded)
+        refused = exchange.kind in (COS, COS_PROBE) and (response.status_code >= 400 or not bounded)
         if not stream or exchange.kind == API or refused:
             # What requests would read by itself, within the bounds.
             response._content = read_all(response.raw, MAX_ANSWER, decode=True)

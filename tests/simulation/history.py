@@ -24,7 +24,8 @@ from handler.rules.events import UploadEvent
 from handler.rules.pairing import Pair
 from handler.rules.settings import Settings, load_settings
 from handler.services import Services
-from handler.state.ledger import Ledger, Memory
+from handler.state.ledger import Ledger
+from handler.state.objects import Memory
 from tests.simulation.services import (
     HEAD_LAG,
     LIST_LAG,
