@@ -34,7 +34,7 @@ from handler.rules.agenda import (
 )
 from handler.rules.events import UploadEvent
 from handler.rules.pairing import AmbiguousKey, Pair, Role, SharedImage
-from handler.rules.schedule import REFUSED_LOOKS, delivery_due, look_times, next_look
+from handler.rules.schedule import REFUSED_LOOKS, delivery_due, is_out_of_patience, look_times, next_look
 from handler.rules.uploads import Stored, seen_of, shows
 from handler.services import Services
 from handler.state.objects import CorruptState
@@ -224,7 +224,9 @@ def _after_error(this: Visit, target: Pair | SharedImage, look: Look, error: Cos
     if isinstance(error, CorruptState):
         return Done()  # judging again could bill again: whoever reads the log decides
     uploads = (*target.live_keys, *target.image_keys) if isinstance(target, Pair) else (look.key,)
-    if error.key not in uploads or isinstance(error, (Unavailable, Changed)):
+    failures = this.cause.task.failures if this.cause.task else 0
+    is_passing = isinstance(error, (Unavailable, Changed)) and not is_out_of_patience(failures)
+    if error.key not in uploads or is_passing:
         return _come_back(this, look)
     if isinstance(target, Pair):
         return refused(this, target, look, str(error))

@@ -155,6 +155,12 @@ FAILURES = (1, 2, 5, 10, 20, 30, 60)
 """Minutes until an entry is due again whose work failed, by how often it has; then the last of them."""
 
 
+def is_out_of_patience(failures: int) -> bool:
+    """Whether an entry's work has failed for as long as there is patience."""
+    minutes = sum(FAILURES[:failures]) + FAILURES[-1] * max(0, failures - len(FAILURES))
+    return timedelta(minutes=minutes) >= PATIENCE
+
+
 def after_failure(failures: int, now: datetime) -> datetime:
     """When an entry is due again whose work has failed `failures` times, this one included."""
     return now + timedelta(minutes=FAILURES[min(failures, len(FAILURES)) - 1])
