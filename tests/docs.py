@@ -103,7 +103,10 @@ def deliveries() -> str:
 
 def states() -> str:
     """The states of a verification, and what is done in each."""
-    lines = ["| state | what lies in the bucket | an upload's event | a sweep or a walk |", "| --- | --- | --- | --- |"]
+    lines = [
+        "| state | what lies in the bucket | an upload's event | a sweep or a walk |",
+        "| --- | --- | --- | --- |",
+    ]
     for state, row in TABLE.items():
         lines.append(f"| **{state}** | {row.lies} | {row.event.__doc__} | {row.sweep.__doc__} |")
     return "\n".join(lines) + "\n"

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from handler.edges import webhook
 from handler.rules.events import EventError
 from handler.rules.pairing import AmbiguousKey
+from handler.rules.schedule import next_delivery
 from handler.rules.settings import SettingsError
 from tests.cloud import Cloud, samples
 from tests.cloud.cos_store import Bucket
@@ -265,6 +266,6 @@ def test_any_change_to_what_is_stored_is_reported_and_stepped_around(
 def test_any_retry_after_keeps_to_its_bounds(text: str) -> None:
     """From a second to an hour, or the schedule."""
     now = datetime(2026, 11, 22, tzinfo=timezone.utc)
-    at = webhook.next_attempt(1, now, now, webhook._retry_after(text, now), 0.5)
+    at = next_delivery(1, now, now, webhook._retry_after(text, now), 0.5)
     assert at is not None
     assert timedelta(seconds=1) <= at - now <= timedelta(hours=1)
