@@ -22,34 +22,12 @@ from handler.rules.outcome import (
     incomplete,
     timestamp,
     unfit,
+    unreadable,
     verification,
 )
 from handler.rules.pairing import Pair
-from handler.rules.settings import Settings, load_settings
-from handler.rules.uploads import Seen, Stored
-
-BUCKET = "faces-1250000000"
-NOON = datetime(2026, 11, 22, 12, 0, 0, tzinfo=timezone.utc)
-
-PAIR = Pair((("id", "42"),), ("uploads/42/live.gz",), ("uploads/42/image.jpg",), shared=False)
-SHARED = Pair(
-    (("user", "ann"), ("attempt", "3")), ("uploads/ann/3/live.gz",), ("faces/ann.jpg",), shared=True
-)
-LIVE = Stored("uploads/42/live.gz", '"a1"', "a" * 32, 183_204, NOON - timedelta(seconds=9))
-IMAGE = Stored("uploads/42/image.jpg", '"b2"', "b" * 32, 40_213, NOON - timedelta(seconds=5))
-SEEN = Seen(PAIR, BUCKET, LIVE, IMAGE)
-
-
-def settings(**changes: str) -> Settings:
-    return load_settings(
-        {
-            "BUCKET": BUCKET,
-            "WEBHOOK_URL": "https://example.com/secret-path",
-            "WEBHOOK_SECRET": "whsec_c2VjcmV0IG9mIHRoZSB3ZWJob29r",
-            **changes,
-        }
-    )
-
+from handler.rules.uploads import Seen
+from tests.support.values import BUCKET, IMAGE, LIVE, NOON, SEEN, SHARED, settings
 
 # --- the verification -----------------------------------------------------------------------------
 
@@ -97,11 +75,10 @@ def test_the_same_bytes_are_the_same_verification(change: dict[str, Any]) -> Non
     assert verification(again, 1) == verification(SEEN, 1)
 
 
-def test_what_was_never_read_is_named_by_its_etag() -> None:
-    """An upload too large to be worth reading still has an identity of its own."""
+def test_what_was_never_read_counts_by_its_etag() -> None:
+    """Two uploads that are too large to be worth reading are two verifications."""
     unread = [LIVE._replace(md5=None, etag=etag) for etag in ('"x-2"', '"y-2"', "")]
-    assert [half.identity for half in unread] == ['etag:"x-2"', 'etag:"y-2"', "etag:"]
-    assert len({verification(SEEN._replace(live=half), 1).id for half in unread}) == 3
+    assert len({verification(SEEN._replace(live=live), 1).id for live in unread}) == 3
 
 
 def test_a_message_id_can_be_signed() -> None:
@@ -129,16 +106,6 @@ def test_different_facts_are_different_verifications(left: Facts, right: Facts) 
         return verification(Seen(pair, bucket, *halves), run).id
 
     assert (made(*left) == made(*right)) == (left == right)
-
-
-def test_a_pair_is_complete_with_both_halves_and_as_new_as_the_newer() -> None:
-    """The newest upload is what PAIR_TIMEOUT and replaced uploads are counted from."""
-    assert SEEN.complete
-    assert not SEEN._replace(live=None).complete
-    assert not SEEN._replace(image=None).complete
-    assert SEEN.newest == IMAGE.uploaded_at
-    assert SEEN._replace(image=None).newest == LIVE.uploaded_at
-    assert (SEEN.upload("live"), SEEN.upload("image")) == (LIVE, IMAGE)
 
 
 # --- what an answer means -------------------------------------------------------------------------
@@ -270,6 +237,12 @@ def test_half_a_pair_is_told_as_of_its_timeout(seen: Seen, code: str, at: dateti
     """The time is counted from the upload, so that whoever decides it writes the same body."""
     at += timedelta(hours=1)
     assert incomplete(seen, 3600) == Decision(at, "incomplete", code, code_row(code).says)
+
+
+def test_what_cos_never_showed_is_told_after_a_day() -> None:
+    """Counted from the upload, with the words of whoever refused it."""
+    at = NOON + timedelta(days=1)
+    assert unreadable(NOON, "why") == Decision(at, "failed", "Livepair.UploadUnreadable", "why")
 
 
 # --- the body -------------------------------------------------------------------------------------
