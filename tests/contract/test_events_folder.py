@@ -21,7 +21,6 @@ from tests.support.messages import (
     BUCKET,
     CHINESE,
     CJK,
-    EVENTS,
     JUDGED,
     MESSAGES,
     NO_CALL,
@@ -40,6 +39,7 @@ from tests.support.messages import (
     told,
     without_call,
 )
+from tests.support.project import EVENTS
 
 # --- COS and Timer events ---------------------------------------------------------------------------
 

@@ -26,11 +26,11 @@ from handler.edges.faceid import FaceidClient, Resource, code_row
 from handler.edges.webhook import WebhookClient
 from handler.edges.wire import Refused, Wire
 from handler.flow import judge
-from tests.cloud import Cloud, faults, samples
+from tests.cloud import faults, samples
 from tests.cloud.consumer import SECRET
 from tests.cloud.faceid import COMPARE, Answer, BestFrame
 from tests.cloud.faults import Action
-from tests.support.recovery import BUCKET, IMAGE, LIVE, Recovering
+from tests.support.harness import BUCKET, IMAGE, LIVE, Livepair
 
 SOON = 0.3
 """Seconds that a slow peer is given: each of them would take far longer."""
@@ -632,12 +632,7 @@ def test_no_connection_leaks_whatever_the_peer_does(peer: Peer, weather: str) ->
 # --- the whole function -----------------------------------------------------------------------------
 
 
-@pytest.fixture
-def livepair(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Recovering:
-    return Recovering(cloud, monkeypatch)
-
-
-def survive(livepair: Recovering, *uploads: tuple[str, bytes]) -> None:
+def survive(livepair: Livepair, *uploads: tuple[str, bytes]) -> None:
     """Upload, hand over every event with the platform's two retries, then sweep until nothing is left."""
     for key, data in uploads:
         livepair.put(key, data)
@@ -678,7 +673,7 @@ STORMS: dict[str, Action] = {
     ],
 )
 def test_a_storm_over_cos_costs_no_outcome_and_no_second_verdict(
-    livepair: Recovering, operation: str, key: str, storm: str, times: int
+    livepair: Livepair, operation: str, key: str, storm: str, times: int
 ) -> None:
     """Each operation of a verification, once and as often as it is tried again."""
     struck = livepair.cloud.faults.add(
@@ -704,7 +699,7 @@ def test_a_storm_over_cos_costs_no_outcome_and_no_second_verdict(
     ids=lambda found: found.name if isinstance(found, Action) else None,
 )
 def test_a_storm_over_the_api_is_asked_through(
-    livepair: Recovering, monkeypatch: pytest.MonkeyPatch, storm: Action, calls: int
+    livepair: Livepair, monkeypatch: pytest.MonkeyPatch, storm: Action, calls: int
 ) -> None:
     """The second try brings the verdict; how many calls may have been executed is told."""
     monkeypatch.setattr(judge, "CALL_SECONDS", 1.0)
@@ -713,7 +708,7 @@ def test_a_storm_over_the_api_is_asked_through(
     assert (livepair.data["outcome"], livepair.data["api"]["calls"]) == ("matched", calls)
 
 
-def test_an_api_that_answers_megabytes_is_asked_again(livepair: Recovering) -> None:
+def test_an_api_that_answers_megabytes_is_asked_again(livepair: Livepair) -> None:
     """Five of them are refused; four that are JSON are read, and told in few bytes."""
     large: dict[str, Any] = {
         "Response": {"Error": {"Code": "FailedOperation.LivessDetectFake", "Message": "x" * 4_000_000}}
@@ -742,7 +737,7 @@ def test_an_api_that_answers_megabytes_is_asked_again(livepair: Recovering) -> N
     ids=["drips", "huge", "redirect", "html", "md5", "elsewhere", "no link", "no port"],
 )
 def test_a_best_frame_that_cannot_be_had_is_null_and_holds_nothing_up(
-    livepair: Recovering, monkeypatch: pytest.MonkeyPatch, frame: BestFrame
+    livepair: Livepair, monkeypatch: pytest.MonkeyPatch, frame: BestFrame
 ) -> None:
     """The verdict is told without it."""
     monkeypatch.setattr(judge, "FRAME_SECONDS", SOON)
@@ -767,7 +762,7 @@ def test_a_best_frame_that_cannot_be_had_is_null_and_holds_nothing_up(
     ids=["hang", "cut", "redirect loop", "redirect", "huge", "drip", "304", "strange Retry-After"],
 )
 def test_a_storm_over_the_consumer_is_told_through(
-    livepair: Recovering, monkeypatch: pytest.MonkeyPatch, behave: Callable[[Any], object], attempts: int
+    livepair: Livepair, monkeypatch: pytest.MonkeyPatch, behave: Callable[[Any], object], attempts: int
 ) -> None:
     """Identical bytes until it answers; a 200 whose page never ends is a 200."""
     monkeypatch.setattr(webhook, "POST_SECONDS", SOON)

@@ -24,24 +24,12 @@ from tests.cloud.cos_sign import Account
 from tests.cloud.faceid import COMPARE, UPLOAD_URL
 from tests.cloud.faults import Action, Gate, Operation, cut_before, hold, hold_answer, refuse
 from tests.cloud.proxy import Request
-from tests.cloud.scf import Invocation, bundle
-from tests.support.harness import Livepair
-from tests.support.project import PROJECT
+from tests.cloud.scf import Invocation
+from tests.support.harness import IMAGE, LIVE, Livepair
 
 Configured = Callable[..., Livepair]
 
-LIVE, IMAGE = "uploads/42/live.gz", "uploads/42/image.jpg"
 CREDENTIALS = ("TENCENTCLOUD_SECRETID", "TENCENTCLOUD_SECRETKEY", "TENCENTCLOUD_SESSIONTOKEN")
-
-
-def upload_pair(livepair: Livepair, name: str = "42") -> None:
-    livepair.put(f"uploads/{name}/image.jpg", samples.image())
-    livepair.put(f"uploads/{name}/live.gz", samples.live())
-
-
-def logged(capsys: pytest.CaptureFixture[str], event: str) -> list[dict[str, Any]]:
-    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    return [line for line in lines if line["event"] == event]
 
 
 def lines(invocation: Invocation, event: str) -> list[dict[str, Any]]:
@@ -75,7 +63,7 @@ def test_credentials_are_read_at_every_invocation(livepair: Livepair) -> None:
     seen = Seen(livepair)
     for number in range(3):
         before = set(livepair.cloud.accounts)
-        upload_pair(livepair, str(number))
+        livepair.put_pair(name=str(number))
         livepair.drop()
         assert livepair.run() == ["matched"]
         (fresh,) = set(livepair.cloud.accounts) - before
@@ -89,7 +77,7 @@ def test_expired_credentials_raise_and_heal_with_the_next_ones(
     livepair: Livepair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing was promised, so the platform tries again; the next invocation's credentials work."""
-    upload_pair(livepair)
+    livepair.put_pair()
     livepair.drop()
     expired = livepair.cloud.temporary_credentials(seconds=-1)
     values = (expired.secret_id, expired.secret_key, expired.token or "")
@@ -104,7 +92,7 @@ def test_expired_credentials_raise_and_heal_with_the_next_ones(
 def test_permanent_credentials_need_no_token(livepair: Livepair, monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty TENCENTCLOUD_SESSIONTOKEN is none."""
     livepair.cloud.accounts["fake-id"] = Account("fake-key")
-    upload_pair(livepair)
+    livepair.put_pair()
     for name, value in zip(CREDENTIALS, ("fake-id", "fake-key", ""), strict=True):
         monkeypatch.setenv(name, value)
     for event in livepair.events:
@@ -116,7 +104,7 @@ def test_credentials_are_not_kept_in_the_instance(
     livepair: Livepair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Once the platform gives none, a warm instance has none either."""
-    upload_pair(livepair)
+    livepair.put_pair()
     livepair.run()
     livepair.forget()
     for name in CREDENTIALS:
@@ -133,24 +121,24 @@ def test_settings_are_read_at_the_cold_start_only(
     livepair: Livepair, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     """The first invocation says that it was cold, the next ones that they were not."""
-    upload_pair(livepair)
+    livepair.put_pair()
     livepair.run()
     monkeypatch.setenv("MIN_SIMILARITY", "99")
-    upload_pair(livepair, "43")
+    livepair.put_pair(name="43")
     livepair.run()
     assert [message["data"]["outcome"] for message in livepair.messages] == ["matched", "matched"]
     livepair.restart()
-    upload_pair(livepair, "44")
+    livepair.put_pair(name="44")
     livepair.run()
     assert livepair.messages[2]["data"]["outcome"] == "mismatched"
-    cold = [line["cold"] for line in logged(capsys, "invocation")]
+    cold = [line["cold"] for line in lines(capsys, "invocation")]
     assert cold == [True, False, False, False, True, False]
 
 
 def test_wrong_settings_stay_wrong_until_they_are_mended(configured: Configured, monkeypatch: Any) -> None:
     """Every invocation fails, and the first one with settings that hold works: nothing half-made is kept."""
     livepair = configured(MIN_SIMILARITY="high")
-    upload_pair(livepair)
+    livepair.put_pair()
     for _ in range(2):
         with pytest.raises(Exception, match="MIN_SIMILARITY"):
             livepair.handle(livepair.events[0])
@@ -173,12 +161,12 @@ def test_connections_are_kept_between_warm_invocations(configured: Configured, m
     livepair = configured(PASS_RESOURCES=mode)
     seen = Seen(livepair)
     for number in range(3):
-        upload_pair(livepair, f"warm-up-{number}")
+        livepair.put_pair(name=f"warm-up-{number}")
         livepair.run()
     before = {service: set(found) for service, found in seen.connections.items()}
     assert webhook_connections() == 1
     for number in range(10):
-        upload_pair(livepair, str(number))
+        livepair.put_pair(name=str(number))
         assert livepair.run() == ["matched"]
         livepair.sweep()
     # Two requests side by side may or may not meet an idle second connection.
@@ -189,7 +177,7 @@ def test_connections_are_kept_between_warm_invocations(configured: Configured, m
 
 def test_connections_that_were_closed_meanwhile_cost_nothing(livepair: Livepair) -> None:
     """Peers hang up while an instance is frozen: the next invocation opens new ones and loses nothing."""
-    upload_pair(livepair)
+    livepair.put_pair()
     livepair.run()
     proxy = livepair.cloud.proxy
 
@@ -204,11 +192,11 @@ def test_connections_that_were_closed_meanwhile_cost_nothing(livepair: Livepair)
         return None
 
     fault = livepair.cloud.faults.add("*", source="livepair", then=see, times=None)
-    upload_pair(livepair, "43")
+    livepair.put_pair(name="43")
     livepair.run()
     livepair.cloud.faults.remove(fault)
     proxy.submit(hang_up()).result()
-    upload_pair(livepair, "44")
+    livepair.put_pair(name="44")
     livepair.drop()
     assert livepair.run() == ["matched"]
     assert livepair.messages[2]["data"]["api"]["calls"] == 1
@@ -243,9 +231,9 @@ def test_everything_but_the_webhook_goes_through_the_local_cloud(
 ) -> None:
     """COS, the API, the relay and the best frame; no other address is ever spoken to."""
     livepair = configured(PASS_RESOURCES=mode)
-    upload_pair(livepair)
+    livepair.put_pair()
     assert livepair.run() == ["matched"]
-    proxy, consumer = livepair._url, livepair.cloud.consumer.url
+    proxy, consumer = livepair.url, livepair.cloud.consumer.url
     assert connects() == {
         ("127.0.0.1", int(url.split(":")[2].partition("/")[0])) for url in (proxy, consumer)
     }
@@ -291,7 +279,7 @@ def test_proxies_and_netrc_of_the_environment_have_no_effect(
         return None
 
     livepair.cloud.faults.add("*", source="livepair", then=see, times=None)
-    upload_pair(livepair)
+    livepair.put_pair()
     assert livepair.run() == ["matched"]
     assert [each for each in sent if each.startswith("Basic")] == []
     (attempt,) = livepair.cloud.consumer.attempts
@@ -345,7 +333,7 @@ def test_nothing_is_under_way_after_the_handler_returned(configured: Configured,
         (refuse(500, "X"), UPLOAD_URL),
     ):
         livepair.cloud.faults.add(operation, source="livepair", then=fault, times=3)
-        upload_pair(livepair)
+        livepair.put_pair()
         for event in livepair.events:
             with contextlib.suppress(CosError):
                 livepair.handle(event)
@@ -356,12 +344,6 @@ def test_nothing_is_under_way_after_the_handler_returned(configured: Configured,
 
 
 # --- the real thing ----------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The function as it is deployed."""
-    return bundle(PROJECT, tmp_path_factory.mktemp("bundle"))
 
 
 def test_the_entry_file_works_from_a_bundle(cloud: Cloud, code: Path) -> None:
@@ -436,7 +418,7 @@ def test_an_invocation_that_fails_says_so_in_its_line(livepair: Livepair, capsys
     livepair.put(LIVE, samples.live())
     with pytest.raises(CosError):
         livepair.run()
-    (end,) = logged(capsys, "invocation")
+    (end,) = lines(capsys, "invocation")
     assert end["level"] == "ERROR"
     assert "could not write" in end["error"]
     assert "request id" in end["error"]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,28 +12,9 @@ from tests.cloud.cos_store import Versioning
 from tests.cloud.faceid import COMPARE
 from tests.cloud.faults import Gate
 from tests.cloud.proxy import Logged
-from tests.cloud.scf import bundle
-from tests.support.harness import Livepair
-from tests.support.project import PROJECT
-from tests.support.recovery import BUCKET, IMAGE, LIVE, beside
+from tests.support.harness import BUCKET, IMAGE, LIVE, SWEEP, Livepair, beside
 
 CLAIMS = "livepair/claims/*"
-
-
-@pytest.fixture
-def gate() -> Iterator[Gate]:
-    """Holds requests until the test lets them go, or fails."""
-    gate = Gate()
-    yield gate
-    gate.release()
-
-
-@pytest.fixture
-def code(tmp_path: Path) -> Iterator[Path]:
-    """The function as it is deployed."""
-    folder = bundle(PROJECT, tmp_path / "bundle")
-    yield folder
-    shutil.rmtree(folder)
 
 
 def asked(cloud: Cloud) -> list[Logged]:
@@ -54,8 +33,7 @@ def judged_once(cloud: Cloud, calls: int = 1) -> None:
 
 def uploads(livepair: Livepair) -> list[dict[str, Any]]:
     """Both halves, uploaded. Returns their events, which wait no longer."""
-    livepair.put(IMAGE, samples.image())
-    livepair.put(LIVE, samples.live())
+    livepair.put_pair()
     events = list(livepair.events)
     livepair.events.clear()
     return events
@@ -82,7 +60,7 @@ def test_of_two_instances_one_calls(livepair: Livepair, gate: Gate) -> None:
 
 def test_of_two_winners_one_calls(livepair: Livepair, gate: Gate) -> None:
     """The bucket tells both that they created the claim: only the one whose nonce stays goes on."""
-    bucket = livepair.cloud.cos.bucket(BUCKET)
+    bucket = livepair.bucket
     bucket.two_winners, bucket.two_winners_window = True, 30
     _, event = uploads(livepair)
     both_claim(livepair, gate, event)
@@ -91,7 +69,7 @@ def test_of_two_winners_one_calls(livepair: Livepair, gate: Gate) -> None:
 
 def test_of_two_winners_on_warm_instances_one_calls(livepair: Livepair, gate: Gate) -> None:
     """They trust the bucket, having written to it before, and create the claim before they read one."""
-    bucket = livepair.cloud.cos.bucket(BUCKET)
+    bucket = livepair.bucket
     bucket.two_winners, bucket.two_winners_window = True, 30
     livepair.put("uploads/warm/live.gz", samples.live())
     livepair.run()
@@ -107,7 +85,7 @@ def test_of_two_winners_on_warm_instances_one_calls(livepair: Livepair, gate: Ga
 @pytest.mark.parametrize("versioning", ["Enabled", "Suspended"])
 def test_on_a_bucket_with_versions_one_calls(livepair: Livepair, gate: Gate, versioning: Versioning) -> None:
     """It ignores that a claim may be created once only, so every writer succeeds."""
-    livepair.cloud.cos.bucket(BUCKET).versioning = versioning
+    livepair.bucket.versioning = versioning
     _, event = uploads(livepair)
     both_claim(livepair, gate, event)
     judged_once(livepair.cloud)
@@ -118,7 +96,7 @@ def test_on_a_bucket_with_versions_repeated_events_cost_nothing(
     livepair: Livepair, versioning: Versioning
 ) -> None:
     """Warm or cold, at once or after the lease: the record and the claim are read first."""
-    livepair.cloud.cos.bucket(BUCKET).versioning = versioning
+    livepair.bucket.versioning = versioning
     events = uploads(livepair)
     assert [outcome for event in events for outcome in livepair.handle(event)["outcomes"]] == ["matched"]
     for seconds in (0, 200):
@@ -135,7 +113,7 @@ def test_a_writer_that_comes_late_to_a_bucket_with_versions_does_not_call(
     livepair: Livepair, gate: Gate
 ) -> None:
     """Its PUT was under way while another instance judged the pair: the record is there to be read."""
-    livepair.cloud.cos.bucket(BUCKET).versioning = "Enabled"
+    livepair.bucket.versioning = "Enabled"
     _, event = uploads(livepair)
     livepair.cloud.faults.add("PutObject", key=CLAIMS, then=faults.hold(gate))
     late = beside(livepair, event)
@@ -157,11 +135,10 @@ def test_two_sweeps_at_once_take_over_once(livepair: Livepair, gate: Gate) -> No
     died.wait_reached()
     cloud.clock.advance(200)
     cloud.faults.add("PutObject", key=CLAIMS, then=faults.hold(gate), times=2)
-    timer = {"Type": "Timer", "TriggerName": "sweep", "Time": "2026-11-22T12:00:00Z", "Message": ""}
     sweeps = []
     for _ in range(2):
         livepair.restart()
-        sweeps.append(beside(livepair, timer))
+        sweeps.append(beside(livepair, SWEEP))
         gate.wait_reached()
     gate.release()
     for sweep in sweeps:

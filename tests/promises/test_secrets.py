@@ -35,11 +35,8 @@ from tests.cloud.faults import (
     refuse,
 )
 from tests.cloud.proxy import Request
-from tests.cloud.scf import bundle
-from tests.support.harness import Livepair
-from tests.support.project import PROJECT
+from tests.support.harness import IMAGE, LIVE, Livepair
 
-LIVE, IMAGE = "uploads/42/live.gz", "uploads/42/image.jpg"
 HOOK_PATH, HOOK_QUERY = "hook-path-8d1f", "hook-query-77c2"
 SIGNATURE = "5ca1ab1e5ca1ab1e5ca1ab1e5ca1ab1e5ca1ab1e"
 """The signature of links that the API quotes."""
@@ -548,10 +545,10 @@ def test_libraries_stay_silent_whoever_listens(root: _Handler, capfd: pytest.Cap
 
 
 @pytest.fixture
-def troubled(cloud: Cloud, tmp_path: Path) -> Cloud:
+def troubled(cloud: Cloud, code: Path) -> Cloud:
     """A real instance, the runtime's root logger at DEBUG on stdout; COS, the API and the webhook fail."""
     url = f"{cloud.consumer.url}/{HOOK_PATH}?key={HOOK_QUERY}"
-    cloud.deploy(bundle(PROJECT, tmp_path), {"LOG_LEVEL": "DEBUG", "WEBHOOK_URL": url})
+    cloud.deploy(code, {"LOG_LEVEL": "DEBUG", "WEBHOOK_URL": url})
     cloud.faults.add("PutObject", key="livepair/*", then=refuse(403, "SignatureDoesNotMatch", LINK), times=2)
     cloud.faults.add("GetObject", key="livepair/*", then=html(502), times=2)
     cloud.faults.add("HeadObject", then=cut_before(), times=1)

@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Iterator
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any
 
 from jsonschema import Draft202012Validator, FormatChecker
@@ -26,11 +25,10 @@ from handler.rules.outcome import (
 )
 from handler.rules.pairing import Pair, Role
 from handler.rules.settings import Settings, load_settings
+from tests.support.project import EVENTS, TESTS
 
 Message = dict[str, Any]
 
-TESTS = Path(__file__).parent
-EVENTS = TESTS.parent / "events"
 OUTCOMES: tuple[Outcome, ...] = ("matched", "mismatched", "rejected", "incomplete", "failed")
 VERIFICATIONS = [f"verification.{outcome}.json" for outcome in OUTCOMES]
 MESSAGES = [*VERIFICATIONS, "webhook.test.json"]
