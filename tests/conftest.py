@@ -15,6 +15,7 @@ from tests.cloud.faults import Gate
 from tests.cloud.scf import bundle
 from tests.support.harness import Livepair
 from tests.support.operator import Operator
+from tests.support.peer import Peer
 from tests.support.project import PROJECT
 
 # No sample is timed, since machines differ; where CI runs them, each run draws the same samples.
@@ -49,6 +50,14 @@ def configured(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Callable[..., L
 def operator(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Operator:
     """Somebody with a shell, an empty folder and credentials of their own."""
     return Operator(cloud, monkeypatch, tmp_path)
+
+
+@pytest.fixture
+def peer() -> Iterator[Peer]:
+    """A server that answers byte for byte what the test says."""
+    running = Peer()
+    yield running
+    running.close()
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ NO_WAIT = {"Retry-After": "60"}
 SHORT = 0.1
 """Seconds: waits no longer than that are for other threads, which are given a moment at least."""
 
-MOMENT = 0.004
+MOMENT = 0.001
 
 
 class SkippingClock(SystemClock):
