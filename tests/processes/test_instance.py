@@ -430,9 +430,13 @@ RACES = 4
 
 @pytest.mark.parametrize("order", ["together", "image first", "live first", "twice", "one second apart"])
 def test_both_halves_at_once_are_one_call_and_one_message(cloud: Cloud, code: Path, order: str) -> None:
-    """Two real instances see the pair complete at the same moment."""
+    """Two real instances see the pair complete at the same moment; four where events come twice.
+
+    Then the bucket also tells two writers that they came first.
+    """
     cloud.deploy(code)
     bucket = cloud.cos.bucket(cloud.bucket)
+    bucket.two_winners = order == "twice"
     for number in range(RACES):
         cloud.scf.hold()
         bucket.put(f"uploads/{number}/image.jpg", samples.image(seed=number))
@@ -462,6 +466,7 @@ def test_both_halves_at_once_are_one_call_and_one_message(cloud: Cloud, code: Pa
     assert all(m["data"]["api"]["calls"] == 1 for m in cloud.consumer.messages.values())
     cloud.scf.advance_minutes(3)
     assert len(cloud.consumer.attempts) == RACES
+    assert bucket.keys("livepair/agenda/") == []
 
 
 def _key(event: dict[str, Any]) -> str:

@@ -56,7 +56,7 @@ MATTERS = (
     WEBHOOK,
     "PutObject livepair/records/ 2",
 )
-"""Those whose effect others can see, for the other orders of upload."""
+"""Those whose effect others can see: for the other orders of upload."""
 
 SWEEP = (
     "GetBucket livepair/agenda/",
@@ -87,8 +87,8 @@ UNRECORDED = {
 
 DISTURBED: list[tuple[Order, str, When]] = [
     *(("image first", kind, when) for kind in REQUESTS for when in ("before", "after")),
-    *(("live first", kind, when) for kind in MATTERS for when in ("before", "after")),
-    *(("at once", kind, when) for kind in MATTERS for when in ("before", "after")),
+    *(("live first", kind, "after") for kind in MATTERS),
+    *(("at once", kind, "after") for kind in MATTERS),
 ]
 
 

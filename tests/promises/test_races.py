@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ from tests.cloud.cos_store import Versioning
 from tests.cloud.faceid import COMPARE
 from tests.cloud.faults import Gate
 from tests.cloud.proxy import Logged
-from tests.support.harness import BUCKET, IMAGE, LIVE, SWEEP, Livepair, beside
+from tests.support.harness import BUCKET, SWEEP, Livepair, beside
 
 CLAIMS = "livepair/claims/*"
 
@@ -150,60 +149,3 @@ def test_two_sweeps_at_once_take_over_once(livepair: Livepair, gate: Gate) -> No
     (message,) = cloud.consumer.messages.values()
     assert message["data"]["api"]["calls"] == 2
     assert cloud.consumer.conflicts == []
-
-
-# --- real instances -----------------------------------------------------------------------------------
-
-
-def test_both_halves_at_once_on_real_instances(cloud: Cloud, code: Path) -> None:
-    """Uploaded in the same moment, each event delivered twice: four instances, one call, one message."""
-    cloud.deploy(code)
-    cloud.cos.bucket(BUCKET).two_winners = True
-    cloud.scf.duplicate(2, times=None)
-    cloud.scf.hold()
-    cloud.upload(IMAGE, samples.image())
-    cloud.upload(LIVE, samples.live())
-    cloud.scf.release()
-    cloud.scf.wait_idle()
-    cloud.scf.advance_minutes(3)
-    assert [each.error for each in cloud.scf.invocations if not each.ok] == []
-    judged_once(cloud)
-    assert cloud.cos.bucket(BUCKET).keys("livepair/agenda/") == []
-
-
-def test_an_instance_killed_with_the_answer_is_made_up_for(cloud: Cloud, code: Path) -> None:
-    """The platform's retry does not take over, a sweep does; the lost call is told as one."""
-    cloud.deploy(code)
-    cloud.faults.add(COMPARE, then=faults.kill_after())
-    cloud.upload(IMAGE, samples.image())
-    cloud.scf.wait_idle()
-    cloud.clock.advance(3)
-    cloud.upload(LIVE, samples.live())
-    cloud.scf.wait_idle()
-    assert len(asked(cloud)) == 1
-    cloud.scf.advance_minutes(1)
-    assert len(asked(cloud)) == 1
-    cloud.scf.advance_minutes(4)
-    judged_once(cloud, calls=2)
-    assert cloud.cos.bucket(BUCKET).keys("livepair/agenda/") == []
-
-
-@pytest.mark.parametrize("key", ["livepair/claims/*", "livepair/records/*", "livepair/agenda/*"])
-@pytest.mark.parametrize("kill", [faults.kill_before(), faults.kill_after()], ids=["before", "after"])
-def test_an_instance_killed_while_it_writes_is_made_up_for(
-    cloud: Cloud, code: Path, key: str, kill: faults.Action
-) -> None:
-    """Before or after the write, whatever it wrote: one message, and every call is counted."""
-    cloud.deploy(code)
-    cloud.upload(IMAGE, samples.image())
-    cloud.scf.wait_idle()
-    cloud.clock.advance(3)
-    cloud.faults.add("PutObject", key=key, then=kill)
-    cloud.upload(LIVE, samples.live())
-    cloud.scf.wait_idle()
-    cloud.scf.advance_minutes(6)
-    (message,) = cloud.consumer.messages.values()
-    assert message["data"]["outcome"] == "matched"
-    assert len(asked(cloud)) <= message["data"]["api"]["calls"] <= 2
-    assert cloud.consumer.conflicts == []
-    assert cloud.cos.bucket(BUCKET).keys("livepair/agenda/") == []
