@@ -101,7 +101,7 @@ def changes(draw: st.DrawFn, value: Any) -> Any:
 # --- events -----------------------------------------------------------------------------------------
 
 
-@settings(FEW, max_examples=200)
+@settings(FEW, max_examples=50)
 @given(event=JSON)
 def test_any_event_is_handled_or_refused_by_name(livepair: Livepair, event: object) -> None:
     """Whatever JSON the platform hands over."""
@@ -109,7 +109,7 @@ def test_any_event_is_handled_or_refused_by_name(livepair: Livepair, event: obje
         json.dumps(livepair.handle(event))
 
 
-@settings(FEW, max_examples=200)
+@settings(FEW, max_examples=60)
 @given(data=st.data())
 def test_a_changed_event_is_handled_or_refused_by_name(livepair: Livepair, data: st.DataObject) -> None:
     """A real one in which one thing is another, or is not there."""

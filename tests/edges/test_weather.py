@@ -26,9 +26,9 @@ from handler.edges.wire import Refused, Wire
 from handler.flow import judge
 from tests.cloud import faults, samples
 from tests.cloud.consumer import SECRET
-from tests.cloud.faceid import COMPARE, Answer, BestFrame
+from tests.cloud.faceid import COMPARE, Answer
 from tests.cloud.faults import Action
-from tests.support.harness import BUCKET, IMAGE, LIVE, Livepair
+from tests.support.harness import BUCKET, Livepair
 from tests.support.peer import Peer, Says, http
 
 SOON = 0.3
@@ -177,6 +177,31 @@ def test_an_api_answer_is_read_however_it_is_wrapped(
     assert faceid(peer).compare(LINK, LINK, ENOUGH).code == code
 
 
+@pytest.mark.parametrize("content_type", ["application/json", "application/json; charset=utf-8"])
+def test_an_api_answer_that_says_nothing_is_our_own_code(peer: Peer, content_type: str) -> None:
+    """It may have been a verdict. With a charset the SDK overlooks an error without a code."""
+    client = faceid(peer)
+    for body in (
+        b"",
+        b"\xff\xfe",
+        b"[]",
+        b"null",
+        b'"text"',
+        b"{}",
+        b'{"Response": null}',
+        b'{"Response": []}',
+        b'{"Response": {}}',
+        b'{"Response": {"Result": null, "RequestId": "r"}}',
+        b'{"Response": {"Result": 5, "Sim": "high"}}',
+        b'{"Response": {"Error": "text", "RequestId": "r"}}',
+        b'{"Response": {"Error": {"Message": "without a code"}, "RequestId": "r"}}',
+        b'{"Response":' + b"[" * 200_000,
+    ):
+        peer.says(Says(http(200, body, Content_Type=content_type), keep=True))
+        answer = client.compare(LINK, LINK, ENOUGH)
+        assert (answer.code, answer.executed) == ("Livepair.UnreadableAnswer", True), body[:80]
+
+
 def test_an_api_answer_without_end_is_refused(peer: Peer) -> None:
     """Past 4 MB nothing more is read, and the connection is closed."""
     peer.says(ENDLESS)
@@ -225,7 +250,7 @@ def test_a_cos_that_is_slow_is_given_the_deadline_and_no_more(peer: Peer, weathe
         return  # the answer to a HEAD has no body
     peer.says(SLOW[weather])
     with pytest.raises(Unavailable):
-        ASKED[asked](bucket(peer, SOON))
+        ASKED[asked](bucket(peer, SOON / 3))
     peer.wait_for_open(0)
 
 
@@ -494,10 +519,9 @@ def test_no_connection_leaks_whatever_the_peer_does(peer: Peer, weather: str) ->
 # --- the whole function -----------------------------------------------------------------------------
 
 
-def survive(livepair: Livepair, *uploads: tuple[str, bytes]) -> None:
-    """Upload, hand over every event with the platform's two retries, then sweep until nothing is left."""
-    for key, data in uploads:
-        livepair.put(key, data)
+def survive(livepair: Livepair, name: str = "42") -> None:
+    """Upload a pair, hand over its events with the platform's two retries, then sweep until all is done."""
+    livepair.put_pair(samples.live(seed=len(livepair.messages)), name=name)
     for event in list(livepair.events):
         for _ in range(3):
             with contextlib.suppress(CosError):
@@ -508,20 +532,16 @@ def survive(livepair: Livepair, *uploads: tuple[str, bytes]) -> None:
     livepair.finish()
 
 
-PAIR = ((IMAGE, samples.image()), (LIVE, samples.live()))
-
-STORMS: dict[str, Action] = {
-    "an HTML page": faults.html(502),
-    "an HTML page after the effect": faults.html(503, after_effect=True),
-    "a redirect": faults.redirect("http://127.0.0.1:1/", 302),
-    "a redirect for good": faults.redirect("/", 301),
-    "not modified": faults.refuse(304, "NotModified"),
-    "a cut body": faults.cut_body(1),
-}
+STORMS = (
+    faults.html(502),
+    faults.html(503, after_effect=True),
+    faults.redirect("http://127.0.0.1:1/", 302),
+    faults.cut_body(1),
+)
+"""No answer before the effect and after it, one that nobody repeats, and half of one. The rest is above."""
 
 
 @pytest.mark.parametrize("times", [1, 3])
-@pytest.mark.parametrize("storm", STORMS)
 @pytest.mark.parametrize(
     ("operation", "key"),
     [
@@ -535,17 +555,19 @@ STORMS: dict[str, Action] = {
     ],
 )
 def test_a_storm_over_cos_costs_no_outcome_and_no_second_verdict(
-    livepair: Livepair, operation: str, key: str, storm: str, times: int
+    livepair: Livepair, operation: str, key: str, times: int
 ) -> None:
     """Each operation of a verification, once and as often as it is tried again."""
-    struck = livepair.cloud.faults.add(
-        operation, key=key, service="cos", source="livepair", then=STORMS[storm], times=times
-    )
-    survive(livepair, *PAIR)
-    assert struck.hits
-    assert livepair.data["outcome"] == "matched"
-    assert len([call for call in livepair.cloud.faceid.calls if call.executed]) == 1
-    assert len({(each.id, each.body) for each in livepair.cloud.consumer.attempts}) == 1
+    for number, storm in enumerate(STORMS):
+        struck = livepair.cloud.faults.add(
+            operation, key=key, service="cos", source="livepair", then=storm, times=times
+        )
+        survive(livepair, str(number))
+        assert struck.hits, storm
+        livepair.cloud.faults.remove(struck)
+        assert [message["data"]["outcome"] for message in livepair.messages] == ["matched"] * (number + 1)
+        assert len([call for call in livepair.calls if call.executed]) == number + 1, storm
+        assert len({(each.id, each.body) for each in livepair.cloud.consumer.attempts}) == number + 1
 
 
 @pytest.mark.parametrize(
@@ -566,7 +588,7 @@ def test_a_storm_over_the_api_is_asked_through(
     """The second try brings the verdict; how many calls may have been executed is told."""
     monkeypatch.setattr(judge, "CALL_SECONDS", 1.0)
     livepair.cloud.faults.add(COMPARE, then=storm)
-    survive(livepair, *PAIR)
+    survive(livepair)
     assert (livepair.data["outcome"], livepair.data["api"]["calls"]) == ("matched", calls)
 
 
@@ -579,49 +601,19 @@ def test_an_api_that_answers_megabytes_is_asked_again(livepair: Livepair) -> Non
     livepair.cloud.faceid.script(
         Answer(raw=b" " * 5_000_000 + VERDICT), Answer(raw=json.dumps(large).encode())
     )
-    survive(livepair, *PAIR)
+    survive(livepair)
     assert livepair.data["outcome"] == "rejected"
     assert len(livepair.cloud.consumer.attempts[0].body) < 2000
-
-
-@pytest.mark.parametrize(
-    "frame",
-    [
-        BestFrame(seconds_per_byte=0.05),
-        BestFrame(padding=4_000_000),
-        BestFrame(status=302, headers={"Location": "/elsewhere"}),
-        BestFrame(status=502, body=HTML),
-        BestFrame(md5="0" * 32),
-        BestFrame(url="https://127.0.0.1:1/frame.jpg"),
-        BestFrame(url="http://[::1"),
-        BestFrame(url="https://a.cos.ap-singapore.myqcloud.com:99999/x"),
-    ],
-    ids=["drips", "huge", "redirect", "html", "md5", "elsewhere", "no link", "no port"],
-)
-def test_a_best_frame_that_cannot_be_had_is_null_and_holds_nothing_up(
-    livepair: Livepair, monkeypatch: pytest.MonkeyPatch, frame: BestFrame
-) -> None:
-    """The verdict is told without it."""
-    monkeypatch.setattr(judge, "FRAME_SECONDS", SOON)
-    livepair.cloud.faceid.script(Answer(best_frame=frame))
-    survive(livepair, *PAIR)
-    assert (livepair.data["outcome"], livepair.data["best_frame"]) == ("matched", None)
-    assert len(livepair.cloud.faceid.calls) == 1
 
 
 @pytest.mark.parametrize(
     ("behave", "attempts"),
     [
         (lambda found: found.hang(), 2),
-        (lambda found: found.cut(), 2),
-        (lambda found: found.redirect(found.url), 2),
-        (lambda found: found.redirect("http://127.0.0.1:1/"), 2),
-        (lambda found: found.huge(10_000_000), 2),
         (lambda found: found.drip(0.05), 1),
         (lambda found: found.answer(304), 2),
-        (lambda found: found.answer(500, {"Retry-After": "x" * 1000}), 2),
     ],
-    ids=["hang", "cut", "redirect loop", "redirect", "huge", "drip", "304", "strange Retry-After"],
+    ids=["hang", "drip", "304"],
 )
 def test_a_storm_over_the_consumer_is_told_through(
     livepair: Livepair, monkeypatch: pytest.MonkeyPatch, behave: Callable[[Any], object], attempts: int
@@ -629,7 +621,7 @@ def test_a_storm_over_the_consumer_is_told_through(
     """Identical bytes until it answers; a 200 whose page never ends is a 200."""
     monkeypatch.setattr(webhook, "POST_SECONDS", SOON)
     behave(livepair.cloud.consumer)
-    survive(livepair, *PAIR)
+    survive(livepair)
     assert livepair.data["outcome"] == "matched"
     found = livepair.cloud.consumer.attempts
     assert len(found) == attempts

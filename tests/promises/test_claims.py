@@ -242,6 +242,7 @@ def test_the_first_bytes_put_back_start_again_with_the_relay_too(
     bucket = livepair.bucket
     livepair.cloud.faults.add(UPLOAD_URL, then=faults.run_before(lambda: _put(bucket, samples.live(seed=2))))
     assert livepair.pair() == ["matched"]
+    assert livepair.data["live"]["md5"] == bucket.get(LIVE).md5 == livepair.calls[0].params["LiveDataMd5"]
     livepair.cloud.clock.advance(3)
     livepair.put(LIVE, samples.live())
     assert livepair.run() == ["matched"]

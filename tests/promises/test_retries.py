@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -15,7 +14,7 @@ from handler.edges.cos import Credentials
 from handler.edges.faceid import FaceidClient, Resource
 from handler.edges.wire import Wire
 from tests.cloud import Cloud, faults, samples
-from tests.cloud.faceid import COMPARE, UPLOAD_URL, Answer
+from tests.cloud.faceid import COMPARE, Answer
 from tests.cloud.faults import Action, Gate
 from tests.support.harness import Livepair, lines
 
@@ -93,9 +92,7 @@ def test_a_call_that_is_throttled_for_a_day_fails(livepair: Livepair) -> None:
 # --- trouble ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "code", ["FailedOperation.DownLoadError", "FailedOperation.LivessSystemError", "InternalError"]
-)
+@pytest.mark.parametrize("code", ["FailedOperation.DownLoadError", "InternalError"])
 def test_trouble_is_tried_on_the_promised_schedule_and_then_told(livepair: Livepair, code: str) -> None:
     """Two tries, then after 1, 2, 5, 10, 20 and 30 minutes, each up to two minutes later; then `failed`."""
     assert livepair.pair(samples.live(error=code)) == []
@@ -139,22 +136,7 @@ def test_a_lost_answer_is_asked_for_again_and_counted(livepair: Livepair, fault:
 
 
 @pytest.mark.parametrize(
-    "raw",
-    [
-        b"",
-        b"\xff\xfe",
-        b"[]",
-        b"null",
-        b'"text"',
-        {},
-        {"Response": None},
-        {"Response": []},
-        {"Response": {}},
-        {"Response": {"Result": None, "RequestId": "r"}},
-        {"Response": {"Result": 5, "Sim": "high"}},
-        {"Response": {"Error": "text", "RequestId": "r"}},
-        {"Response": {"Error": {"Message": "without a code"}, "RequestId": "r"}},
-    ],
+    "raw", [b"", {"Response": {"Error": {"Message": "without a code"}, "RequestId": "r"}}]
 )
 def test_an_answer_that_cannot_be_read_is_trouble(livepair: Livepair, raw: Any) -> None:
     """It is asked for again, as it may have been a verdict, and told as our own code where it stays."""
@@ -164,19 +146,6 @@ def test_an_answer_that_cannot_be_read_is_trouble(livepair: Livepair, raw: Any) 
     assert livepair.finish() == ["failed"]
     assert livepair.data["reason"]["code"] == "Livepair.UnreadableAnswer"
     assert livepair.data["api"]["calls"] == 8
-
-
-def test_an_error_without_a_code_cannot_be_read_whatever_its_content_type(livepair: Livepair) -> None:
-    """The SDK overlooks it there, and it is no new code of the API."""
-    livepair.cloud.faceid.script(Answer(raw={"Response": {"Error": {"Message": "?"}, "RequestId": "r"}}))
-    livepair.cloud.faults.add(COMPARE, then=faults.content_type(CHARSET))
-    assert livepair.pair() == ["matched"]
-
-
-def test_an_answer_nested_without_end_cannot_be_read(livepair: Livepair) -> None:
-    """Trouble like any other, no crash that loses the claim."""
-    livepair.cloud.faceid.script(Answer(raw=b'{"Response":' + b"[" * 200_000))
-    assert livepair.pair() == ["matched"]
 
 
 @pytest.mark.parametrize(
@@ -274,9 +243,7 @@ def test_an_unknown_code_fails_at_once(livepair: Livepair, capsys: pytest.Captur
 # --- ours -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "code", ["AuthFailure.UnauthorizedOperation", "ResourceUnavailable.InArrears", "InvalidParameterValue"]
-)
+@pytest.mark.parametrize("code", ["ResourceUnavailable.InArrears", "InvalidParameterValue"])
 def test_a_configuration_that_is_mended_heals_by_itself(livepair: Livepair, code: str) -> None:
     """Twelve hours of refusals, one call each, then the verdict."""
     livepair.cloud.faceid.script(*[Answer(error=code)] * 17)
@@ -294,34 +261,3 @@ def test_a_configuration_that_stays_wrong_fails_after_a_day(livepair: Livepair) 
     assert (reason["code"], reason["advice"]) == ("ResourceUnavailable.NotExist", "fix_configuration")
     first, last = livepair.asked[0].at, livepair.asked[-1].at
     assert timedelta(hours=24) <= last - first <= timedelta(hours=25)
-
-
-# --- the relay --------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "fault",
-    [
-        faults.refuse(200, "RequestLimitExceeded"),
-        faults.cut_after(),
-        faults.html(502),
-        faults.refuse(200, "InternalError"),
-    ],
-    ids=["throttled", "lost", "html-502", "trouble"],
-)
-def test_a_relay_that_fails_is_no_call(configured: Callable[..., Livepair], fault: Action) -> None:
-    """CreateUploadUrl judges nothing."""
-    livepair = configured(PASS_RESOURCES="upload_url")
-    livepair.cloud.faults.add(UPLOAD_URL, then=fault)
-    assert [*livepair.pair(), *livepair.finish()] == ["matched"]
-    assert len(livepair.asked) == 1
-    assert livepair.data["api"]["calls"] == 1
-
-
-def test_a_relay_that_does_not_take_the_upload_is_no_call(configured: Callable[..., Livepair]) -> None:
-    """Cut while it is sent, and refused."""
-    livepair = configured(PASS_RESOURCES="upload_url")
-    livepair.cloud.faults.add("PutObject", service="faceid-files", then=faults.cut_before())
-    livepair.cloud.faults.add("PutObject", service="faceid-files", then=faults.html(502), skip=2)
-    assert [*livepair.pair(), *livepair.finish()] == ["matched"]
-    assert livepair.data["api"]["calls"] == 1

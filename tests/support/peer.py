@@ -32,7 +32,7 @@ class Peer:
         self._lock = threading.Lock()
         self._answers: list[Says] = []
         self._open: set[socket.socket] = set()
-        self._closed = threading.Condition(self._lock)
+        self._changed = threading.Condition(self._lock)
         self._threads: list[threading.Thread] = []
         self.connections = 0
         self.requests: list[bytes] = []
@@ -49,8 +49,8 @@ class Peer:
 
     def wait_for_open(self, number: int) -> None:
         """Return once so many connections are open. Raises AssertionError after a while."""
-        with self._closed:
-            assert self._closed.wait_for(lambda: len(self._open) == number, 10), len(self._open)
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self._open) == number, 10), len(self._open)
 
     def close(self) -> None:
         self._server.shutdown(socket.SHUT_RDWR)
@@ -76,6 +76,7 @@ class Peer:
             with self._lock:
                 self.connections += 1
                 self._open.add(connection)
+                self._changed.notify_all()
             self._start(lambda connection=connection: self._serve(connection))  # type: ignore[misc]
 
     def _serve(self, connection: socket.socket) -> None:
@@ -89,10 +90,10 @@ class Peer:
         except OSError:
             pass  # the client went first
         finally:
-            with self._closed:
+            with self._changed:
                 connection.close()
                 self._open.discard(connection)
-                self._closed.notify_all()
+                self._changed.notify_all()
 
     def _request(self, connection: socket.socket) -> bool:
         head = b""
