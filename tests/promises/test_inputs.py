@@ -16,6 +16,7 @@ from handler import index
 from handler.rules.events import EventError
 from handler.rules.settings import SettingsError
 from tests.cloud import samples
+from tests.cloud.faceid import COMPARE
 from tests.support.harness import IMAGE, LIVE, SWEEP, Livepair, lines
 
 Configured = Callable[..., Livepair]
@@ -75,6 +76,7 @@ def spelled(event: Event, key: str, url: str) -> Event:
 def test_a_value_may_hold_any_character_but_a_slash(configured: Configured) -> None:
     """Both uploads are found, judged once, told under their keys, and they alone are deleted."""
     livepair = configured(DELETE_UPLOADS="both")
+    livepair.cloud.faceid.limits[COMPARE] = 1000
     livepair.put("uploads/other/live.gz", samples.live(seed=7))
     livepair.drop()
     for number, value in enumerate(VALUES):
@@ -88,6 +90,7 @@ def test_a_value_may_hold_any_character_but_a_slash(configured: Configured) -> N
 
 def test_reconcile_finds_a_key_with_any_character(livepair: Livepair) -> None:
     """Events lost, the walk over the bucket finds the pairs under the keys that they have."""
+    livepair.cloud.faceid.limits[COMPARE] = 1000
     for number, value in enumerate(VALUES):
         livepair.put_pair(samples.live(seed=number), name=value)
     livepair.events.clear()

@@ -179,6 +179,7 @@ def watching(
         url = f"{cloud.consumer.url}/{HOOK_PATH}?key={HOOK_QUERY}"
         livepair = Livepair(cloud, monkeypatch, **{"WEBHOOK_URL": url, "LOG_LEVEL": "DEBUG", **settings})
         watch = Watch(livepair, capfd, root)
+        cloud.faceid.limits[COMPARE] = 1000
         cloud.faults.add("*", then=watch.see, times=None)
         return watch
 

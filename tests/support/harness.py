@@ -31,16 +31,17 @@ NO_WAIT = {"Retry-After": "60"}
 """With it a failed delivery goes to the agenda at once, where 5 s would be waited in the invocation."""
 
 SHORT = 0.1
-"""Seconds: waits no longer than that are for other threads, which are given a moment at least."""
+"""Seconds: waits no longer than that are for other threads or instances."""
 
 MOMENT = 0.001
+"""What they are cut to where no other instance is under way."""
 
 
 class SkippingClock(SystemClock):
     """The cloud's clock, which jumps ahead instead of waiting.
 
-    Where two invocations are under way at once, one may wait for what the other does: then short waits are
-    waited.
+    Short waits are cut short instead, but where two invocations are under way at once: one may wait for what
+    the other does.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -55,10 +56,8 @@ class SkippingClock(SystemClock):
 
     def sleep(self, seconds: float) -> None:
         if seconds <= SHORT:
-            real = seconds if self.under_way > 1 else min(seconds, MOMENT)
-            super().sleep(real)
-            seconds -= real
-        if seconds > 0:
+            super().sleep(seconds if self.under_way > 1 else min(seconds, MOMENT))
+        else:
             self.lose(seconds)
             self._clock.advance(seconds)
 
