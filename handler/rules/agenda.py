@@ -167,10 +167,7 @@ def look_at_next_sweep(look: Look, now: datetime) -> Entry:
 def after_one_more_failure(task: Task, now: datetime) -> Entry:
     """Where a task goes whose work has failed: later each time, so that it stands in nobody's way."""
     failures = task.failures + 1
-    task = task._replace(failures=failures)
-    if isinstance(task, Look):
-        task = task._replace(step=AT_NEXT_SWEEP)
-    return Entry(after_failure(failures, now), task)
+    return Entry(after_failure(failures, now), task._replace(failures=failures))
 
 
 def all_looks(seen: Seen, pair_timeout: int) -> Iterator[Entry]:

@@ -22,7 +22,7 @@ from handler.rules.settings import SettingsError
 from tests.cloud import Cloud, samples
 from tests.cloud.cos_store import Bucket
 from tests.cloud.faceid import Answer
-from tests.support.harness import BUCKET, IMAGE, LIVE, NO_WAIT, Livepair
+from tests.support.harness import BUCKET, IMAGE, LIVE, Livepair
 from tests.support.project import PROJECT
 
 SCHEMA = json.loads((PROJECT / "events" / "message.schema.json").read_text())
@@ -186,7 +186,7 @@ def given_back(livepair: Livepair) -> None:
 
 def undelivered(livepair: Livepair) -> None:
     """The consumer was down: a record waits to be told."""
-    livepair.cloud.consumer.answer(500, headers=NO_WAIT)
+    livepair.cloud.consumer.answer(500, times=2)
     livepair.pair()
 
 

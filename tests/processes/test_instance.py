@@ -26,7 +26,7 @@ from tests.cloud.faceid import COMPARE, UPLOAD_URL
 from tests.cloud.faults import Action, Gate, Operation, cut_before, hold, hold_answer, refuse
 from tests.cloud.proxy import Request
 from tests.cloud.scf import Invocation
-from tests.support.harness import IMAGE, LIVE, NO_WAIT, Livepair, lines
+from tests.support.harness import IMAGE, LIVE, Livepair, lines
 
 Configured = Callable[..., Livepair]
 
@@ -368,7 +368,7 @@ def test_the_entry_file_works_from_a_bundle(cloud: Cloud, code: Path) -> None:
 def test_a_sweep_of_a_real_instance_ends_what_was_left(cloud: Cloud, code: Path) -> None:
     """A webhook that was down and a pair that stays half: the timer brings both to their end."""
     cloud.deploy(code, {"PAIR_TIMEOUT": "120"})
-    cloud.consumer.answer(503, NO_WAIT, times=2)
+    cloud.consumer.answer(503, times=2)
     cloud.upload("uploads/1/live.gz", samples.live())
     cloud.upload("uploads/1/image.jpg", samples.image())
     cloud.upload("uploads/2/live.gz", samples.live())

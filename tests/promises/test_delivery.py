@@ -19,7 +19,7 @@ from handler.rules.schedule import DELIVERIES
 from tests.cloud import Cloud, faults, samples
 from tests.cloud.consumer import SECRET
 from tests.cloud.faceid import Answer
-from tests.support.harness import IMAGE, LIVE, NO_WAIT, RECONCILE, Livepair, lines
+from tests.support.harness import IMAGE, LIVE, RECONCILE, Livepair, lines
 
 RECORDS = "livepair/records/*"
 OTHER_SECRET = "whsec_" + base64.b64encode(b"another-fake-secret-for-rotating").decode()
@@ -136,37 +136,45 @@ def test_a_redirect_is_not_followed(livepair: Livepair, status: int) -> None:
     one_message(livepair)
 
 
+SCHEDULED = (270, 400)
+"""Seconds until the third attempt, if nothing is asked for: five minutes, and a sweep comes within one."""
+
+
+def third_attempt(livepair: Livepair, retry_after: str) -> float:
+    """Seconds from the second attempt to the third, where the consumer answered with that Retry-After."""
+    livepair.cloud.consumer.answer(503, {"Retry-After": retry_after}, times=2)
+    livepair.pair()
+    livepair.due()
+    (second, third) = gaps(livepair)
+    assert second < timedelta(seconds=10)
+    one_message(livepair)
+    return third.total_seconds()
+
+
 @pytest.mark.parametrize(
     ("asked", "lowest", "highest"),
-    [("0", 1, 5), ("3", 3, 8), ("120", 120, 190), ("3600", 3600, 3670), ("999999999", 3600, 3670)],
+    [
+        ("0", *SCHEDULED),
+        ("120", *SCHEDULED),
+        ("1200", 1200, 1270),
+        ("3600", 3600, 3670),
+        ("999999999", 3600, 3670),
+    ],
 )
-def test_what_a_consumer_asks_for_is_honoured_in_bounds(
-    livepair: Livepair, asked: str, lowest: int, highest: int
-) -> None:
-    """Retry-After in seconds, from 1 s to 1 h; a sweep comes at most a minute later."""
-    livepair.cloud.consumer.answer(503, {"Retry-After": asked})
-    livepair.pair()
-    if livepair.state("agenda/"):
-        livepair.due()
-    (gap,) = gaps(livepair)
-    assert timedelta(seconds=lowest) <= gap <= timedelta(seconds=highest)
-    one_message(livepair)
+def test_a_consumer_may_put_an_attempt_off(livepair: Livepair, asked: str, lowest: int, highest: int) -> None:
+    """By Retry-After in seconds, up to an hour; never for an earlier attempt."""
+    assert lowest <= third_attempt(livepair, asked) <= highest
 
 
 @pytest.mark.parametrize(
-    ("ahead", "lowest", "highest"), [(-600, 1, 5), (600, 598, 670), (90_000, 3600, 3670)]
+    ("ahead", "lowest", "highest"), [(-600, *SCHEDULED), (1200, 1190, 1270), (90_000, 3600, 3670)]
 )
-def test_a_date_asked_for_is_honoured_in_bounds(
+def test_a_consumer_may_name_the_time_of_an_attempt(
     livepair: Livepair, ahead: int, lowest: int, highest: int
 ) -> None:
     """Retry-After as an HTTP date, in the past too."""
     at = livepair.cloud.clock.now() + timedelta(seconds=ahead)
-    livepair.cloud.consumer.answer(503, {"Retry-After": format_datetime(at, usegmt=True)})
-    livepair.pair()
-    if livepair.state("agenda/"):
-        livepair.due()
-    (gap,) = gaps(livepair)
-    assert timedelta(seconds=lowest) <= gap <= timedelta(seconds=highest)
+    assert lowest <= third_attempt(livepair, format_datetime(at, usegmt=True)) <= highest
 
 
 @pytest.mark.parametrize(
@@ -182,18 +190,18 @@ def test_nonsense_asked_for_is_no_harm(livepair: Livepair, asked: str) -> None:
     one_message(livepair)
 
 
-def test_a_consumer_that_asks_for_patience_is_not_given_up_sooner(livepair: Livepair) -> None:
-    """A maintenance page with Retry-After: 60 for an hour costs no message."""
-    for _ in range(61):
-        livepair.cloud.consumer.answer(503, NO_WAIT)
+def test_a_maintenance_page_costs_no_message(livepair: Livepair) -> None:
+    """Retry-After: 60 for most of an hour uses up four attempts of ten."""
+    livepair.cloud.consumer.answer(503, {"Retry-After": "60"}, times=4)
     livepair.pair()
     livepair.finish()
     assert livepair.record()["delivered_at"] is not None
+    assert livepair.record()["attempts"] == 5
 
 
 def test_a_walk_does_not_jump_the_queue(livepair: Livepair) -> None:
     """A delivery that waits for its next attempt is left to the agenda."""
-    livepair.cloud.consumer.answer(500, NO_WAIT, times=None)
+    livepair.cloud.consumer.answer(500, times=None)
     livepair.pair()
     livepair.cloud.clock.advance(1200)
     livepair.sweep(0)
@@ -274,7 +282,7 @@ def test_each_of_several_secrets_signs(configured: Callable[..., Livepair]) -> N
 
 def test_secrets_can_be_rotated_while_a_delivery_waits(livepair: Livepair) -> None:
     """What is stored is the body; each attempt is signed with the secrets of its time."""
-    livepair.cloud.consumer.answer(500, NO_WAIT)
+    livepair.cloud.consumer.answer(500, times=2)
     livepair.pair()
     livepair.cloud.consumer.secrets = [OTHER_SECRET]
     livepair.configure(WEBHOOK_SECRET=OTHER_SECRET)
@@ -310,17 +318,17 @@ def test_every_outcome_survives_a_consumer_that_is_down(
     livepair: Livepair, live: bytes, outcome: str
 ) -> None:
     """Three failures, a cold start, and then it is told as it was decided."""
-    livepair.cloud.consumer.answer(500, NO_WAIT, times=3)
+    livepair.cloud.consumer.answer(500, times=3)
     assert livepair.pair(live) == [outcome]
     livepair.restart()
-    assert livepair.finish() == [outcome] * 3
+    assert livepair.finish() == [outcome] * 2
     assert livepair.data["outcome"] == outcome
     one_message(livepair)
 
 
 def test_incomplete_survives_a_consumer_that_is_down(livepair: Livepair) -> None:
     """It needed no claim, and is delivered like any other."""
-    livepair.cloud.consumer.answer(500, NO_WAIT, times=3)
+    livepair.cloud.consumer.answer(500, times=3)
     livepair.put(IMAGE, samples.image())
     livepair.run()
     livepair.finish()
@@ -331,7 +339,7 @@ def test_incomplete_survives_a_consumer_that_is_down(livepair: Livepair) -> None
 
 def test_runs_are_told_apart_while_the_consumer_is_down(livepair: Livepair) -> None:
     """Two runs of one pair wait for delivery; each is told once it can be, under its own id."""
-    livepair.cloud.consumer.answer(500, NO_WAIT, times=4)
+    livepair.cloud.consumer.answer(500, times=4)
     livepair.cloud.faceid.script(Answer(error="FailedOperation.BrandNew"))
     livepair.pair()
     livepair.cloud.clock.advance(10)

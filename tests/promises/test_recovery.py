@@ -9,7 +9,7 @@ import pytest
 
 from tests.cloud import faults, samples
 from tests.cloud.faceid import COMPARE
-from tests.support.harness import IMAGE, LIVE, NO_WAIT, STATE, Livepair
+from tests.support.harness import IMAGE, LIVE, STATE, Livepair
 
 
 def test_a_clock_that_is_a_moment_behind_does_not_cost_a_minute(livepair: Livepair) -> None:
@@ -180,7 +180,7 @@ def test_reconcile_leaves_what_is_incomplete(livepair: Livepair) -> None:
 
 def test_reconcile_tells_what_was_decided_and_lost_its_agenda(livepair: Livepair) -> None:
     """The agenda is a hint; the record is the truth."""
-    livepair.cloud.consumer.answer(500, NO_WAIT)
+    livepair.cloud.consumer.answer(500, times=2)
     livepair.pair()
     for key in livepair.state("agenda/"):
         livepair.bucket.delete(f"livepair/{key}")
@@ -247,7 +247,7 @@ def test_incomplete_deletes_nothing(configured: Callable[..., Livepair]) -> None
 def test_nothing_is_deleted_that_was_not_delivered(configured: Callable[..., Livepair]) -> None:
     """The consumer is down, then gone: the uploads may be all there is."""
     livepair = configured(DELETE_UPLOADS="both")
-    livepair.cloud.consumer.answer(500, NO_WAIT)
+    livepair.cloud.consumer.answer(500, times=2)
     livepair.cloud.consumer.answer(410)
     livepair.pair()
     assert left(livepair) == {LIVE, IMAGE}
@@ -258,7 +258,7 @@ def test_nothing_is_deleted_that_was_not_delivered(configured: Callable[..., Liv
 def test_a_late_delivery_deletes_too(configured: Callable[..., Livepair]) -> None:
     """A sweep delivers, and then deletes."""
     livepair = configured(DELETE_UPLOADS="both")
-    livepair.cloud.consumer.answer(500, NO_WAIT)
+    livepair.cloud.consumer.answer(500, times=2)
     livepair.pair()
     livepair.finish()
     assert left(livepair) == set()
@@ -269,7 +269,7 @@ def test_an_upload_that_replaced_what_was_judged_is_not_deleted(
 ) -> None:
     """It has not been judged yet."""
     livepair = configured(DELETE_UPLOADS="both")
-    livepair.cloud.consumer.answer(500, NO_WAIT)
+    livepair.cloud.consumer.answer(500, times=2)
     livepair.pair()
     livepair.put(LIVE, samples.live(seed=2))
     livepair.drop()

@@ -34,7 +34,7 @@ from tests.cloud.faults import (
     refuse,
 )
 from tests.cloud.proxy import Request
-from tests.support.harness import IMAGE, LIVE, NO_WAIT, Livepair
+from tests.support.harness import IMAGE, LIVE, Livepair
 
 HOOK_PATH, HOOK_QUERY = "hook-path-8d1f", "hook-query-77c2"
 SIGNATURE = "5ca1ab1e5ca1ab1e5ca1ab1e5ca1ab1e5ca1ab1e"
@@ -492,7 +492,7 @@ def test_a_real_instance_in_trouble_prints_no_secret(cloud: Cloud, code: Path) -
     cloud.faults.add("GetObject", key="livepair/*", then=html(502), times=2)
     cloud.faults.add("HeadObject", then=cut_before(), times=1)
     cloud.faults.add(COMPARE, then=html(502), times=1)
-    cloud.consumer.answer(500, NO_WAIT)
+    cloud.consumer.answer(500, times=2)
     cloud.upload(IMAGE, samples.image())
     cloud.upload(LIVE, samples.live())
     cloud.scf.wait_idle(60)

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from handler.edges.bucket import CosError
+from handler.rules.settings import SettingsError
 from tests.cloud import faults, samples
 from tests.cloud.faceid import COMPARE, Answer
-from tests.support.harness import BUCKET, IMAGE, LIVE, NO_WAIT, STATE, SWEEP, Livepair, SkippingClock, lines
+from tests.support.harness import BUCKET, IMAGE, LIVE, RECONCILE, STATE, SWEEP, Livepair, SkippingClock, lines
 
 GARBAGE = [b"", b"\xff\xfe", b'{"version": 1}', b'{"version": 99}', b'"text"']
 
@@ -77,16 +78,18 @@ def test_a_strange_agenda_entry_is_stepped_over(livepair: Livepair, strange: dic
     livepair.sweep(600)
 
 
-def test_an_agenda_entry_of_other_settings_is_left_alone(livepair: Livepair) -> None:
-    """Another function's, or one from before LIVE_KEY was changed: not ours to remove."""
+def test_an_agenda_entry_of_other_settings_is_put_off(livepair: Livepair) -> None:
+    """Another function's, or one from before LIVE_KEY was changed: not ours, and in nobody's way."""
     livepair.put("uploads/1/live.gz", samples.live())
     livepair.run()
     (entry,) = livepair.state("agenda/")
     livepair.configure(LIVE_KEY="other/{id}/live.gz", IMAGE_KEY="other/{id}/image.jpg")
     assert livepair.sweep(90) == []
-    assert livepair.state("agenda/") == [entry]
+    (put_off,) = livepair.state("agenda/")
+    assert put_off > entry
+    assert put_off.rpartition("/")[2] == entry.rpartition("/")[2]
     livepair.configure(LIVE_KEY="uploads/{id}/live.gz", IMAGE_KEY="uploads/{id}/image.jpg")
-    assert livepair.sweep(0) == ["incomplete"]
+    assert livepair.sweep(2) == ["incomplete"]
 
 
 @pytest.mark.parametrize("garbage", GARBAGE)
@@ -136,12 +139,12 @@ def test_a_broken_record_costs_no_call_and_stops_nobody(
 
 def test_a_broken_record_does_not_stop_a_sweep(livepair: Livepair) -> None:
     """Its delivery is due, and so are others."""
-    livepair.cloud.consumer.answer(500, NO_WAIT)
+    livepair.cloud.consumer.answer(500, times=2)
     livepair.pair()
     (record,) = livepair.state("records/")
     livepair.put(f"livepair/{record}", b"{")
     livepair.throttled_pairs(2)
-    assert livepair.sweep(3) == ["matched", "matched"]
+    assert livepair.sweep(7) == ["matched", "matched"]
     assert livepair.state("agenda/") == []
 
 
@@ -191,16 +194,39 @@ def test_lanes_share_the_last_entry_of_a_sweep(configured: Callable[..., Livepai
 # --- time ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seconds", [3, 10, 20, 21.5])
-def test_no_call_starts_with_too_little_time(livepair: Livepair, seconds: float) -> None:
-    """Under 20 s left is too little: a later sweep judges the pair."""
+@pytest.mark.parametrize(
+    ("passed", "seconds", "least"),
+    [("presigned", 3, 25), ("presigned", 24.9, 25), ("upload_url", 25, 45), ("upload_url", 44.9, 45)],
+)
+def test_a_time_limit_without_time_for_a_call_is_refused(
+    configured: Callable[..., Livepair], passed: str, seconds: float, least: int
+) -> None:
+    """Whatever wakes the function; the error says which number to set."""
+    livepair = configured(PASS_RESOURCES=passed)
     livepair.put_pair()
-    for event in livepair.events:
-        assert livepair.handle(event, seconds) == {"outcomes": []}
-    livepair.events.clear()
+    for event in (*livepair.events, SWEEP):
+        with pytest.raises(SettingsError, match=f"set {least} s or more"):
+            livepair.handle(event, seconds)
     assert livepair.asked == []
-    assert livepair.finish() == ["matched"]
-    assert livepair.data["api"]["calls"] == 1
+
+
+@pytest.mark.parametrize(("passed", "seconds"), [("presigned", 25), ("presigned", 30), ("upload_url", 45)])
+def test_the_least_time_limit_is_enough_for_all_work(
+    configured: Callable[..., Livepair], passed: str, seconds: float
+) -> None:
+    """Events judge, sweeps judge what was throttled, and a walk finds what was lost."""
+    livepair = configured(PASS_RESOURCES=passed)
+    livepair.put_pair(name="event")
+    assert [outcome for event in livepair.events for outcome in livepair.handle(event, seconds)["outcomes"]]
+    livepair.events.clear()
+    livepair.throttled_pairs(1)
+    livepair.cloud.clock.advance(120)
+    assert livepair.handle(SWEEP, seconds)["outcomes"] == ["matched"]
+    livepair.put_pair(name="lost")
+    livepair.events.clear()
+    livepair.cloud.clock.advance(1200)
+    assert livepair.handle(RECONCILE, seconds)["outcomes"] == ["matched"]
+    assert {message["data"]["api"]["calls"] for message in livepair.messages} == {1}
 
 
 @pytest.mark.parametrize("at", ["HeadObject", "PutObject"])
@@ -221,7 +247,8 @@ def test_a_sweep_without_time_leaves_the_agenda_as_it_is(livepair: Livepair) -> 
     livepair.throttled_pairs(1)
     before = livepair.state("agenda/")
     livepair.cloud.clock.advance(120)
-    assert livepair.handle(SWEEP, 20) == {"outcomes": []}
+    livepair.cloud.faults.add("GetBucket", then=faults.run_after(lambda: livepair.clock.lose(70)))
+    assert livepair.handle(SWEEP) == {"outcomes": []}
     assert livepair.asked == []
     assert livepair.state("agenda/") == before
     assert livepair.finish() == ["matched"]
@@ -242,7 +269,7 @@ def test_a_low_rate_does_not_outlast_the_invocation(configured: Callable[..., Li
 
 def test_no_settled_pair_stays_on_the_agenda(livepair: Livepair) -> None:
     """Every outcome, events twice and in both orders, a webhook that fails: gone after a few sweeps."""
-    livepair.cloud.consumer.answer(500, NO_WAIT, times=3)
+    livepair.cloud.consumer.answer(500, times=3)
     kinds: list[dict[str, Any]] = [
         {},
         {"sim": 1.0},
@@ -280,6 +307,7 @@ def test_everything_is_kept_under_the_state_prefix(configured: Callable[..., Liv
         "agenda",
         "best-frames",
         "claims",
+        "create-only",
         "dead",
         "reconciled.json",
         "records",

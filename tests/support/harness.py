@@ -27,9 +27,6 @@ BUCKET, STATE = "faces-1250000000", "state-1250000000"
 SWEEP = {"Type": "Timer", "TriggerName": "sweep", "Time": "2026-11-22T12:00:00Z", "Message": ""}
 RECONCILE = {**SWEEP, "TriggerName": "reconcile", "Message": "reconcile"}
 
-NO_WAIT = {"Retry-After": "60"}
-"""With it a failed delivery goes to the agenda at once, where 5 s would be waited in the invocation."""
-
 SHORT = 0.1
 """Seconds: waits no longer than that are for other threads or instances."""
 
@@ -235,13 +232,17 @@ class Livepair:
         return [logged for logged in self.cloud.log if logged.operation == COMPARE]
 
     def requests(self, operation: str = "") -> list[Logged]:
-        """The function's own requests to COS since the last `forget`; the best frame's download is none."""
+        """The function's own requests to COS since the last `forget`.
+
+        The best frame's download is none, and what an instance asks once about the bucket counts apart.
+        """
         return [
             logged
             for logged in self.cloud.log
             if logged.source == "livepair"
             and logged.service == "cos"
             and (not operation or logged.operation == operation)
+            and not logged.key.endswith("/create-only")
         ]
 
     def read(self) -> list[str]:
