@@ -18,8 +18,10 @@ from handler.rules.codes import code_row
 from handler.rules.outcome import verification
 from handler.rules.pairing import Pair, Role
 from handler.rules.uploads import Seen, Stored
-from tests.simulation.history import Function, History
-from tests.simulation.services import LIST_LAG, Verdict, judged
+from tests.simulation.api import judged
+from tests.simulation.history import History
+from tests.simulation.platform import Function
+from tests.simulation.store import LIST_LAG, Verdict
 from tests.simulation.world import moment
 
 Found = dict[str, dict[str, Any]]
