@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from handler.edges.bucket import Bucket
 from handler.edges.faceid import FrameError, RelayError, Resource
+from handler.flow.call import CALL_LEFT
 from handler.rules.codes import code_row
 from handler.rules.outcome import Answer
 from handler.rules.uploads import Stored
@@ -43,6 +44,9 @@ class SimulatedApi(Remote):
         self.instance.called = True
         lane = world.lane
         claim = lane.claim if lane else None
+        if self.instance.limit_at - world.now < CALL_LEFT:
+            left = self.instance.limit_at - world.now
+            world.violation(f"verdict: the API is called with {left:.0f} s left to the platform's limit")
         if claim is None:
             world.violation("verdict: the API was called without a claim")
             claim = "claims/none/none/0"

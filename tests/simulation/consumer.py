@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from handler.edges.webhook import Delivery
 from tests.simulation.remote import Remote
-from tests.simulation.store import Books, Store
+from tests.simulation.store import Books, Post, Store
 from tests.simulation.world import Instance, World
 
 
@@ -37,6 +37,8 @@ class SimulatedConsumer(Remote):
             how = "answers 410"
         if how:
             self.fault(f"the webhook {how}")
+        put_off = how == "answers 503, to come back later"
+        self.books.posts.setdefault(message_id, []).append(Post(world.now, self.instance, put_off))
         if how == "refuses connections":
             self.instance.sleep(0.05)
             return Delivery(False, None, "no connection")

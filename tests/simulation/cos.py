@@ -44,7 +44,7 @@ class SimulatedBucket(Remote):
             return self.store.seen(key)
 
         found: Version | None = self._steady("head", key, effect)
-        self._headed[key] = self.world.now
+        self._headed[key] = self.instance.looked_at[key] = self.world.now
         if found is None:
             return None
         return Stored(key, found.etag, found.md5 if found.is_md5 else None, found.size, found.modified)
@@ -215,6 +215,8 @@ class SimulatedBucket(Remote):
                 raise Unavailable(asked, self.name, key, 503 if fails else None, "no answer")
             return answer[0]
         except Unavailable:
+            if asked in ("write", "create", "delete"):
+                self.instance.stumbled = True
             if "/records/" in f"/{key}":
                 self.books.unrecorded.add((key.rpartition("/")[2].removesuffix(".json"), self.instance))
             raise

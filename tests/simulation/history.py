@@ -15,7 +15,7 @@ from handler.rules.pairing import Pair
 from handler.services import Services
 from tests.simulation.plan import Plan, Put
 from tests.simulation.platform import Function
-from tests.simulation.store import Books, Mood, Store
+from tests.simulation.store import Asked, Books, Mood, Store
 from tests.simulation.world import World, moment
 
 SKEW = 2.0
@@ -164,10 +164,12 @@ class History:
                 self.world.faults["an operator retries"] += 1
                 upload = record["live_key"] if record["live"] else record["image_key"]
                 task = Look(record["bucket"], upload, run=record["run"] + 1)
-                function.invoke(
-                    "operator",
-                    lambda s, task=task: s.ledger.put_on(Entry(s.clock.now(), task)),  # type: ignore[misc]
-                )
+                asked = Asked(self.world.now, function.number, task.run or 0, record)
+                function.invoke("operator", partial(self._ask, task, asked))
+
+    def _ask(self, task: Look, asked: Asked, services: Services) -> None:
+        services.ledger.put_on(Entry(services.clock.now(), task))
+        self.books.asked.append(asked)
 
 
 def _uploaded(upload: UploadEvent, services: Services) -> object:

@@ -76,6 +76,7 @@ class Function:
         machine = self._machine()
         history.invocations += 1
         instance = Instance(world, f"{name}#{history.invocations}", machine.skew)
+        instance.limit_at = world.now + LIMIT
         services = self._services(instance, machine)
         world.tell(instance, f"begins, attempt {attempt + 1}, clock {machine.skew:+.1f} s")
 
@@ -115,7 +116,7 @@ class Function:
         lane = Lane(instance, None)
         instance.died = lambda: over(False)
         world.start(lane, run)
-        world.at(world.now + LIMIT, lambda: self._limit(instance))
+        world.at(instance.limit_at, lambda: self._limit(instance))
 
     def _limit(self, instance: Instance) -> None:
         if not instance.dead:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
+from typing import Any
 
 from handler.rules.agenda import MINUTE
 from handler.rules.uploads import Stored
@@ -210,6 +211,25 @@ class Verdict:
 
 
 @dataclass(slots=True)
+class Post:
+    """An attempt at a delivery, `instance`'s; `put_off`: the consumer asked for it to come back later."""
+
+    at: float
+    instance: Instance
+    put_off: bool
+
+
+@dataclass(slots=True)
+class Asked:
+    """What an operator asked for: run number `run` of what `record` is about."""
+
+    at: float
+    function: int
+    run: int
+    record: dict[str, Any]
+
+
+@dataclass(slots=True)
 class Books:
     """What the world has seen, for the checks."""
 
@@ -219,6 +239,8 @@ class Books:
     calls: int = 0
     taken: deque[float] = field(default_factory=deque)
     """When the API took a call, the last second's."""
+    posts: dict[str, list[Post]] = field(default_factory=dict)
+    """Every attempt at a delivery, by message id."""
     bodies: dict[str, dict[str, None]] = field(default_factory=dict)
     """Every body that reached the consumer, by message id."""
     accepted: dict[str, list[float]] = field(default_factory=dict)
@@ -228,5 +250,7 @@ class Books:
     """Who stored a record first, or anew, by verification."""
     unrecorded: set[tuple[str, Instance]] = field(default_factory=set)
     """Whose record COS refused or did not answer for."""
+    asked: list[Asked] = field(default_factory=list)
+    """The further runs that an operator asked for, and that stood on the agenda."""
     raced: int = 0
     """Uploads deleted that were made between the look at the object and its deletion."""
