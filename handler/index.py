@@ -9,22 +9,27 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from handler.clock import Deadline, SystemClock, together
 from handler.edges.cos import CosBucket, Credentials
 from handler.edges.faceid import FaceidClient
 from handler.edges.webhook import WebhookClient
 from handler.edges.wire import Wire
+from handler.flow.call import least_seconds
 from handler.flow.visit import upload_came
 from handler.log import Log, logger, silence_libraries
 from handler.rules.events import EventError, Ignored, TimerEvent, UploadEvent, records, upload
 from handler.rules.settings import Settings, SettingsError, load_settings
 from handler.services import Services
-from handler.state.ledger import Ledger, Memory
+from handler.state.ledger import Ledger
+from handler.state.objects import Memory
 
 MARGIN_SECONDS = 2.0
 """How long before the platform's time limit the work has to be done."""
+
+DEFAULT_SECONDS = 60.0
+"""The time limit where the platform tells none."""
 
 silence_libraries()
 _clock = SystemClock()
@@ -45,6 +50,14 @@ class _Instance:
 _instance: _Instance | None = None
 
 
+class _Invocation(NamedTuple):
+    """What is one invocation's own. Its deadline counts from its entry, however many records there are."""
+
+    request_id: str
+    deadline: Deadline
+    log: Log
+
+
 def main_handler(event: object, context: Mapping[str, Any]) -> dict[str, Any]:
     """Handle one COS or Timer event.
 
@@ -63,7 +76,8 @@ def main_handler(event: object, context: Mapping[str, Any]) -> dict[str, Any]:
         instance = _ready()
         before = dict(instance.wire.counts)
         log = logger(instance.settings.log_level, request_id=request_id)
-        outcomes = _handle(instance, event, context, log)
+        deadline = Deadline(_clock, began + _time_limit(instance.settings, context) - MARGIN_SECONDS)
+        outcomes = _handle(instance, event, _Invocation(request_id, deadline, log))
         return {"outcomes": outcomes}
     except Exception as found:  # the boundary: it is logged and raised again
         level, error = "ERROR", found
@@ -95,17 +109,31 @@ def _ready() -> _Instance:
     return _instance
 
 
-def _handle(instance: _Instance, event: object, context: Mapping[str, Any], log: Log) -> list[str]:
+def _time_limit(settings: Settings, context: Mapping[str, Any]) -> float:
+    """The function's time limit in seconds. Raises SettingsError where no call would ever begin in it."""
+    limit = context.get("time_limit_in_ms")
+    if not isinstance(limit, (int, float)) or limit <= 0:
+        return DEFAULT_SECONDS
+    seconds, least = float(limit) / 1000, least_seconds(settings) + MARGIN_SECONDS
+    if seconds < least:
+        raise SettingsError(
+            [f"the function's time limit of {seconds:g} s leaves no time for a call; set {least:g} s or more"]
+        )
+    return seconds
+
+
+def _handle(instance: _Instance, event: object, invocation: _Invocation) -> list[str]:
     found = records(event)
     if isinstance(found, TimerEvent):
         # No upload's cold start waits for these.
         from handler.flow.reconcile import reconcile
         from handler.flow.sweep import sweep
 
-        services = _services(instance, _region(instance.settings, None), context, log)
+        services = _services(instance, _region(instance.settings, None), invocation)
         return reconcile(services) if found.message == "reconcile" else sweep(services)
     outcomes: list[str] = []
     failed: Exception | None = None
+    log = invocation.log
     for record in found:
         try:
             parsed = upload(record)
@@ -113,7 +141,7 @@ def _handle(instance: _Instance, event: object, context: Mapping[str, Any], log:
                 log("ignored", reason=parsed.reason, key=parsed.key)
                 continue
             _check_bucket(instance.settings, parsed)
-            services = _services(instance, _region(instance.settings, parsed.region), context, log)
+            services = _services(instance, _region(instance.settings, parsed.region), invocation)
             outcomes += upload_came(services, parsed)
         except Exception as error:  # noqa: BLE001 # the other records have their turn first
             log("record_failed", "ERROR", error=f"{type(error).__name__}: {_safe(error)}")
@@ -158,12 +186,9 @@ def _credentials() -> Credentials:
     return Credentials(secret_id, secret_key, token or None)
 
 
-def _services(instance: _Instance, region: str, context: Mapping[str, Any], log: Log) -> Services:
-    settings, wire = instance.settings, instance.wire
+def _services(instance: _Instance, region: str, invocation: _Invocation) -> Services:
+    settings, wire, deadline = instance.settings, instance.wire, invocation.deadline
     credentials = _credentials()
-    limit = context.get("time_limit_in_ms")
-    seconds = float(limit) / 1000 if isinstance(limit, (int, float)) and limit > 0 else 60.0
-    deadline = Deadline.after(_clock, seconds - MARGIN_SECONDS)
     session = instance.cos_session
     uploads = CosBucket(settings.bucket, region, credentials, wire, session, deadline)
     state = uploads
@@ -183,6 +208,6 @@ def _services(instance: _Instance, region: str, context: Mapping[str, Any], log:
         deadline=deadline,
         together=together,
         draw=random.random,
-        log=log,
-        request_id=str(context.get("request_id") or "unknown"),
+        log=invocation.log,
+        request_id=invocation.request_id,
     )

@@ -17,7 +17,7 @@ from handler.flow.reconcile import OVERLAP
 from handler.rules.agenda import Entry, Look, Walk, delivery
 from handler.rules.outcome import Verification
 from handler.rules.records import Record
-from handler.state.ledger import CorruptState
+from handler.state.objects import CorruptState
 
 NEXT_SWEEP = "The function's next sweep, within a minute or so, does it."
 
@@ -56,7 +56,7 @@ def _redeliver(deployment: Deployment, verification: Verification) -> bool:
     # Due only after it has been marked, or a sweep would take it off; there before, should this end between.
     guard = ledger.put_on(Entry(now + GUARD, task))
     if record.delivered_at or record.dead_at:
-        ledger.mark(record._replace(delivered_at=None, dead_at=None, attempts=0))
+        ledger.mark(record._replace(delivered_at=None, dead_at=None, attempts=0, told_from=now))
     ledger.put_on(Entry(deployment.clock.now(), task))
     ledger.take_off([guard, ledger.dead_key(verification)])
     return True

@@ -17,7 +17,8 @@ from handler.edges.cos import CosBucket, Credentials
 from handler.edges.wire import Wire
 from handler.rules.settings import Settings, SettingsError, load_settings
 from handler.rules.templates import Template
-from handler.state.ledger import Ledger, Memory
+from handler.state.ledger import Ledger
+from handler.state.objects import Memory
 
 SECONDS = 3600.0  # that one command may take
 FUNCTION = "livepair"

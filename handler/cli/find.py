@@ -16,7 +16,7 @@ from handler.rules.outcome import Verification
 from handler.rules.pairing import AmbiguousKey, Pair, SharedImage
 from handler.rules.records import Record
 from handler.rules.uploads import Stored
-from handler.state.ledger import CorruptState
+from handler.state.objects import CorruptState
 
 T = TypeVar("T")
 

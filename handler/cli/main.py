@@ -25,7 +25,7 @@ from handler.edges.bucket import CosError
 from handler.log import silence_libraries
 from handler.rules.pairing import Pair
 from handler.rules.settings import SettingsError
-from handler.state.ledger import CorruptState
+from handler.state.objects import CorruptState
 
 
 class Options:

@@ -22,7 +22,7 @@ from handler.rules.agenda import Deliver, Look, Task, kind_of
 from handler.rules.pairing import Pair, SharedImage
 from handler.rules.records import Record
 from handler.rules.uploads import Stored
-from handler.state.ledger import CorruptState
+from handler.state.objects import CorruptState
 
 TASKS = {"look": "look again", "take_over": "take over", "deliver": "deliver"}
 """What each kind of task is called where it is shown."""

@@ -13,7 +13,7 @@ from handler.cli.output import Output, count, span, when
 from handler.rules.agenda import Deliver, Look, TakeOver, Task
 from handler.rules.claiming import Claim
 from handler.rules.records import Record
-from handler.state.ledger import CorruptState
+from handler.state.objects import CorruptState
 
 STATES = {
     "waiting": "for its other half, or to be seen",

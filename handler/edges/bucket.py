@@ -4,7 +4,8 @@ CosError            what COS was asked, about which object, and what it said
 ├── Unavailable     no answer, or one of trouble (5xx): the same request may succeed later
 ├── Forbidden       403: which action on which resource the role lacks
 ├── Exists          409 to a create-only write
-└── Changed         412: the object is no longer the one that was looked up
+├── Changed         412: the object is no longer the one that was looked up
+└── Oversized       larger than any state object is
 """
 
 from __future__ import annotations
@@ -12,19 +13,25 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable
 from typing import NamedTuple, Protocol
 
+from handler.edges.wire import COS, COS_PROBE
 from handler.rules.uploads import Stored
 
 
 class Operation(NamedTuple):
-    """What COS is asked to do: in `words` for errors, and the `action` that CAM's policies allow it by."""
+    """What COS is asked to do: in `words` for errors, and the `action` that CAM's policies allow it by.
+
+    `counted_as` is the kind of request that it is in the log.
+    """
 
     words: str
     action: str
+    counted_as: str = COS
 
 
 HEAD = Operation("head", "name/cos:HeadObject")
 READ = Operation("read", "name/cos:GetObject")
 WRITE = Operation("write", "name/cos:PutObject")
+PROBE = Operation("write", "name/cos:PutObject", COS_PROBE)
 DELETE = Operation("delete", "name/cos:DeleteObject")
 LIST = Operation("list", "name/cos:GetBucket")
 
@@ -91,6 +98,10 @@ class Changed(CosError):
     """The object is no longer the one that was looked up."""
 
 
+class Oversized(CosError):
+    """The object is larger than any that is written here."""
+
+
 class Bucket(Protocol):
     """One bucket. Every call can raise CosError and what it names."""
 
@@ -101,7 +112,7 @@ class Bucket(Protocol):
         ...
 
     def read(self, key: str) -> bytes | None:
-        """A state object's bytes, None where there is none."""
+        """A state object's bytes, None where there is none. Raises Oversized."""
         ...
 
     def write(
@@ -118,6 +129,10 @@ class Bucket(Protocol):
 
         Raises Exists, also where the earlier writer is the caller itself and its answer was lost.
         """
+        ...
+
+    def honours_create(self, key: str) -> bool:
+        """Whether `create` is refused where there is an object. Asks COS; leaves an object at `key`."""
         ...
 
     def delete(self, keys: Iterable[str]) -> None:

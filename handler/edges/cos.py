@@ -24,6 +24,7 @@ from handler.edges.bucket import (
     DELETE,
     HEAD,
     LIST,
+    PROBE,
     READ,
     WRITE,
     Changed,
@@ -31,9 +32,10 @@ from handler.edges.bucket import (
     Exists,
     Forbidden,
     Operation,
+    Oversized,
     Unavailable,
 )
-from handler.edges.wire import COS, Refused, Wire, read_all, read_pieces
+from handler.edges.wire import Refused, Wire, read_all, read_pieces
 from handler.rules.uploads import Stored
 
 T = TypeVar("T")
@@ -88,7 +90,10 @@ class CosBucket:
     def read(self, key: str) -> bytes | None:
         def get() -> bytes:
             answer = self._client.get_object(self.name, key, KeySimplifyCheck=False)
-            return read_all(answer["Body"].get_raw_stream(), MAX_STATE)
+            try:
+                return read_all(answer["Body"].get_raw_stream(), MAX_STATE)
+            except Refused as refused:
+                raise Oversized(READ.words, self.name, key, None, str(refused)) from None
 
         return self._found(READ, key, get)
 
@@ -104,18 +109,26 @@ class CosBucket:
         return _versioned(self._once(WRITE, key, put, seconds))
 
     def create(self, key: str, data: bytes) -> bool:
-        answer = self._once(
-            WRITE,
+        return _versioned(self._once(WRITE, key, lambda: self._create(key, data)))
+
+    def honours_create(self, key: str) -> bool:
+        try:
+            for _ in range(2):  # the first may be the one that puts it there
+                if _versioned(self._once(PROBE, key, lambda: self._create(key, b"{}"))):
+                    return False
+        except Exists:
+            return True
+        return False
+
+    def _create(self, key: str, data: bytes) -> dict[str, str]:
+        answer: dict[str, str] = self._client.put_object(
+            self.name,
+            data,
             key,
-            lambda: self._client.put_object(
-                self.name,
-                data,
-                key,
-                ContentType="application/json",
-                Metadata={"x-cos-forbid-overwrite": "true"},
-            ),
+            ContentType="application/json",
+            Metadata={"x-cos-forbid-overwrite": "true"},
         )
-        return _versioned(answer)
+        return answer
 
     def delete(self, keys: Iterable[str]) -> None:
         objects = [{"Key": key} for key in keys]
@@ -218,7 +231,7 @@ class CosBucket:
         """Turn the SDK's errors into ours. Their texts hold URLs and strings to sign, so none is kept."""
         asked = operation.words
         try:
-            with self._wire.limit(COS, seconds) as exchange:
+            with self._wire.limit(operation.counted_as, seconds) as exchange:
                 yield
             if exchange.status == 304:
                 raise ValueError("the SDK takes it for success")

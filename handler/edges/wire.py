@@ -8,6 +8,7 @@ SDK does, and refuses redirects, which one SDK takes for success and the other f
 
 from __future__ import annotations
 
+import http.client
 import io
 import socket
 import ssl
@@ -32,6 +33,7 @@ POOL = 32  # connections kept to one host
 _CHUNK = 64 * 1024
 
 API, COS, FRAME, RELAY, WEBHOOK = "api", "cos", "best_frame", "relay", "webhook"
+COS_PROBE = "cos_probe"
 """What requests are counted under."""
 
 
@@ -99,10 +101,25 @@ class _TimedSocket:
         return getattr(self._sock, name)
 
 
+class _Response(http.client.HTTPResponse):
+    """An answer, without the informational ones that came before it, such as 103 (RFC 9110, section 15.2).
+
+    http.client passes over 100 alone.
+    """
+
+    def _read_status(self) -> tuple[str, int, str]:
+        while True:
+            line: tuple[str, int, str] = super()._read_status()  # type: ignore[misc]
+            if not 102 <= line[1] < 200:
+                return line
+            http.client.parse_headers(self.fp)
+
+
 class _Timed:
     """What both connections add to urllib3's: timed reads and sends, and the mark that something went out."""
 
     sock: Any
+    response_class: Any = _Response
 
     def connect(self) -> None:
         super().connect()  # type: ignore[misc] # urllib3's, by the order of bases
@@ -212,7 +229,7 @@ class _Adapter(HTTPAdapter):
             raise Refused(f"redirected with status {response.status_code}", request=request)
         headers = response.headers
         bounded = "content-length" in headers or "transfer-encoding" in headers
-        refused = exchange.kind == COS and (response.status_code >= 400 or not bounded)
+        refused = exchange.kind in (COS, COS_PROBE) and (response.status_code >= 400 or not bounded)
         if not stream or exchange.kind == API or refused:
             # What requests would read by itself, within the bounds.
             response._content = read_all(response.raw, MAX_ANSWER, decode=True)

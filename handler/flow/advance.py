@@ -6,14 +6,12 @@ one missing       ─► look again later, and `incomplete` after PAIR_TIMEOUT
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from handler.flow.judge import judge
 from handler.flow.lookup import look_up_anew, with_md5
 from handler.flow.steps import Done, Later, Replaced, Step, Visit
 from handler.flow.tell import leave_or_see_told, record_without_call
 from handler.rules.agenda import Look, look_after, look_at_next_sweep
-from handler.rules.claiming import NextRun, Standing, next_move
+from handler.rules.claiming import Asker, NextRun, Standing, next_move
 from handler.rules.outcome import Decision, Verification, incomplete, unfit, unreadable, verification
 from handler.rules.pairing import Pair
 from handler.rules.records import is_rest_of, record_of
@@ -51,7 +49,7 @@ def _as_seen(visit: Visit, seen: Seen) -> Step:
     refused = unfit(seen, visit.services.settings)
     if refused is None:
         return judge(visit, seen)
-    verification = _undecided(visit, seen, seen.newest)
+    verification = _undecided(visit, seen, visit.asker(seen))
     if not isinstance(verification, Verification):
         return verification
     return _decided(visit, seen, verification, refused)
@@ -63,8 +61,8 @@ def _as_seen(visit: Visit, seen: Seen) -> Step:
 def _wait(visit: Visit, seen: Seen) -> Step:
     """Half a pair, or none: look again, and once PAIR_TIMEOUT is over decide that it is incomplete."""
     stored = seen.live or seen.image
-    if stored is None:
-        return Done()
+    if stored is None or (seen.pair.shared and seen.live is None):
+        return Done()  # an image that serves many is half of no pair
     settings, now = visit.services.settings, visit.services.clock.now()
     step = next_look(stored.uploaded_at, look_times(settings.pair_timeout), now)
     if step is None:
@@ -80,12 +78,23 @@ def _wait(visit: Visit, seen: Seen) -> Step:
 def _give_up_waiting(visit: Visit, seen: Seen) -> Step:
     """Half a pair whose time is over: incomplete, unless it is what is left of one that was judged."""
     seen = with_md5(visit, seen)
-    verification = _undecided(visit, seen, seen.newest)
+    verification = _undecided(visit, seen, visit.asker(seen))
     if not isinstance(verification, Verification):
         return verification
-    if any(is_rest_of(seen, record) for record in visit.services.ledger.records(seen.pair.path)):
+    if _is_rest(visit, seen):
         return Done()
     return _decided(visit, seen, verification, incomplete(seen, visit.services.settings.pair_timeout))
+
+
+def _is_rest(visit: Visit, seen: Seen) -> bool:
+    """Whether half a pair is what is left of one that has its outcome.
+
+    What livepair deleted itself is noted under a key, since LIST may not show a record for minutes.
+    """
+    ledger, stored = visit.services.ledger, seen.live or seen.image
+    if stored is not None and ledger.is_settled(seen.pair.path, stored):
+        return True
+    return any(is_rest_of(seen, record) for record in ledger.records(seen.pair.path))
 
 
 def refused(visit: Visit, pair: Pair, look: Look, why: str) -> Step:
@@ -97,7 +106,7 @@ def refused(visit: Visit, pair: Pair, look: Look, why: str) -> Step:
     if step is not None:
         return Later(look_after(look, uploaded_at, step))
     seen = Seen(pair, services.settings.bucket, None, None)
-    verification = _undecided(visit, seen, uploaded_at)
+    verification = _undecided(visit, seen, Asker(visit.cause.sweeping, uploaded_at, visit.cause.run))
     if not isinstance(verification, Verification):
         return Done()
     return _decided(visit, seen, verification, unreadable(uploaded_at, why))
@@ -106,7 +115,7 @@ def refused(visit: Visit, pair: Pair, look: Look, why: str) -> Step:
 # --- outcomes without a call ------------------------------------------------------------------------
 
 
-def _undecided(visit: Visit, seen: Seen, newest: datetime) -> Verification | Step:
+def _undecided(visit: Visit, seen: Seen, asker: Asker) -> Verification | Step:
     """The first run without a record; or, where a record stands, what there is to do about that."""
     run = 1
     while True:
@@ -115,7 +124,7 @@ def _undecided(visit: Visit, seen: Seen, newest: datetime) -> Verification | Ste
         record = visit.services.ledger.record(undecided)
         if record is None:
             return undecided
-        move = next_move(Standing(record), visit.asker(newest), visit.services.clock.now())
+        move = next_move(Standing(record), asker, visit.services.clock.now())
         if not isinstance(move, NextRun):
             return leave_or_see_told(visit, seen, record, move)
         run += 1

@@ -17,13 +17,16 @@ from handler.rules.codes import code_row
 from handler.rules.outcome import Answer, Called, Frame, decide
 from handler.rules.records import record_of
 from handler.rules.schedule import at_next_sweep
+from handler.rules.settings import Settings
 from handler.rules.uploads import Seen, Stored
 from handler.services import Services
-from handler.state.ledger import CorruptState, new_nonce
+from handler.state.ledger import new_nonce
+from handler.state.objects import CorruptState
 
 LEASE_SECONDS = 75.0
 CALL_SECONDS = 30.0  # for one answer of the API
 CALL_LEFT = 20.0  # no call starts with less left of lease and invocation
+BEFORE_CALL = 3.0  # seconds for looking up, and for a claim to settle
 AFTER_CALL = 8.0  # seconds kept for best frame and record
 RELAY_SECONDS = 20.0  # for passing one upload through the relay
 FRAME_SECONDS = 3.0
@@ -56,20 +59,25 @@ class _NoTime(Exception):
     """Too little is left of lease and invocation for a call."""
 
 
-def _seconds_needed(services: Services) -> float:
+def seconds_needed(settings: Settings) -> float:
     """Seconds that must be left for a call to start."""
-    return CALL_LEFT if services.settings.pass_resources == "presigned" else CALL_LEFT + RELAY_SECONDS
+    return CALL_LEFT if settings.pass_resources == "presigned" else CALL_LEFT + RELAY_SECONDS
+
+
+def least_seconds(settings: Settings) -> float:
+    """Seconds that an invocation must have at its begin, or it never gets to a call."""
+    return seconds_needed(settings) + BEFORE_CALL
 
 
 def has_time(services: Services, lease: Deadline, first: float = 0.0) -> bool:
     """Whether a call can start, `first` seconds from now."""
-    return lease.left() >= _seconds_needed(services) + first
+    return lease.left() >= seconds_needed(services.settings) + first
 
 
 def no_time(visit: Visit, held: Held) -> Later:
     """Too little is left of this invocation for a call: the next sweep has more."""
     services = visit.services
-    left, needed = services.deadline.left(), _seconds_needed(services)
+    left, needed = services.deadline.left(), seconds_needed(services.settings)
     visit.trace.note(no_time=f"{left:.1f} s are left, a call needs {needed:g}")
     return Later(Entry(at_next_sweep(services.clock.now()), held.task))
 

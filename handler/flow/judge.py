@@ -18,7 +18,8 @@ from handler.rules.agenda import Entry, TakeOver, at_lease_end, take_over
 from handler.rules.claiming import UNTOUCHED, Claim, ComeBack, NextRun, Standing, Take, next_move
 from handler.rules.outcome import Verification, verification
 from handler.rules.uploads import Seen, goes_first
-from handler.state.ledger import CorruptState, new_nonce
+from handler.state.ledger import new_nonce
+from handler.state.objects import CorruptState
 
 YIELD_SECONDS = 0.25
 """How long the event of the earlier upload lets the later one go first."""
@@ -31,7 +32,7 @@ def judge(visit: Visit, seen: Seen) -> Step:
     standing = _read(visit, seen, current) if _reads_before_claiming(visit, seen) else UNTOUCHED
     while True:
         visit.trace.note(verification=current.id, run=current.run)
-        move = next_move(standing, visit.asker(seen.newest), clock.now())
+        move = next_move(standing, visit.asker(seen), clock.now())
         if isinstance(move, NextRun):
             current = verification(seen, current.run + 1)
             standing = _read(visit, seen, current)

@@ -5,7 +5,7 @@ HEAD and GET are expected to show a finished PUT at once, but nobody promises it
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager
 from functools import partial
 
@@ -17,11 +17,17 @@ from handler.services import Services
 
 
 def look_up(services: Services, pair: Pair, trace: Trace) -> dict[str, Stored | None]:
-    """HEAD every key that the pair may have, all at once."""
+    """HEAD every key that the pair may have, all at once.
+
+    An instance's first look also asks whether the state bucket honours create-only PUTs.
+    """
     keys = [*pair.live_keys, *pair.image_keys]
+    asked: list[Callable[[], Stored | None]] = [partial(_head, services, key) for key in keys]
+    if not services.ledger.knows_bucket:
+        asked.append(services.ledger.learn)  # beside them, so that no first verdict waits for it
     with trace.stage("look_up"):
-        stored = services.together([partial(_head, services, key) for key in keys])
-    return dict(zip(keys, stored, strict=True))
+        stored = services.together(asked)
+    return dict(zip(keys, stored, strict=False))
 
 
 def _head(services: Services, key: str) -> Stored | None:

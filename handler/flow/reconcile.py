@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from handler.flow.call import AFTER_CALL, CALL_LEFT
+from handler.flow.call import seconds_needed
 from handler.flow.pacing import SWEEP_SECONDS, PacedApi
 from handler.flow.steps import HandOver
 from handler.flow.visit import walk_past
@@ -13,10 +13,13 @@ from handler.rules.agenda import Entry, Walk
 from handler.rules.pairing import Templates
 from handler.rules.uploads import Stored
 from handler.services import Services
-from handler.state.ledger import CorruptState
+from handler.state.objects import CorruptState
 
 MIN_AGE = timedelta(minutes=10)
 """A walk leaves younger uploads to their events."""
+
+MARK_DAYS = timedelta(days=7)
+"""How long a live package is marked as waiting for an image that serves many; then it waits no more."""
 
 OVERLAP = timedelta(days=1)
 """How far before the start of the last finished walk the next one begins."""
@@ -24,12 +27,7 @@ OVERLAP = timedelta(days=1)
 
 def reconcile(services: Services) -> list[str]:
     """Start a walk over the uploads. Returns the outcomes told; sweeps go on with what is left."""
-    try:
-        last = services.ledger.last_walk()
-    except CorruptState as error:
-        services.log("corrupt_state", "ERROR", key=error.key, error=str(error))
-        last = None  # so everything is walked
-    now = services.clock.now()
+    last, now = _last_walk(services), services.clock.now()
     task = Walk(services.settings.bucket, began_at=now, since=last - OVERLAP if last else None)
     services = services._replace(api=PacedApi(services.api, services.settings.api_rate, services.clock))
     return walk(services, task, services.ledger.put_on(Entry(now, task)), None)
@@ -38,12 +36,12 @@ def reconcile(services: Services) -> list[str]:
 def walk(services: Services, task: Walk, entry_key: str, hand_over: HandOver | None) -> list[str]:
     """Visit the pairs of the uploads after `task.key`, as far as the time goes; a sweep takes up the rest."""
     ledger, clock = services.ledger, services.clock
-    until = clock.elapsed() + SWEEP_SECONDS
+    until, needed = clock.elapsed() + SWEEP_SECONDS, seconds_needed(services.settings) + 1
     task = task._replace(began_at=task.began_at or clock.now())
     outcomes: list[str] = []
     looked_at, pending = 0, ledger.pending()
     for stored in _uploads(services, task.key):
-        if clock.elapsed() > until or services.deadline.left() < CALL_LEFT + AFTER_CALL:
+        if clock.elapsed() > until or services.deadline.left() < needed:
             put = ledger.put_on(Entry(clock.now(), task))
             if put != entry_key:
                 ledger.take_off([entry_key])
@@ -53,10 +51,29 @@ def walk(services: Services, task: Walk, entry_key: str, hand_over: HandOver | N
         if _is_covered(stored, task):
             looked_at += 1
             outcomes += walk_past(services, stored, pending, hand_over)
-    ledger.walked(task.began_at or clock.now())
+    _note(services, task)
     ledger.take_off([entry_key])
     services.log("reconcile", looked_at=looked_at, finished=True)
     return outcomes
+
+
+def _last_walk(services: Services) -> datetime | None:
+    """When the last finished walk that left nothing out began; None where everything is to be walked."""
+    try:
+        return services.ledger.last_walk()
+    except CorruptState as error:
+        services.log("corrupt_state", "ERROR", key=error.key, error=str(error))
+        return None
+
+
+def _note(services: Services, task: Walk) -> None:
+    """Note that a walk has finished, if it began where the last one ended, or before."""
+    last = _last_walk(services)
+    began_at = task.began_at or services.clock.now()
+    if task.since is None or (last is not None and task.since <= last < began_at):
+        services.ledger.walked(began_at)
+    if services.settings.templates.shared:
+        services.ledger.forget_marks(began_at - MARK_DAYS)
 
 
 def _uploads(services: Services, after: str) -> Iterator[Stored]:

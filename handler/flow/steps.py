@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from datetime import datetime
 from typing import Any, NamedTuple
 
 from handler.clock import Clock
-from handler.rules.agenda import Entry, Look, Task
+from handler.rules.agenda import Deliver, Entry, Look, TakeOver, Task
 from handler.rules.claiming import Asker
+from handler.rules.outcome import verification
 from handler.rules.pairing import Role
 from handler.rules.records import Record
+from handler.rules.uploads import Seen
 from handler.services import Services
 
 # --- steps ------------------------------------------------------------------------------------------
@@ -31,11 +32,15 @@ class Later(NamedTuple):
 
 
 class Tell(NamedTuple):
-    """The record is to be told, for the `attempt`-th time; only then `clear` comes off the agenda."""
+    """The record is to be told, for the `attempt`-th time; then `clear` comes off the agenda.
+
+    `guarded`: what is in `clear` brings it back, and counts as this attempt, should the instance die in it.
+    """
 
     record: Record
     attempt: int
     clear: tuple[str, ...] = ()
+    guarded: bool = True
 
 
 Step = Done | Later | Tell
@@ -106,9 +111,17 @@ class Visit(NamedTuple):
     cause: Cause
     trace: Trace
 
-    def asker(self, newest: datetime) -> Asker:
-        """Who asks the rules, of uploads the newest of which was made at `newest`."""
-        return Asker(self.cause.sweeping, newest, self.cause.run)
+    def asker(self, seen: Seen) -> Asker:
+        """Who asks the rules about a pair as it was seen."""
+        return Asker(self.cause.sweeping, seen.newest_that_counts, self._run(seen))
+
+    def _run(self, seen: Seen) -> int | None:
+        """The run that was asked for: the operator's, or the one that an entry comes back to."""
+        task = self.cause.task
+        if isinstance(task, (TakeOver, Deliver)):
+            run = task.verification.run
+            return run if verification(seen, run) == task.verification else None
+        return self.cause.run
 
 
 HandOver = Callable[[Tell], None]

@@ -15,15 +15,15 @@ from typing import TypeVar
 
 from handler.edges.bucket import CosError
 from handler.edges.webhook import POST_SECONDS
-from handler.flow.call import AFTER_CALL, CALL_LEFT
+from handler.flow.call import seconds_needed
 from handler.flow.pacing import SWEEP_SECONDS, PacedApi, Patience
 from handler.flow.reconcile import walk
 from handler.flow.steps import HandOver, Tell
-from handler.flow.visit import tell_now, work_off
+from handler.flow.visit import put_off, tell_now, work_off
 from handler.rules.agenda import Walk, is_delivery
 from handler.rules.schedule import CLOCK_MARGIN
 from handler.services import Services
-from handler.state.ledger import CorruptState
+from handler.state.objects import CorruptState
 
 T = TypeVar("T")
 
@@ -69,8 +69,9 @@ class _Sweep:
 
     def _call_lane(self) -> None:
         """Visit the pairs that are due."""
+        needed = seconds_needed(self._services.settings) + 1
         try:
-            while not self.api.over and self._goes_on(CALL_LEFT + AFTER_CALL):
+            while not self.api.over and self._goes_on(needed):
                 key = _next(self.calls)
                 if key is None:
                     return
@@ -144,14 +145,21 @@ def sweep(services: Services) -> list[str]:
 
 
 def _work_off(services: Services, key: str, hand_over: HandOver | None) -> list[str]:
-    """Do what one agenda entry asks for. An entry that cannot be read is reported and removed."""
+    """Do what one agenda entry asks for.
+
+    One that cannot be read is reported and removed, one whose work fails is put off.
+    """
     try:
         task = services.ledger.task(key)
         if task is None:
             return []  # another sweep was faster
-        if isinstance(task, Walk):
-            return walk(services, task, key, hand_over)
-        return work_off(services, key, task, hand_over)
+        try:
+            if isinstance(task, Walk):
+                return walk(services, task, key, hand_over)
+            return work_off(services, key, task, hand_over)
+        except CosError:
+            put_off(services, key, task)
+            raise
     except CorruptState as error:
         services.log("corrupt_state", "ERROR", key=error.key, error=str(error))
         services.ledger.take_off([key])

@@ -10,8 +10,9 @@ from handler.edges.webhook import POST_SECONDS, Delivery
 from handler.flow.steps import Done, Later, Step, Tell, Trace, Visit
 from handler.rules.agenda import Entry, all_looks, delivery
 from handler.rules.claiming import Leave, Move
-from handler.rules.records import Record
-from handler.rules.schedule import at_next_sweep, next_delivery
+from handler.rules.pairing import AmbiguousKey, Pair, Role
+from handler.rules.records import Record, may_delete
+from handler.rules.schedule import LONGEST_RETRY_AFTER, MOST_DELIVERIES, at_next_sweep, next_delivery
 from handler.rules.uploads import Seen
 from handler.services import Services
 
@@ -46,6 +47,7 @@ def _record_once(
 ) -> Tell:
     """Create the record, trying in the time there is; whichever record was first is told."""
     services = visit.services
+    record = record._replace(told_from=services.clock.now())
     with visit.trace.stage("record"):
         while True:
             try:
@@ -98,10 +100,11 @@ def tell(services: Services, step: Tell, trace: Trace, *, patient: bool) -> Done
 
     A `patient` invocation makes the second attempt itself.
     """
-    record, clear = step.record, step.clear
-    trace.note(verification=record.verification.id, run=record.verification.run)
-    trace.note(outcome=record.outcome)
+    record = step.record
+    trace.note(verification=record.verification.id, run=record.verification.run, outcome=record.outcome)
     if not record.told:
+        if not step.guarded:
+            step = _put_next_on(services, step)
         delivered = _deliver(services, step, trace, patient=patient)
         if isinstance(delivered, Later):
             return delivered
@@ -109,15 +112,27 @@ def tell(services: Services, step: Tell, trace: Trace, *, patient: bool) -> Done
     if not record.settled:
         with trace.stage("delete"):
             _delete_uploads(services, record)
-    return Done(clear)
+    return Done(step.clear)
+
+
+def _put_next_on(services: Services, step: Tell) -> Tell:
+    """Before an attempt is made, put the next in its place: one that kills its instance counts as well."""
+    ledger, record = services.ledger, step.record
+    following = next_delivery(*record.schedule, step.attempt, services.clock.now())
+    # After the last one there is an entry that finds that it is over.
+    number, at = following or (MOST_DELIVERIES + 1, services.clock.now() + LONGEST_RETRY_AFTER)
+    key = ledger.put_on(Entry(at, delivery(record, number)))
+    ledger.take_off(set(step.clear) - {key})
+    return step._replace(clear=(key,))
 
 
 def _deliver(services: Services, step: Tell, trace: Trace, *, patient: bool) -> Record | Later:
     """Post the message until it is taken or given up, or leave the next attempt to the agenda."""
-    record, attempt, clear = step
-    while True:
+    record, attempt = step.record, step.attempt
+    error = "no answer was recorded"
+    while attempt <= MOST_DELIVERIES:
         if services.deadline.left() < LEAST_SECONDS:
-            return Later(Entry(services.clock.now(), delivery(record, attempt)), clear)
+            return Later(Entry(services.clock.now(), delivery(record, attempt)), step.clear)
         said = _post(services, record, attempt, trace)
         now = services.clock.now()
         record = record._replace(attempts=attempt)
@@ -125,16 +140,16 @@ def _deliver(services: Services, step: Tell, trace: Trace, *, patient: bool) -> 
             record = record._replace(delivered_at=now)
             services.ledger.mark(record)
             return record
-        again = None
-        if not said.gone:
-            again = next_delivery(attempt, record.decided_at, now, said.retry_after, services.draw())
-        if again is None:
-            return _bury(services, record._replace(dead_at=now), said.error or "no answer")
-        attempt += 1
-        pause = (again - now).total_seconds()
+        error = said.error or "no answer"
+        following = next_delivery(*record.schedule, attempt, now, said.retry_after)
+        if said.gone or following is None:
+            break
+        attempt = following.number
+        pause = (following.at - now).total_seconds()
         if not patient or attempt > 2 or not _can_wait(services, pause):
-            return Later(Entry(again, delivery(record, attempt)), clear)
+            return Later(Entry(following.at, delivery(record, attempt)), step.clear)
         services.clock.sleep(pause)
+    return _bury(services, record._replace(dead_at=services.clock.now()), error)
 
 
 def _post(services: Services, record: Record, attempt: int, trace: Trace) -> Delivery:
@@ -151,6 +166,9 @@ def _can_wait(services: Services, pause: float) -> bool:
 
 
 def _bury(services: Services, record: Record, error: str) -> Record:
+    stored = services.ledger.record(record.verification)
+    if stored is not None and stored.told:
+        return stored  # another sweep's last attempt was taken
     services.ledger.bury(record, error)
     services.ledger.mark(record)
     services.log("dead", "ERROR", verification=record.verification.id, error=error)
@@ -158,10 +176,37 @@ def _bury(services: Services, record: Record, error: str) -> Record:
 
 
 def _delete_uploads(services: Services, record: Record) -> None:
-    """Delete what was judged, if it still is what was judged."""
-    for role in record.delete:
-        judged = record.judged(role)
-        stored = judged and services.uploads.head(judged["key"])
-        if judged and stored and (stored.etag, stored.size) == (judged["etag"], judged["size"]):
-            services.uploads.delete([judged["key"]])
+    """Delete what was judged, if it still is what was judged, and the older alternatives of it.
+
+    What stays is noted first, so that nobody takes it for half a pair.
+    """
+    pair = _pair_of(services, record)
+    if pair is None:
+        reason = "the uploads stay: their keys are not those of these templates"
+        services.log("not_deleted", "WARNING", verification=record.verification.id, reason=reason)
+    else:
+        for role in (*_staying(record), *record.delete):
+            for key in pair.keys(role):
+                stored = services.uploads.head(key)
+                if stored is None or not may_delete(record, role, stored):
+                    continue
+                if role in record.delete:
+                    services.uploads.delete([key])
+                else:
+                    services.ledger.note_settled(pair.path, stored)
     services.ledger.mark(record._replace(deleted=True))
+
+
+def _staying(record: Record) -> tuple[Role, ...]:
+    roles: tuple[Role, ...] = ("live", "image")
+    return tuple(role for role in roles if role not in record.delete)
+
+
+def _pair_of(services: Services, record: Record) -> Pair | None:
+    """The record's pair, if these templates still derive it."""
+    try:
+        match = services.settings.templates.match(record.live_key)
+    except AmbiguousKey:
+        return None
+    pair = match[1] if match else None
+    return pair if isinstance(pair, Pair) and pair.path == record.verification.path else None

@@ -26,6 +26,7 @@ from handler.rules.agenda import (
     Look,
     TakeOver,
     Task,
+    after_one_more_failure,
     delivery,
     kind_of,
     look_after,
@@ -33,10 +34,10 @@ from handler.rules.agenda import (
 )
 from handler.rules.events import UploadEvent
 from handler.rules.pairing import AmbiguousKey, Pair, Role, SharedImage
-from handler.rules.schedule import REFUSED_LOOKS, at_next_sweep, look_times, next_look
+from handler.rules.schedule import REFUSED_LOOKS, delivery_due, is_out_of_patience, look_times, next_look
 from handler.rules.uploads import Stored, seen_of, shows
 from handler.services import Services
-from handler.state.ledger import CorruptState
+from handler.state.objects import CorruptState
 
 
 class Visited(NamedTuple):
@@ -77,22 +78,33 @@ def upload_came(services: Services, upload: UploadEvent) -> list[str]:
 def work_off(services: Services, entry_key: str, task: Task, hand_over: HandOver | None) -> list[str]:
     """Do what an agenda entry asks for, and take it off. Returns the outcomes told.
 
-    An entry whose keys these settings would not derive belongs to another function and is left alone.
+    An entry whose keys these settings would not derive belongs to another function: it is put off as it is.
     Raises CosError and CorruptState; the entry then stays.
     """
+    if isinstance(task, (TakeOver, Deliver)) and task.bucket == services.settings.bucket:
+        # What is recorded is told whatever the templates are by now: its record holds all that is needed.
+        record = services.ledger.record(task.verification)
+        if record is not None:
+            due = delivery_due(*record.schedule, services.clock.now())
+            attempt = task.attempt if isinstance(task, Deliver) else due
+            step = Tell(record, attempt, (entry_key,), guarded=False)
+            return _tell(services, step, task.failures, hand_over)
     match = _derived(services, task)
     if match is None:
         reason = "an agenda entry of other settings"
         services.log("left_alone", "WARNING", reason=reason, agenda_key=entry_key)
+        put_off(services, entry_key, task)
         return []
     role, target = match
-    if isinstance(task, (TakeOver, Deliver)):
-        record = services.ledger.record(task.verification)
-        if record is not None:
-            attempt = task.attempt if isinstance(task, Deliver) else record.attempts + 1
-            return _tell(services, Tell(record, attempt, (entry_key,)), hand_over)
     look = task._replace(role=role) if isinstance(task, Look) else Look(task.bucket, task.key, role)
     return list(visit(services, target, look, Cause(entry_key=entry_key, task=task), hand_over).outcomes)
+
+
+def put_off(services: Services, entry_key: str, task: Task) -> None:
+    """Move an entry whose work failed to a later minute, so that it stands in nobody's way."""
+    put = services.ledger.put_on(after_one_more_failure(task, services.clock.now()))
+    if put != entry_key:
+        services.ledger.take_off([entry_key])
 
 
 def walk_past(
@@ -191,7 +203,11 @@ def _serve(this: Visit, look: Look, hand_over: HandOver | None) -> tuple[bool, S
 
 def _serve_one(services: Services, mark: str, hand_over: HandOver | None) -> tuple[str, ...]:
     """Visit a live package that is marked as waiting for an image."""
-    waiting = services.ledger.task(mark)
+    try:
+        waiting = services.ledger.task(mark)
+    except CorruptState as error:
+        services.log("corrupt_state", "ERROR", key=error.key, error=str(error))
+        waiting = None
     match = _derived(services, waiting) if isinstance(waiting, Look) else None
     if isinstance(waiting, Look) and match and isinstance(match[1], Pair):
         return visit(services, match[1], waiting._replace(role="live"), Cause(), hand_over).outcomes
@@ -208,20 +224,20 @@ def _after_error(this: Visit, target: Pair | SharedImage, look: Look, error: Cos
     if isinstance(error, CorruptState):
         return Done()  # judging again could bill again: whoever reads the log decides
     uploads = (*target.live_keys, *target.image_keys) if isinstance(target, Pair) else (look.key,)
-    if error.key not in uploads or isinstance(error, (Unavailable, Changed)):
-        return _at_next_sweep(this, look)
+    failures = this.cause.task.failures if this.cause.task else 0
+    is_passing = isinstance(error, (Unavailable, Changed)) and not is_out_of_patience(failures)
+    if error.key not in uploads or is_passing:
+        return _come_back(this, look)
     if isinstance(target, Pair):
         return refused(this, target, look, str(error))
     again = _look_again(this, look, REFUSED_LOOKS)
     return Later(again) if again else Done()  # an image that serves many has no outcome of its own
 
 
-def _at_next_sweep(this: Visit, look: Look) -> Later:
-    """Come back soon: the agenda brings it back, also where the platform's two retries would not help."""
-    task, now = this.cause.task, this.services.clock.now()
-    if isinstance(task, (TakeOver, Deliver)):
-        return Later(Entry(at_next_sweep(now), task))
-    return Later(look_at_next_sweep(look, now))
+def _come_back(this: Visit, look: Look) -> Later:
+    """Come back to what failed: the agenda does, also where the platform's retries would not help."""
+    task = this.cause.task if isinstance(this.cause.task, (TakeOver, Deliver)) else look
+    return Later(after_one_more_failure(task, this.services.clock.now()))
 
 
 def _look_again(this: Visit, look: Look, times: tuple[int, ...]) -> Entry | None:
@@ -237,13 +253,14 @@ def _look_again(this: Visit, look: Look, times: tuple[int, ...]) -> Entry | None
 
 def tell_now(services: Services, step: Tell) -> list[str]:
     """Tell what was handed over. Returns its outcome."""
-    return _tell(services, step, None)
+    return _tell(services, step, 0, None)
 
 
-def _tell(services: Services, step: Tell, hand_over: HandOver | None) -> list[str]:
+def _tell(services: Services, step: Tell, failures: int, hand_over: HandOver | None) -> list[str]:
     """Tell a record that the agenda came back to, with a log line of its own, or hand it over."""
+    task = delivery(step.record, step.attempt)._replace(failures=failures)
     with _traced(services, step.record.verification.path) as trace:
-        this = Visit(services, Cause(task=delivery(step.record, step.attempt)), trace)
+        this = Visit(services, Cause(task=task), trace)
         left, told = _carry_out(this, step, hand_over)
         _leave(this, left)
     return list(told)
@@ -266,8 +283,10 @@ def _carry_out(this: Visit, step: Step, hand_over: HandOver | None) -> tuple[Don
         return tell(this.services, step, this.trace, patient=this.cause.is_waited_for), (record.outcome,)
     except CosError as error:
         this.trace.note(error=str(error))
-        at = at_next_sweep(this.services.clock.now())
-        return Later(Entry(at, delivery(record, step.attempt)), step.clear), (record.outcome,)
+        failures = this.cause.task.failures if this.cause.task else 0
+        task = delivery(record, step.attempt)._replace(failures=failures)
+        left = Later(after_one_more_failure(task, this.services.clock.now()), step.clear)
+        return left, (record.outcome,)
 
 
 def _leave(this: Visit, step: Done | Later) -> None:

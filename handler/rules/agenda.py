@@ -15,7 +15,7 @@ from typing import NamedTuple
 from handler.rules.outcome import Verification
 from handler.rules.pairing import Role
 from handler.rules.records import Record
-from handler.rules.schedule import Step, at_next_sweep, lease_end, look_times, looks
+from handler.rules.schedule import Step, after_failure, at_next_sweep, lease_end, look_times, looks
 from handler.rules.uploads import Seen
 
 MINUTE = "%Y%m%dT%H%MZ"
@@ -25,6 +25,7 @@ AT_NEXT_SWEEP = -1
 
 
 # --- tasks ------------------------------------------------------------------------------------------
+# `failures` counts how often the work of an entry has failed; it is no part of what the entry is for.
 
 
 class Look(NamedTuple):
@@ -39,6 +40,7 @@ class Look(NamedTuple):
     uploaded_at: datetime | None = None
     step: int = 0
     run: int | None = None
+    failures: int = 0
 
 
 class TakeOver(NamedTuple):
@@ -51,6 +53,7 @@ class TakeOver(NamedTuple):
     key: str
     verification: Verification
     n: int
+    failures: int = 0
 
 
 class Deliver(NamedTuple):
@@ -60,6 +63,7 @@ class Deliver(NamedTuple):
     key: str
     verification: Verification
     attempt: int
+    failures: int = 0
 
 
 class Walk(NamedTuple):
@@ -69,6 +73,7 @@ class Walk(NamedTuple):
     key: str = ""
     began_at: datetime | None = None
     since: datetime | None = None
+    failures: int = 0
 
 
 Task = Look | TakeOver | Deliver | Walk
@@ -151,12 +156,21 @@ def time_text(at: datetime | None) -> str | None:
 
 def look_after(look: Look, uploaded_at: datetime, step: Step) -> Entry:
     """A later look at the same pair, counted from an upload, so that everybody derives the same entry."""
-    return Entry(step.at, look._replace(uploaded_at=uploaded_at, step=step.number))
+    return Entry(step.at, look._replace(uploaded_at=uploaded_at, step=step.number, failures=0))
 
 
 def look_at_next_sweep(look: Look, now: datetime) -> Entry:
     """Another look as soon as a sweep can, beside those that are counted from the upload."""
     return Entry(at_next_sweep(now), look._replace(step=AT_NEXT_SWEEP))
+
+
+def after_one_more_failure(task: Task, now: datetime) -> Entry:
+    """Where a task goes whose work has failed: later each time, so that it stands in nobody's way."""
+    failures = task.failures + 1
+    task = task._replace(failures=failures)
+    if isinstance(task, Look):
+        task = task._replace(step=AT_NEXT_SWEEP)
+    return Entry(after_failure(failures, now), task)
 
 
 def all_looks(seen: Seen, pair_timeout: int) -> Iterator[Entry]:

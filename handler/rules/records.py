@@ -17,6 +17,7 @@ class Record(NamedTuple):
     """A decided verification. `body` is the exact message; the rest is for the function and for operators.
 
     `uploaded_at` is that of its newest upload. `delete` names the uploads to remove once it is delivered.
+    `told_from` is when it was recorded, or `redeliver` asked for it: its deliveries' schedule begins then.
     """
 
     verification: Verification
@@ -34,10 +35,16 @@ class Record(NamedTuple):
     answer: Mapping[str, Any] | None = None
     best_frame: Mapping[str, Any] | None = None
     delete: tuple[Role, ...] = ()
+    told_from: datetime | None = None
     delivered_at: datetime | None = None
     dead_at: datetime | None = None
     attempts: int = 0
     deleted: bool = False
+
+    @property
+    def schedule(self) -> tuple[str, datetime]:
+        """What the times of its deliveries derive from."""
+        return self.verification.message_id, self.told_from or self.decided_at
 
     @property
     def told(self) -> bool:
@@ -123,7 +130,18 @@ def is_rest_of(seen: Seen, record: Record) -> bool:
 
 
 def _is_judged(stored: Stored | None, judged: Mapping[str, Any], until: datetime) -> bool:
-    """Whether an upload that was there at `until` is the one that was judged."""
+    """Whether an upload that was there at `until` is what was judged, or an alternative that lost to it."""
     if stored is None or stored.uploaded_at > until:
         return False
-    return bool((judged["md5"] or judged["etag"]) == (stored.md5 or stored.etag))
+    is_alternative = stored.key != judged["key"]
+    return is_alternative or bool((judged["md5"] or judged["etag"]) == (stored.md5 or stored.etag))
+
+
+def may_delete(record: Record, role: Role, stored: Stored) -> bool:
+    """Whether an upload is what was judged in this role, or an older alternative; nothing newer goes."""
+    judged = record.judged(role)
+    if judged is None:
+        return False
+    if stored.key == judged["key"]:
+        return (stored.etag, stored.size) == (judged["etag"], judged["size"])
+    return stored.uploaded_at <= record.uploaded_at

@@ -6,6 +6,7 @@ entry on the agenda.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from types import MappingProxyType
@@ -98,28 +99,71 @@ DELIVERIES = tuple(
 )
 """How long after the n-th failed attempt the next one is due: Standard Webhooks' own schedule."""
 
-RETRY_AFTER = (timedelta(seconds=1), timedelta(hours=1))
-"""The bounds within which a consumer's Retry-After is honoured."""
+LONGEST_RETRY_AFTER = timedelta(hours=1)
+"""How far a consumer's Retry-After may put an attempt off."""
 
-SPREAD = 0.1  # each wait is drawn within this share of it
+SPREAD = 0.1  # each wait is longer or shorter by up to this share of it
+
+
+class Attempt(NamedTuple):
+    """The delivery attempt number `number`, counting from 1, and its time."""
+
+    number: int
+    at: datetime
+
+
+def deliveries(message_id: str, told_from: datetime) -> Iterator[Attempt]:
+    """All attempts of a message whose schedule begins at `told_from`.
+
+    How much longer or shorter a wait is derives from the message, so that whoever asks gets the same times,
+    and attempts that overlap join again.
+    """
+    at = told_from
+    for number, wait in enumerate((timedelta(), *DELIVERIES), 1):
+        digest = hashlib.sha256(f"{message_id} {number}".encode()).digest()
+        share = int.from_bytes(digest[:4], "big") / 2**32
+        at += wait * (1 - SPREAD + 2 * SPREAD * share)
+        yield Attempt(number, at)
 
 
 def next_delivery(
-    attempt: int, decided_at: datetime, now: datetime, retry_after: timedelta | None, draw: float
-) -> datetime | None:
-    """When to post again after attempt number `attempt`, counting from 1, failed; None to give up.
+    message_id: str, told_from: datetime, attempt: int, now: datetime, retry_after: timedelta | None = None
+) -> Attempt | None:
+    """The attempt to make after number `attempt` failed; None to give up.
 
-    A consumer whose Retry-After asks for early attempts uses up numbers, but not the days of the schedule,
-    which count from `decided_at`. `draw`, from 0 to 1, spreads consumers' retries.
+    Those whose time went by while nothing ran are left out. A consumer's `retry_after` may only put off the
+    third attempt and those after it.
     """
-    if attempt < 1:
-        raise ValueError("attempts are counted from 1")
-    if attempt > len(DELIVERIES) and now - decided_at >= sum(DELIVERIES, timedelta()) * (1 - SPREAD):
-        return None
-    if retry_after is not None:
-        return now + min(max(retry_after, RETRY_AFTER[0]), RETRY_AFTER[1])
-    wait = DELIVERIES[min(attempt, len(DELIVERIES)) - 1]
-    return now + wait * (1 - SPREAD + 2 * SPREAD * draw)
+    later = (each for each in deliveries(message_id, told_from) if each.number > attempt and each.at > now)
+    following = next(later, None)
+    if following is None or retry_after is None or attempt < 2:
+        return following
+    return following._replace(at=max(following.at, now + min(retry_after, LONGEST_RETRY_AFTER)))
+
+
+def delivery_due(message_id: str, told_from: datetime, now: datetime) -> int:
+    """The number of the last attempt whose time has come."""
+    return max((each.number for each in deliveries(message_id, told_from) if each.at <= now), default=1)
+
+
+MOST_DELIVERIES = len(DELIVERIES) + 1
+
+
+# --- failures ---------------------------------------------------------------------------------------
+
+FAILURES = (1, 2, 5, 10, 20, 30, 60)
+"""Minutes until an entry is due again whose work failed, by how often it has; then the last of them."""
+
+
+def is_out_of_patience(failures: int) -> bool:
+    """Whether an entry's work has failed for as long as there is patience."""
+    minutes = sum(FAILURES[:failures]) + FAILURES[-1] * max(0, failures - len(FAILURES))
+    return timedelta(minutes=minutes) >= PATIENCE
+
+
+def after_failure(failures: int, now: datetime) -> datetime:
+    """When an entry is due again whose work has failed `failures` times, this one included."""
+    return now + timedelta(minutes=FAILURES[min(failures, len(FAILURES)) - 1])
 
 
 # --- in words ---------------------------------------------------------------------------------------

@@ -47,6 +47,14 @@ class Seen(NamedTuple):
         return self.live is not None and self.image is not None
 
     @property
+    def newest_that_counts(self) -> datetime:
+        """When the newest upload was made that can start another run.
+
+        A new image that serves many never judges a settled live package again. Needs an upload.
+        """
+        return self.live.uploaded_at if self.pair.shared and self.live else self.newest
+
+    @property
     def newest(self) -> datetime:
         """When the newest of the uploads was made. Needs one."""
         return max(stored.uploaded_at for stored in (self.live, self.image) if stored)

@@ -129,6 +129,7 @@ _RECORD: Mapping[str, Field] = {
     "body": _TEXT,
     "nonce": _TEXT,
     "delete": Field(_roles, list),
+    "told_from": _OPTIONAL_TIME,
     "delivered_at": _OPTIONAL_TIME,
     "dead_at": _OPTIONAL_TIME,
     "attempts": _NUMBER,
@@ -143,14 +144,16 @@ _TASKS: Mapping[type[Task], Mapping[str, Field]] = {
         "uploaded_at": _OPTIONAL_TIME,
         "step": _NUMBER,
         "run": Field(_optional(_count)),
+        "failures": _COUNT,
     },
-    TakeOver: {"bucket": _TEXT, "key": _TEXT, "n": _COUNT},
-    Deliver: {"bucket": _TEXT, "key": _TEXT, "attempt": _COUNT},
+    TakeOver: {"bucket": _TEXT, "key": _TEXT, "n": _COUNT, "failures": _COUNT},
+    Deliver: {"bucket": _TEXT, "key": _TEXT, "attempt": _COUNT, "failures": _COUNT},
     Walk: {
         "bucket": _TEXT,
         "key": _TEXT,
         "began_at": _OPTIONAL_TIME._replace(json="uploaded_at"),
         "since": _OPTIONAL_TIME,
+        "failures": _COUNT,
     },
 }
 
@@ -227,7 +230,12 @@ def dump_record(record: Record) -> bytes:
 
 def load_record(data: bytes) -> Record:
     """A stored record. Raises Unreadable."""
-    return _load(data, lambda found: Record(_verification(found), **_read(_RECORD, found)))
+
+    def read(found: Mapping[str, Any]) -> Record:
+        # The version before counted the schedule from the decision.
+        return Record(_verification(found), **_read(_RECORD, {"told_from": None, **found}))
+
+    return _load(data, read)
 
 
 def dump_task(task: Task) -> bytes:
@@ -243,7 +251,7 @@ def load_task(data: bytes) -> Task:
 
     def read(found: Mapping[str, Any]) -> Task:
         kind = KINDS[_text(found["kind"])]
-        values = _read(_TASKS[kind], found)
+        values = _read(_TASKS[kind], {"failures": 0, **found})
         if kind in (TakeOver, Deliver):
             values["verification"] = _verification(_object(found["verification"]))
         return kind(**values)
@@ -259,6 +267,16 @@ def dump_walked(began_at: datetime) -> bytes:
 def load_walked(data: bytes) -> datetime:
     """When the last finished walk began. Raises Unreadable."""
     return _load(data, lambda found: _time(found["began_at"]))
+
+
+def dump_settled(until: datetime) -> bytes:
+    """What is kept of an upload that stays where its other half is deleted: when it was made."""
+    return _dump({"until": time_text(until)})
+
+
+def load_settled(data: bytes) -> datetime:
+    """Until when uploads of those bytes are settled. Raises Unreadable."""
+    return _load(data, lambda found: _time(found["until"]))
 
 
 def dump_dead(record: Record, error: str) -> bytes:

@@ -4,6 +4,7 @@
     records/<pair>/<verification>.json      the decided verification; created once, later marked only
     agenda/<UTC minute>/<purpose>           what to come back to, and when
     waiting/<image key digest>/<pair>       a live package waiting for an image that serves many
+    settled/<pair>/<digest>                 an upload that stays where the other half of its pair is deleted
     best-frames/<pair>/<verification>.jpg   the best frame
     dead/<pair>/<verification>              a delivery that was given up
 
@@ -15,9 +16,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from handler.clock import Clock, Together
 from handler.edges.bucket import Bucket, Exists, Unavailable
@@ -25,9 +26,9 @@ from handler.rules.agenda import Entry, Look, Task, minute_of, minute_text, veri
 from handler.rules.claiming import Claim, Standing
 from handler.rules.outcome import Verification
 from handler.rules.records import Record
+from handler.rules.uploads import Stored
 from handler.state import codec
-
-T = TypeVar("T")
+from handler.state.objects import Memory, Objects
 
 SETTLE = 0.05
 """Seconds between creating a claim and reading it back, longer than two writers can both succeed."""
@@ -39,22 +40,6 @@ SETTLE_VERSIONED = 3.0
 """The same where the bucket keeps versions, so that every writer succeeds."""
 
 
-class CorruptState(Exception):
-    """A state object that does not read as what its key says."""
-
-    def __init__(self, key: str, why: str) -> None:
-        self.key = key
-        super().__init__(f"the state object {key} cannot be read ({why}); look at it, then delete it")
-
-
-class Memory:
-    """What an instance remembers of its state bucket between invocations."""
-
-    def __init__(self) -> None:
-        self.versioned: bool | None = None
-        """Whether the bucket keeps versions or ever did; None until a PUT has told."""
-
-
 class Ledger:
     """The state bucket of one invocation.
 
@@ -64,19 +49,28 @@ class Ledger:
     def __init__(self, bucket: Bucket, prefix: str, clock: Clock, together: Together, memory: Memory) -> None:
         self.bucket = bucket
         self.prefix = prefix
+        self.objects = Objects(bucket, memory)
         self._clock = clock
         self._together = together
-        self._memory = memory
 
     @property
     def trusts_create(self) -> bool:
         """The bucket is known to honour create-only PUTs, within `SETTLE`."""
-        return self._memory.versioned is False
+        return self.objects.honours_create
 
     @property
     def settle(self) -> float:
         """Seconds after which a create-only PUT has settled, so that reading it back tells who won."""
         return SETTLE if self.trusts_create else SETTLE_VERSIONED
+
+    @property
+    def knows_bucket(self) -> bool:
+        """COS has been asked whether it honours create-only PUTs; `learn` does so."""
+        return self.objects.memory.honours_create is not None
+
+    def learn(self) -> None:
+        """Ask COS, once an instance, whether the bucket honours create-only PUTs."""
+        self.objects.learn(f"{self.prefix}create-only")
 
     # --- agenda
 
@@ -86,7 +80,7 @@ class Ledger:
     def put_on(self, entry: Entry) -> str:
         """Put a task on the agenda; doing so twice is doing it once. Returns its key."""
         key = self.agenda_key(entry)
-        self._write(key, codec.dump_task(entry.task))
+        self.objects.write(key, codec.dump_task(entry.task))
         return key
 
     def take_off(self, keys: Iterable[str]) -> None:
@@ -113,7 +107,7 @@ class Ledger:
 
     def pending(self) -> frozenset[str]:
         """The ids of the verifications that the agenda will come back to. May miss what is very new."""
-        return frozenset(filter(None, map(verification_in, self._keys(f"{self.prefix}agenda/"))))
+        return frozenset(filter(None, map(verification_in, self.objects.keys(f"{self.prefix}agenda/"))))
 
     def minute_of(self, key: str) -> datetime | None:
         """When an agenda key was due; None where it is no agenda key."""
@@ -121,15 +115,15 @@ class Ledger:
 
     def task(self, key: str) -> Task | None:
         """An agenda entry's task, None where it is gone."""
-        return self._read(key, codec.load_task)
+        return self.objects.read(key, codec.load_task)
 
     def last_walk(self) -> datetime | None:
         """When the last finished walk over the uploads began."""
-        return self._read(self._walk_key, codec.load_walked)
+        return self.objects.read(self._walk_key, codec.load_walked)
 
     def walked(self, began_at: datetime) -> None:
         """Note that a walk which began then has finished."""
-        self._write(self._walk_key, codec.dump_walked(began_at))
+        self.objects.write(self._walk_key, codec.dump_walked(began_at))
 
     @property
     def _walk_key(self) -> str:
@@ -144,11 +138,31 @@ class Ledger:
 
     def mark_waiting(self, image_key: str, pair_path: str, live: Look) -> None:
         """Mark that a live package waits for an image."""
-        self._write(self.mark_key(image_key, pair_path), codec.dump_task(live))
+        self.objects.write(self.mark_key(image_key, pair_path), codec.dump_task(live))
 
     def marks(self, image_key: str) -> list[str]:
         """Keys of the marks for live packages that wait for an image."""
-        return list(self._keys(self.mark_key(image_key)))
+        return list(self.objects.keys(self.mark_key(image_key)))
+
+    def forget_marks(self, until: datetime) -> None:
+        """Remove all marks that were made before `until`."""
+        old = [each.key for each in self.objects.listed(f"{self.prefix}waiting/") if each.uploaded_at < until]
+        self.take_off(old)
+
+    # --- what is left of a pair whose other half was deleted
+
+    def settled_key(self, pair_path: str, stored: Stored) -> str:
+        digest = hashlib.sha256(stored.identity.encode()).hexdigest()[:32]
+        return f"{self.prefix}settled/{pair_path}/{digest}"
+
+    def note_settled(self, pair_path: str, stored: Stored) -> None:
+        """Note that an upload stays where the other half of its pair is deleted, its outcome told."""
+        self.objects.write(self.settled_key(pair_path, stored), codec.dump_settled(stored.uploaded_at))
+
+    def is_settled(self, pair_path: str, stored: Stored) -> bool:
+        """Whether that was noted of an upload, and not of an earlier one of the same bytes."""
+        until = self.objects.read(self.settled_key(pair_path, stored), codec.load_settled)
+        return until is not None and stored.uploaded_at <= until
 
     # --- records
 
@@ -156,12 +170,12 @@ class Ledger:
         return f"{self.prefix}records/{verification.path}/{verification.id}.json"
 
     def record(self, verification: Verification) -> Record | None:
-        return self._read(self.record_key(verification), codec.load_record)
+        return self.objects.read(self.record_key(verification), codec.load_record)
 
     def records(self, pair_path: str) -> list[Record]:
         """All that was decided about a pair, in no order. May miss what is very new."""
-        keys = self._keys(f"{self.prefix}records/{pair_path}/")
-        return [record for record in (self._read(key, codec.load_record) for key in keys) if record]
+        keys = self.objects.keys(f"{self.prefix}records/{pair_path}/")
+        return [record for record in (self.objects.read(key, codec.load_record) for key in keys) if record]
 
     def record_once(self, record: Record, *, claimed: bool) -> Record:
         """Create the record, or find the one that was created first: that one counts, and is returned.
@@ -176,7 +190,7 @@ class Ledger:
             if first:
                 return first
         try:
-            self._remember(self.bucket.create(key, codec.dump_record(record)))
+            self.objects.create(key, codec.dump_record(record))
             if claimed:
                 return record
         except (Exists, Unavailable):
@@ -189,14 +203,14 @@ class Ledger:
 
     def mark(self, record: Record) -> None:
         """Store what became of a record's delivery."""
-        self._write(self.record_key(record.verification), codec.dump_record(record))
+        self.objects.write(self.record_key(record.verification), codec.dump_record(record))
 
     def dead_key(self, verification: Verification) -> str:
         return f"{self.prefix}dead/{verification.path}/{verification.id}"
 
     def bury(self, record: Record, error: str) -> None:
         """Note that a delivery was given up."""
-        self._write(self.dead_key(record.verification), codec.dump_dead(record, error))
+        self.objects.write(self.dead_key(record.verification), codec.dump_dead(record, error))
 
     def frame_key(self, verification: Verification) -> str:
         return f"{self.prefix}best-frames/{verification.path}/{verification.id}.jpg"
@@ -204,7 +218,7 @@ class Ledger:
     def keep_frame(self, verification: Verification, frame: bytes, seconds: float) -> str:
         """Store the best frame in `seconds` at the most. Returns its key."""
         key = self.frame_key(verification)
-        self._remember(self.bucket.write(key, frame, "image/jpeg", seconds))
+        self.objects.write_once(key, frame, "image/jpeg", seconds)
         return key
 
     # --- claims
@@ -213,7 +227,7 @@ class Ledger:
         return f"{self.prefix}claims/{verification.path}/{verification.id}/{n}"
 
     def claim(self, verification: Verification, n: int) -> Claim | None:
-        claim = self._read(self.claim_key(verification, n), codec.load_claim)
+        claim = self.objects.read(self.claim_key(verification, n), codec.load_claim)
         return claim and claim._replace(verification=verification, n=n)  # its key says which it is
 
     def take_claim(self, claim: Claim, meanwhile: Iterable[Callable[[], Any]]) -> Standing:
@@ -225,7 +239,7 @@ class Ledger:
         """
         key = self.claim_key(claim.verification, claim.n)
         try:
-            self._remember(self.bucket.create(key, codec.dump_claim(claim)))
+            self.objects.create(key, codec.dump_claim(claim))
         except Exists:
             # Mostly a repeated event of a decided pair. It may also be our own write, its answer lost.
             standing = self._standing(claim)
@@ -265,33 +279,7 @@ class Ledger:
 
     def give_back(self, claim: Claim) -> None:
         """Store `claim` with its `retry_at`. Only its owner may."""
-        self._write(self.claim_key(claim.verification, claim.n), codec.dump_claim(claim))
-
-    # --- all
-
-    def _keys(self, prefix: str) -> Iterator[str]:
-        after, more = "", True
-        while more:
-            page, more = self.bucket.list(prefix, after)
-            for stored in page:
-                after = stored.key
-                yield after
-            more = more and bool(page)
-
-    def _remember(self, versioned: bool) -> None:
-        self._memory.versioned = versioned or bool(self._memory.versioned)
-
-    def _write(self, key: str, data: bytes) -> None:
-        self._remember(self.bucket.write(key, data))
-
-    def _read(self, key: str, load: Callable[[bytes], T]) -> T | None:
-        data = self.bucket.read(key)
-        if data is None:
-            return None
-        try:
-            return load(data)
-        except codec.Unreadable as error:
-            raise CorruptState(key, str(error)) from None
+        self.objects.write(self.claim_key(claim.verification, claim.n), codec.dump_claim(claim))
 
 
 def new_nonce() -> str:

@@ -19,7 +19,8 @@ from handler.rules.outcome import Verification
 from handler.rules.records import Record
 from handler.rules.schedule import SCHEDULE, SPREAD, next_attempt
 from handler.rules.uploads import Stored
-from handler.state.ledger import CorruptState, Ledger, Memory
+from handler.state.ledger import Ledger
+from handler.state.objects import CorruptState, Memory
 
 NOON = datetime(2026, 11, 22, 12, 0, 0, tzinfo=timezone.utc)
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)

@@ -12,7 +12,8 @@ from handler.clock import Deadline
 from handler.edges.bucket import CosError
 from handler.flow.sweep import sweep
 from handler.services import Services
-from handler.state.ledger import Ledger, Memory
+from handler.state.ledger import Ledger
+from handler.state.objects import Memory
 from tests.simulation.api import SimulatedApi
 from tests.simulation.consumer import SimulatedConsumer
 from tests.simulation.cos import SimulatedBucket
