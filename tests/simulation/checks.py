@@ -103,7 +103,9 @@ def every_run_asked_for_ends(
         if match is None or not isinstance(match[1], Pair):
             continue
         seen, _ = seen_now(function, match[1])
-        if not (seen.live or seen.image):
+        keys = (*match[1].live_keys, *match[1].image_keys)
+        changed_at = max(function.uploads.changed.get(key, 0.0) for key in keys)
+        if not (seen.live or seen.image) or changed_at > history.books.recorded[which][0][0]:
             continue
         which = asked.record["verification"]
         if verification(seen, asked.run - 1).id == which and verification(seen, asked.run).id not in found:

@@ -9,6 +9,7 @@ from typing import TypeVar
 from handler.clock import Deadline
 from handler.edges.bucket import Changed, CosError, Exists, Unavailable
 from handler.edges.cos import REQUEST_SECONDS, TRIES
+from handler.rules.outcome import timestamp
 from handler.rules.uploads import Stored
 from tests.simulation.remote import Remote
 from tests.simulation.store import HEAD_LAG, LIST_LAG, Books, Store, Version
@@ -243,6 +244,7 @@ class SimulatedBucket(Remote):
             return
         if upload.at > looked_at - HEAD_LAG:
             self.books.raced += 1
+        same = self.store.alternatives(key)
         for message, bodies in self.books.bodies.items():
             if message in self.books.accepted:
                 for body in bodies:
@@ -250,6 +252,9 @@ class SimulatedBucket(Remote):
                     for half in (data["live"], data["image"]):
                         if half and half["key"] == key and half["md5"] in (upload.md5, None):
                             return
+                        is_newer = half and half["uploaded_at"] >= timestamp(upload.modified)
+                        if half and half["key"] in same and half["key"] != key and is_newer:
+                            return  # of several alternatives the newest counted
         if upload.at > looked_at - HEAD_LAG:
             return
         self.world.violation(f"upload: {key} was deleted before anybody was told of it")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from handler.clock import Deadline
 from handler.edges.bucket import CosError
 from handler.flow.sweep import sweep
+from handler.rules.pairing import Pair
 from handler.services import Services
 from handler.state.ledger import Ledger
 from handler.state.objects import Memory
@@ -50,6 +51,7 @@ class Function:
         self.settings = settings_of(environment)
         self.uploads = history.store(self.settings.bucket, versioned=False)
         self.state = history.store(self.settings.state_bucket, versioned=versioned)
+        self.uploads.alternatives = self._alternatives
         self.agenda = f"{self.settings.state_prefix}agenda/"
         self._idle: list[Machine] = []
         self._machines = 0
@@ -155,6 +157,10 @@ class Function:
             log=partial(_log, world, instance),
             request_id=str(instance),
         )
+
+    def _alternatives(self, key: str) -> tuple[str, ...]:
+        match = self.settings.templates.match(key)
+        return match[1].keys(match[0]) if match and isinstance(match[1], Pair) else (key,)
 
     # --- the timer
 

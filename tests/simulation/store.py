@@ -97,8 +97,12 @@ class Store:
         self.versioned = versioned
         self.page = page
         self.objects: dict[str, list[Version]] = {}
+        self.changed: dict[str, float] = {}
+        """When each key was last written or deleted."""
         self.on_put: Callable[[str], None] | None = None
         """Called with every key that is written."""
+        self.alternatives: Callable[[str], tuple[str, ...]] = lambda key: (key,)
+        """The keys that an upload may have instead of this one."""
 
     def put(
         self,
@@ -113,7 +117,7 @@ class Store:
         number: int = 0,
     ) -> None:
         """Store a version, or with None delete the object."""
-        now = self.world.now
+        now = self.changed[key] = self.world.now
         version = Version(
             data,
             f'"{md5}"' if is_md5 else f'"{md5}-2"',
