@@ -11,6 +11,7 @@ from functools import partial
 
 from handler.edges.bucket import Changed, CosError
 from handler.flow.steps import Replaced, Trace, Visit
+from handler.rules.agenda import Look, look_at_next_sweep
 from handler.rules.pairing import MAX_KEY_BYTES, Pair
 from handler.rules.uploads import Seen, Stored, seen_of
 from handler.services import Services
@@ -41,14 +42,22 @@ def look_up_anew(visit: Visit, seen: Seen) -> Seen:
 
 
 def with_md5(visit: Visit, seen: Seen) -> Seen:
-    """Read through what has no MD5 as its ETag, unless it is too large anyway. Raises Replaced, Forbidden."""
+    """Read through what has no MD5 as its ETag, unless it is too large anyway. Raises Replaced, Forbidden.
+
+    That can take long, so there is an entry on the agenda meanwhile: it brings the pair back should the
+    instance die, and shows whoever erases the pair that somebody is at work on it.
+    """
     services = visit.services
 
     def read_through(stored: Stored | None, most: int) -> Stored | None:
         if stored is None or stored.md5 or stored.size > most or stored.archived:
             return stored
+        look = Look(seen.bucket, stored.key, uploaded_at=stored.uploaded_at)
+        guard = services.ledger.put_on(look_at_next_sweep(look, services.clock.now()))
         with visit.trace.stage("md5"), unless_replaced():
-            return stored._replace(md5=services.uploads.md5(stored))
+            stored = stored._replace(md5=services.uploads.md5(stored))
+        services.ledger.take_off({guard} - {visit.cause.entry_key})
+        return stored
 
     return seen._replace(
         live=read_through(seen.live, services.settings.max_live_bytes),

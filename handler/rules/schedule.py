@@ -138,7 +138,9 @@ def next_delivery(
     following = next(later, None)
     if following is None or retry_after is None or attempt < 2:
         return following
-    return following._replace(at=max(following.at, now + min(retry_after, LONGEST_RETRY_AFTER)))
+    return following._replace(
+        at=max(following.at, now + min(max(retry_after, timedelta()), LONGEST_RETRY_AFTER))
+    )
 
 
 def delivery_due(message_id: str, told_from: datetime, now: datetime) -> int:

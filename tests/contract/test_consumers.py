@@ -29,7 +29,7 @@ import requests
 from handler.edges.webhook import Delivery, WebhookClient
 from handler.edges.wire import Wire
 from handler.rules.outcome import Decision, incomplete
-from handler.rules.uploads import Half, Seen
+from handler.rules.uploads import Seen, Stored
 from tests.cloud import Cloud, samples
 from tests.cloud.consumer import SECRET
 from tests.contract.test_signatures import OTHER
@@ -47,9 +47,10 @@ from tests.support.messages import (
     told,
 )
 from tests.support.nodejs import NODE, PACKAGES, needs_node
+from tests.support.project import TESTS
 from tests.support.recovery import Recovering
 
-CONSUMERS = Path(__file__).parent / "consumers"
+CONSUMERS = TESTS / "consumers"
 KINDS = ["python", pytest.param("node", marks=needs_node("express", "standardwebhooks"))]
 
 MOVED_PYTHON = """
@@ -195,11 +196,11 @@ def seen(pair: str, recording: str = "", live: int | None = 0, image: int | None
     """A pair's uploads: minutes after noon at which they were made, None for one that is missing."""
     found = seen_of(SETTINGS, pair).pair
 
-    def half(key: str, content: str, minutes: int | None) -> Half | None:
+    def half(key: str, content: str, minutes: int | None) -> Stored | None:
         if minutes is None:
             return None
         digest = md5(content.encode()).hexdigest()
-        return Half(BUCKET, key, f'"{digest}"', digest, 1000, NOON + timedelta(minutes=minutes))
+        return Stored(key, f'"{digest}"', digest, 1000, NOON + timedelta(minutes=minutes))
 
     return Seen(
         found,
@@ -214,11 +215,10 @@ def telling(outcome: str, which: Seen, run: int = 1, decided: int = 60) -> Messa
     decisions = {"matched": HIGH, "mismatched": LOW, "rejected": PERSON[0], "failed": TROUBLE[0]}
     at = NOON + timedelta(minutes=decided)
     if outcome == "incomplete":
-        decision, at = incomplete(which, 3600)
-        return told(decision, seen=which, run=run, at=at)
-    decision = decisions[outcome]
-    code = decision.code or "Success"
-    return told(decision, seen=which, run=run, at=at, called=SUCCESS._replace(code=code))
+        return told(incomplete(which, 3600), seen=which, run=run)
+    decision = decisions[outcome]._replace(at=at)
+    answer = SUCCESS.answer._replace(code=decision.code or "Success")
+    return told(decision, seen=which, run=run, called=SUCCESS._replace(answer=answer))
 
 
 def post(consumer: Running, message: Message, *secrets: str, ago: float = 0.0) -> Delivery:
@@ -324,9 +324,8 @@ def test_an_outcome_about_no_upload_yields_to_every_other(consumer: Running) -> 
     """`failed` for uploads that may not be looked at knows of none."""
     pair = a_pair()
     blind = Seen(seen(pair).pair, BUCKET, None, None)
-    unreadable = told(
-        Decision("failed", "Livepair.UploadUnreadable"), seen=blind, at=NOON + timedelta(days=1)
-    )
+    decision = Decision(NOON + timedelta(days=1), "failed", "Livepair.UploadUnreadable")
+    unreadable = told(decision, seen=blind)
     assert post(consumer, unreadable).ok
     assert consumer.show()[pair]["state"] == "failed"
     assert post(consumer, telling("matched", seen(pair))).ok

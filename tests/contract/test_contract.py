@@ -15,8 +15,8 @@ from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
 from handler.rules.codes import CODES
-from handler.rules.outcome import Answer, Called, Decision, decide, incomplete, unfit
-from handler.rules.uploads import Half, Seen
+from handler.rules.outcome import Answer, Called, decide, incomplete, unfit, unreadable
+from handler.rules.uploads import Seen, Stored
 from tests.cloud import samples
 from tests.support.compatibility import breaks
 from tests.support.harness import Livepair
@@ -60,8 +60,7 @@ values = texts.filter(lambda text: bool(text) and "/" not in text)
 times = st.datetimes(datetime(2000, 1, 1), datetime(2099, 1, 1), timezones=st.just(timezone.utc))
 digests = st.text("0123456789abcdef", min_size=32, max_size=32)
 halves = st.builds(
-    Half,
-    bucket=st.just(BUCKET),
+    Stored,
     key=texts.filter(bool),
     etag=texts,
     md5=digests,
@@ -81,33 +80,27 @@ def messages(draw: st.DrawFn) -> Message:
     kind = draw(st.sampled_from(["answer", "half", "unfit", "unreadable"]))
     if kind == "half":
         seen = seen._replace(live=None) if draw(st.booleans()) else seen._replace(image=None)
-        decision, at = incomplete(seen, draw(st.integers(1, 100_000)))
-        return told(decision, seen=seen, run=run, at=at, settings=settings)
+        return told(incomplete(seen, draw(st.integers(1, 100_000))), seen=seen, run=run, settings=settings)
     if kind == "unreadable":
         seen = Seen(pair, BUCKET, None, None)
-        return told(
-            Decision("failed", "Livepair.UploadUnreadable", draw(texts)),
-            seen=seen,
-            run=run,
-            settings=settings,
-        )
+        return told(unreadable(at, draw(texts)), seen=seen, run=run, settings=settings)
     refused = unfit(seen, settings)
     if kind == "unfit" and refused is not None:
         # What is too large is not read, so that a multipart upload's MD5 is not known.
         seen = seen._replace(live=live._replace(md5=None)) if draw(st.booleans()) else seen
-        return told(refused, seen=seen, run=run, at=at, settings=settings)
+        return told(refused, seen=seen, run=run, settings=settings)
     code = draw(st.sampled_from([*ANSWERS, "FailedOperation.NeverHeardOf"]) | texts)
     similarity = draw(st.floats(0, 100) | st.integers(0, 100) | st.none())
     if code == "Success" and similarity is None:
         code = "Livepair.NoSimilarity"
-    decision = decide(Answer(code, draw(texts), similarity=similarity), settings.min_similarity)
+    answer = Answer(code, draw(texts), similarity=similarity, request_id=draw(texts | st.none()))
+    decision = decide(answer, settings.min_similarity, at)
     verdict = decision.outcome in ("matched", "mismatched")
-    called = Called(draw(texts | st.none()), "ap-singapore", code, draw(st.integers(1 if verdict else 0, 50)))
+    called = Called(answer, "ap-singapore", 1, draw(st.integers(1 if verdict else 0, 50)))
     return told(
         decision,
         seen=seen,
         run=run,
-        at=at,
         frame=verdict and draw(st.booleans()),
         called=called,
         settings=settings,

@@ -11,18 +11,17 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from handler.rules.codes import CODES, FAMILIES
-from handler.rules.events import Ignored, Tick, Upload, records, upload
-from handler.rules.outcome import Called, Decision, Frame, body, verification
+from handler.rules.events import Ignored, TimerEvent, UploadEvent, records, upload
+from handler.rules.outcome import Answer, Called, Decision, Frame, body, verification
 from handler.rules.pairing import Pair, Role
 from handler.rules.settings import Settings
-from handler.rules.uploads import Half, Seen
+from handler.rules.uploads import Seen, Stored
 from tests.support.messages import (
     ANSWERS,
     AT,
     BUCKET,
     CHINESE,
     CJK,
-    EVENTS,
     JUDGED,
     MESSAGES,
     NO_CALL,
@@ -41,6 +40,7 @@ from tests.support.messages import (
     told,
     without_call,
 )
+from tests.support.project import EVENTS
 
 # --- COS and Timer events ---------------------------------------------------------------------------
 
@@ -52,9 +52,9 @@ def only_record(name: str) -> Any:
     return found[0]
 
 
-def only_upload(name: str) -> Upload:
+def only_upload(name: str) -> UploadEvent:
     found = upload(only_record(name))
-    assert isinstance(found, Upload)
+    assert isinstance(found, UploadEvent)
     return found
 
 
@@ -97,7 +97,7 @@ def test_the_old_shape_names_a_short_region_and_no_etag() -> None:
     assert "ETag" not in record["cos"]["cosObject"]["meta"]
     del record["cos"]["cosObject"]["url"]
     found = upload(record)
-    assert isinstance(found, Upload)
+    assert isinstance(found, UploadEvent)
     assert found.region == "ap-singapore"
 
 
@@ -124,7 +124,7 @@ def test_a_removal_is_ignored() -> None:
 @pytest.mark.parametrize("name", ["sweep", "reconcile"])
 def test_a_timer_sample_is_a_tick_with_its_argument(name: str) -> None:
     """The file name says what the timer asks for."""
-    assert records(load(f"timer-{name}.json")) == Tick(name)
+    assert records(load(f"timer-{name}.json")) == TimerEvent(name)
 
 
 def test_the_samples_of_a_pair_belong_together() -> None:
@@ -202,11 +202,16 @@ def test_a_sample_message_is_valid(name: str) -> None:
     assert faults(message) == []
 
 
-def half_told(told: dict[str, Any] | None) -> Half | None:
+def half_told(told: dict[str, Any] | None) -> Stored | None:
     if told is None:
         return None
     at = moment(told["uploaded_at"])
-    return Half(told["bucket"], told["key"], f'"{told["md5"]}"', told["md5"], told["size"], at)
+    return Stored(told["key"], f'"{told["md5"]}"', told["md5"], told["size"], at)
+
+
+def called_told(called: dict[str, Any], frame: dict[str, Any] | None) -> Called:
+    answer = Answer(called["code"], "", request_id=called["request_id"])
+    return Called(answer, called["region"], 1, called["calls"], Frame(**frame) if frame else None)
 
 
 @pytest.mark.parametrize("name", VERIFICATIONS)
@@ -221,17 +226,13 @@ def test_the_code_tells_a_sample_message_word_for_word(name: str) -> None:
     which = verification(seen, data["run"])
     reason, frame, called = data["reason"], data["best_frame"], data["api"]
     decision = Decision(
-        data["outcome"], reason and reason["code"], reason and reason["message"], data["similarity"]
-    )
-    made = body(
-        seen,
-        which,
-        decision,
         moment(message["timestamp"]),
-        SETTINGS,
-        frame and Frame(**frame),
-        called and Called(**called),
+        data["outcome"],
+        reason and reason["code"],
+        reason and reason["message"],
+        data["similarity"],
     )
+    made = body(seen, which, decision, SETTINGS, called and called_told(called, frame))
     assert made == json.dumps(message, ensure_ascii=False, separators=(",", ":"))
     if frame:
         assert frame["key"] == f"{SETTINGS.state_prefix}best-frames/{which.path}/{which.id}.jpg"

@@ -12,7 +12,6 @@ import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
@@ -26,6 +25,7 @@ from tests.cloud.consumer import SECRET
 from tests.support.harness import Livepair
 from tests.support.messages import CHINESE, CJK, HIGH, MESSAGES, SUCCESS, load, told
 from tests.support.nodejs import NODE, needs_node
+from tests.support.project import TESTS
 
 OTHER = "whsec_" + base64.b64encode(b"another-fake-secret-for-rotating").decode()
 THIRD = "whsec_" + base64.b64encode(b"a-fake-secret-that-nobody-knows!").decode()
@@ -60,7 +60,7 @@ class InNode:
 
     def __init__(self) -> None:
         assert NODE is not None
-        script = Path(__file__).parent / "node" / "verify.mjs"
+        script = TESTS / "node" / "verify.mjs"
         self._process = subprocess.Popen(
             [NODE, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
         )

@@ -26,7 +26,7 @@ from handler.edges.cos import CosBucket, Credentials
 from handler.edges.faceid import FaceidClient, Resource
 from handler.edges.webhook import WebhookClient
 from handler.edges.wire import Refused, Wire
-from handler.flow import judge
+from handler.flow import call
 from handler.rules.codes import code_row
 from tests.cloud import Cloud, faults, samples
 from tests.cloud.consumer import SECRET
@@ -288,7 +288,7 @@ def test_an_api_answer_that_is_none_is_trouble_and_perhaps_a_call(peer: Peer, we
     client = faceid(peer)
     peer.says(BAD[weather], Says(http(200, VERDICT, Content_Type="application/json")))
     answer = client.compare(LINK, LINK, ENOUGH)
-    assert code_row(answer.code).klass == "trouble"
+    assert code_row(answer.code).klass == "transient"
     assert answer.executed
     assert len(peer.requests) == 1
     peer.wait_for_open(0)
@@ -321,7 +321,7 @@ def test_an_api_answer_without_end_is_refused(peer: Peer) -> None:
     """Past 4 MB nothing more is read, and the connection is closed."""
     peer.says(ENDLESS)
     answer = faceid(peer).compare(LINK, LINK, ENOUGH)
-    assert code_row(answer.code).klass == "trouble"
+    assert code_row(answer.code).klass == "transient"
     peer.wait_for_open(0)
 
 
@@ -709,7 +709,7 @@ def test_a_storm_over_the_api_is_asked_through(
     livepair: Recovering, monkeypatch: pytest.MonkeyPatch, storm: Action, calls: int
 ) -> None:
     """The second try brings the verdict; how many calls may have been executed is told."""
-    monkeypatch.setattr(judge, "CALL_SECONDS", 1.0)
+    monkeypatch.setattr(call, "CALL_SECONDS", 1.0)
     livepair.cloud.faults.add(COMPARE, then=storm)
     survive(livepair, *PAIR)
     assert (livepair.data["outcome"], livepair.data["api"]["calls"]) == ("matched", calls)
@@ -747,7 +747,7 @@ def test_a_best_frame_that_cannot_be_had_is_null_and_holds_nothing_up(
     livepair: Recovering, monkeypatch: pytest.MonkeyPatch, frame: BestFrame
 ) -> None:
     """The verdict is told without it."""
-    monkeypatch.setattr(judge, "FRAME_SECONDS", SOON)
+    monkeypatch.setattr(call, "FRAME_SECONDS", SOON)
     livepair.cloud.faceid.script(Answer(best_frame=frame))
     survive(livepair, *PAIR)
     assert (livepair.data["outcome"], livepair.data["best_frame"]) == ("matched", None)

@@ -15,7 +15,7 @@ from handler import __version__
 from handler.clock import SystemClock
 from handler.edges.webhook import WebhookClient
 from handler.edges.wire import Wire
-from handler.rules.schedule import SCHEDULE
+from handler.rules.schedule import DELIVERIES
 from tests.cloud import Cloud, faults, samples
 from tests.cloud.consumer import SECRET
 from tests.cloud.faceid import Answer
@@ -102,7 +102,7 @@ def test_a_consumer_that_is_down_is_told_on_the_promised_schedule(livepair: Reco
         livepair.due()
     found = gaps(livepair)
     late = timedelta(minutes=1, seconds=10)
-    assert [p for p, gap in zip(SCHEDULE, found, strict=True) if not p * 0.9 <= gap <= p * 1.1 + late] == []
+    assert [p for p, gap in zip(DELIVERIES, found, strict=True) if not p * 0.9 <= gap <= p * 1.1 + late] == []
     one_message(livepair)
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handler.rules.events import SHORT_REGIONS, EventError, Ignored, Tick, Upload, records, upload
+from handler.rules.events import SHORT_REGIONS, EventError, Ignored, TimerEvent, UploadEvent, records, upload
 from handler.rules.pairing import MAX_KEY_BYTES
 
 SIGNATURE = "q-sign-algorithm=sha1&q-ak=AKIDuploader&q-signature=0123abcd"
@@ -64,9 +64,9 @@ def raw_record(
     }
 
 
-def parsed(record: Raw) -> Upload:
+def parsed(record: Raw) -> UploadEvent:
     found = upload(record)
-    assert isinstance(found, Upload)
+    assert isinstance(found, UploadEvent)
     return found
 
 
@@ -89,7 +89,7 @@ def test_a_timer_event_gives_its_argument(message: object, told: str) -> None:
     event: Raw = {"Type": "Timer", "TriggerName": "each-minute", "Time": "2019-02-21T11:49:00Z"}
     if message is not LEFT_OUT:
         event["Message"] = message
-    assert records(event) == Tick(told)
+    assert records(event) == TimerEvent(told)
 
 
 @pytest.mark.parametrize(
@@ -518,7 +518,7 @@ def test_any_event_is_understood_or_refused(event: object) -> None:
         found = records(event)
     except EventError:
         return
-    assert isinstance(found, (Tick, list))
+    assert isinstance(found, (TimerEvent, list))
 
 
 CHANGES: list[Callable[[Raw, object], None]] = [
@@ -538,7 +538,7 @@ CHANGES: list[Callable[[Raw, object], None]] = [
 def test_a_record_with_any_change_is_understood_or_refused(
     change: Callable[[Raw, object], None], to: object
 ) -> None:
-    """One field of a good record replaced by anything: an Upload, Ignored, or EventError without secrets."""
+    """One field of a good record replaced by anything: an upload, ignored, or EventError without secrets."""
     record = raw_record()
     change(record, to)
     try:
@@ -556,5 +556,5 @@ def test_any_object_key_is_found_again(key: str) -> None:
     if key.endswith("/"):
         assert found == Ignored("a directory placeholder", key)
     else:
-        assert isinstance(found, Upload)
+        assert isinstance(found, UploadEvent)
         assert found.keys == (key,)

@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -21,34 +22,12 @@ from handler.rules.outcome import (
     incomplete,
     timestamp,
     unfit,
+    unreadable,
     verification,
 )
 from handler.rules.pairing import Pair
-from handler.rules.settings import Settings, load_settings
-from handler.rules.uploads import Half, Seen
-
-BUCKET = "faces-1250000000"
-NOON = datetime(2026, 11, 22, 12, 0, 0, tzinfo=timezone.utc)
-
-PAIR = Pair((("id", "42"),), ("uploads/42/live.gz",), ("uploads/42/image.jpg",), shared=False)
-SHARED = Pair(
-    (("user", "ann"), ("attempt", "3")), ("uploads/ann/3/live.gz",), ("faces/ann.jpg",), shared=True
-)
-LIVE = Half(BUCKET, "uploads/42/live.gz", '"a1"', "a" * 32, 183_204, NOON - timedelta(seconds=9))
-IMAGE = Half(BUCKET, "uploads/42/image.jpg", '"b2"', "b" * 32, 40_213, NOON - timedelta(seconds=5))
-SEEN = Seen(PAIR, BUCKET, LIVE, IMAGE)
-
-
-def settings(**changes: str) -> Settings:
-    return load_settings(
-        {
-            "BUCKET": BUCKET,
-            "WEBHOOK_URL": "https://example.com/secret-path",
-            "WEBHOOK_SECRET": "whsec_c2VjcmV0IG9mIHRoZSB3ZWJob29r",
-            **changes,
-        }
-    )
-
+from handler.rules.uploads import Seen
+from tests.support.values import BUCKET, IMAGE, LIVE, NOON, SEEN, SHARED, settings
 
 # --- the verification -----------------------------------------------------------------------------
 
@@ -90,17 +69,16 @@ def test_where_one_image_serves_many_the_live_package_alone_counts(run: int) -> 
 @pytest.mark.parametrize(
     "change", [{"etag": '"other"'}, {"size": 1}, {"uploaded_at": NOON}, {"archived": True}]
 )
-def test_the_same_bytes_are_the_same_verification(change: dict[str, object]) -> None:
+def test_the_same_bytes_are_the_same_verification(change: dict[str, Any]) -> None:
     """However and whenever they were uploaded."""
-    again = SEEN._replace(live=LIVE._replace(**change), image=IMAGE._replace(**change))  # type: ignore[arg-type]
+    again = SEEN._replace(live=LIVE._replace(**change), image=IMAGE._replace(**change))
     assert verification(again, 1) == verification(SEEN, 1)
 
 
-def test_what_was_never_read_is_named_by_its_etag() -> None:
-    """An upload too large to be worth reading still has an identity of its own."""
+def test_what_was_never_read_counts_by_its_etag() -> None:
+    """Two uploads that are too large to be worth reading are two verifications."""
     unread = [LIVE._replace(md5=None, etag=etag) for etag in ('"x-2"', '"y-2"', "")]
-    assert [half.identity for half in unread] == ['etag:"x-2"', 'etag:"y-2"', "etag:"]
-    assert len({verification(SEEN._replace(live=half), 1).id for half in unread}) == 3
+    assert len({verification(SEEN._replace(live=live), 1).id for live in unread}) == 3
 
 
 def test_a_message_id_can_be_signed() -> None:
@@ -130,24 +108,6 @@ def test_different_facts_are_different_verifications(left: Facts, right: Facts) 
     assert (made(*left) == made(*right)) == (left == right)
 
 
-def test_a_half_is_itself_by_key_etag_and_size() -> None:
-    """That is how a replaced upload is noticed."""
-    assert LIVE.same_bytes(LIVE._replace(md5=None, uploaded_at=NOON))
-    assert not LIVE.same_bytes(None)
-    for other in (LIVE._replace(key="x"), LIVE._replace(etag="x"), LIVE._replace(size=1)):
-        assert not LIVE.same_bytes(other)
-
-
-def test_a_pair_is_complete_with_both_halves_and_as_new_as_the_newer() -> None:
-    """The newest upload is what PAIR_TIMEOUT and replaced uploads are counted from."""
-    assert SEEN.complete
-    assert not SEEN._replace(live=None).complete
-    assert not SEEN._replace(image=None).complete
-    assert SEEN.newest == IMAGE.uploaded_at
-    assert SEEN._replace(image=None).newest == LIVE.uploaded_at
-    assert (SEEN.half("live"), SEEN.half("image")) == (LIVE, IMAGE)
-
-
 # --- what an answer means -------------------------------------------------------------------------
 
 
@@ -165,7 +125,7 @@ def test_a_pair_is_complete_with_both_halves_and_as_new_as_the_newer() -> None:
 )
 def test_at_or_above_min_similarity_is_a_match(similarity: float, least: float, outcome: str) -> None:
     """At the threshold counts as above it; below it the reason is a code of our own, with both numbers."""
-    decision = decide(Answer("Success", "ok", similarity=similarity), least)
+    decision = decide(Answer("Success", "ok", similarity=similarity), least, NOON)
     assert (decision.outcome, decision.similarity) == (outcome, similarity)
     if outcome == "matched":
         assert (decision.code, decision.message) == (None, None)
@@ -177,7 +137,7 @@ def test_at_or_above_min_similarity_is_a_match(similarity: float, least: float, 
 @given(st.floats(0, 100), st.floats(0, 100))
 def test_every_similarity_is_decided_by_the_threshold_alone(similarity: float, least: float) -> None:
     """There is no third outcome of a Success, and no rounding."""
-    decision = decide(Answer("Success", "", similarity=similarity), least)
+    decision = decide(Answer("Success", "", similarity=similarity), least, NOON)
     assert decision.outcome == ("matched" if similarity >= least else "mismatched")
 
 
@@ -186,7 +146,7 @@ def test_every_similarity_is_decided_by_the_threshold_alone(similarity: float, l
 @example(0.0, 5e-324)
 def test_the_numbers_told_bear_the_decision_out(similarity: float, least: float) -> None:
     """They are told as they are, unrounded: nobody reads that 70 is below 70."""
-    message = decide(Answer("Success", "", similarity=similarity), least).message
+    message = decide(Answer("Success", "", similarity=similarity), least, NOON).message
     assert (message is None) == (similarity >= least)
     if message is not None:
         shown = re.fullmatch(r"similarity (\S+) is below MIN_SIMILARITY (\S+)", message)
@@ -199,15 +159,15 @@ def test_the_numbers_told_bear_the_decision_out(similarity: float, least: float)
 def test_the_apis_own_low_similarity_is_a_mismatch(family: str, similarity: float | None) -> None:
     """Whatever number stands beside it, and told with the API's code."""
     code = f"{family}.CompareLowSimilarity"
-    assert decide(Answer(code, "too low", similarity=similarity), 0) == Decision(
-        "mismatched", code, "too low", similarity
+    assert decide(Answer(code, "too low", similarity=similarity), 0, NOON) == Decision(
+        NOON, "mismatched", code, "too low", similarity
     )
 
 
 @pytest.mark.parametrize("code", [code for code in CODES if code != "Success"])
 def test_an_answers_outcome_is_its_codes(code: str) -> None:
     """The code is passed through; a similarity is told with verdicts only."""
-    decision = decide(Answer(code, "as the API says", similarity=50.0), 70)
+    decision = decide(Answer(code, "as the API says", similarity=50.0), 70, NOON)
     assert (decision.outcome, decision.code) == (code_row(code).outcome, code)
     assert decision.message == "as the API says"
     assert decision.similarity == (50.0 if code_row(code).klass == "verdict" else None)
@@ -216,19 +176,19 @@ def test_an_answers_outcome_is_its_codes(code: str) -> None:
 @pytest.mark.parametrize("code", ["FailedOperation.BrandNew", "", "None", "Livepair.BrandNew", "é"])
 def test_a_code_that_nobody_knows_is_failed_and_told(code: str) -> None:
     """It is never a crash."""
-    assert decide(Answer(code, ""), 70) == Decision("failed", code, code_row(code).says, None)
+    assert decide(Answer(code, ""), 70, NOON) == Decision(NOON, "failed", code, code_row(code).says)
 
 
 def test_without_words_of_the_apis_the_tables_are_told() -> None:
     """A reason always says something."""
-    assert decide(Answer("FailedOperation.ImageBlur", ""), 70).message == "the image is blurred"
+    assert decide(Answer("FailedOperation.ImageBlur", ""), 70, NOON).message == "the image is blurred"
 
 
 def test_a_success_without_similarity_is_never_decided() -> None:
     """It has a code of its own before it gets here; guessing either outcome would be wrong."""
     with pytest.raises(ValueError, match=r"Livepair\.NoSimilarity"):
-        decide(Answer("Success", ""), 70)
-    assert decide(Answer("Livepair.NoSimilarity", ""), 70).outcome == "failed"
+        decide(Answer("Success", ""), 70, NOON)
+    assert decide(Answer("Livepair.NoSimilarity", ""), 70, NOON).outcome == "failed"
 
 
 # --- without a call -------------------------------------------------------------------------------
@@ -275,22 +235,28 @@ def test_what_is_too_large_is_told_with_its_size_and_limit() -> None:
 )
 def test_half_a_pair_is_told_as_of_its_timeout(seen: Seen, code: str, at: datetime) -> None:
     """The time is counted from the upload, so that whoever decides it writes the same body."""
-    decision, decided_at = incomplete(seen, 3600)
-    assert decision == Decision("incomplete", code, code_row(code).says)
-    assert decided_at == at + timedelta(hours=1)
+    at += timedelta(hours=1)
+    assert incomplete(seen, 3600) == Decision(at, "incomplete", code, code_row(code).says)
+
+
+def test_what_cos_never_showed_is_told_after_a_day() -> None:
+    """Counted from the upload, with the words of whoever refused it."""
+    at = NOON + timedelta(days=1)
+    assert unreadable(NOON, "why") == Decision(at, "failed", "Livepair.UploadUnreadable", "why")
 
 
 # --- the body -------------------------------------------------------------------------------------
 
 ID = "0123456789abcdef0123456789abcdef"
 WHICH = Verification(ID, 1, "42")
-CALLED = Called("req-1", "ap-singapore", "Success", 1)
 FRAME = Frame(BUCKET, f"livepair/best-frames/42/{ID}.jpg", "c" * 32)
+CALLED = Called(Answer("Success", "", request_id="req-1"), "ap-singapore", 1, 1)
+MATCHED = Decision(NOON, "matched", None, None, 96.3)
 
 
 def test_the_body_of_a_match_is_exactly_this() -> None:
     """Byte for byte: consumers have it in their tests, and every attempt is to send the same."""
-    made = body(SEEN, WHICH, Decision("matched", None, None, 96.3), NOON, settings(), FRAME, CALLED)
+    made = body(SEEN, WHICH, MATCHED, settings(), CALLED._replace(frame=FRAME))
     assert made == (
         f'{{"id":"msg_{ID}","type":"verification.matched","timestamp":"2026-11-22T12:00:00Z","version":1,'
         f'"data":{{"verification_id":"{ID}","run":1,"outcome":"matched","pair":{{"id":"42"}},'
@@ -307,8 +273,8 @@ def test_the_body_of_a_match_is_exactly_this() -> None:
 
 def test_the_body_of_half_a_pair_has_null_for_what_is_not_there() -> None:
     """No half, no frame, no call: the fields are there all the same."""
-    decision, at = incomplete(SEEN._replace(image=None), 3600)
-    found = json.loads(body(SEEN._replace(image=None), WHICH, decision, at, settings(), None, None))
+    half = SEEN._replace(image=None)
+    found = json.loads(body(half, WHICH, incomplete(half, 3600), settings(), None))
     assert found["type"] == "verification.incomplete"
     assert found["timestamp"] == "2026-11-22T12:59:51Z"
     data = found["data"]
@@ -326,7 +292,7 @@ def test_the_body_of_half_a_pair_has_null_for_what_is_not_there() -> None:
 def test_every_code_gives_a_whole_reason(code: str) -> None:
     """Category and advice are the table's; a code that nobody knows is the service's, to be tried later."""
     row = code_row(code)
-    found = json.loads(body(SEEN, WHICH, Decision(row.outcome, code), NOON, settings(), None, CALLED))["data"]
+    found = json.loads(body(SEEN, WHICH, Decision(NOON, row.outcome, code), settings(), CALLED))["data"]
     assert found["outcome"] == row.outcome
     assert found["reason"] == {
         "code": code,
@@ -340,7 +306,7 @@ def test_every_code_gives_a_whole_reason(code: str) -> None:
 def test_the_body_holds_every_placeholder_in_live_keys_order() -> None:
     """`pair` is the application's own reference."""
     found = json.loads(
-        body(Seen(SHARED, BUCKET, LIVE, IMAGE), WHICH, Decision("failed", "x"), NOON, settings(), None, None)
+        body(Seen(SHARED, BUCKET, LIVE, IMAGE), WHICH, Decision(NOON, "failed", "x"), settings(), None)
     )
     assert list(found["data"]["pair"].items()) == [("user", "ann"), ("attempt", "3")]
 
@@ -348,13 +314,13 @@ def test_the_body_holds_every_placeholder_in_live_keys_order() -> None:
 def test_the_body_is_utf_8_without_escapes() -> None:
     """A key in any script can be read and searched for in the message."""
     seen = SEEN._replace(live=LIVE._replace(key="uploads/张/live.gz"))
-    made = body(seen, WHICH, Decision("matched", None, None, 96.3), NOON, settings(), FRAME, CALLED)
+    made = body(seen, WHICH, MATCHED, settings(), CALLED)
     assert '"key":"uploads/张/live.gz"' in made
 
 
 def test_the_body_holds_no_secret_and_no_link() -> None:
     """It is stored and sent for days: nothing in it expires, and nothing opens anything."""
-    made = body(SEEN, WHICH, Decision("matched", None, None, 96.3), NOON, settings(), FRAME, CALLED)
+    made = body(SEEN, WHICH, MATCHED, settings(), CALLED._replace(frame=FRAME))
     for forbidden in ("whsec_", "secret-path", "http", "q-signature"):
         assert forbidden not in made
 
@@ -369,8 +335,8 @@ def test_whatever_uploaders_and_the_api_write_arrives_as_it_is(
     """Keys, values and words in any script, quotes and line ends included, come out of the JSON unchanged."""
     pair = Pair((("id", value),), (name,), (name,), shared=False)
     seen = Seen(pair, BUCKET, LIVE._replace(key=name), None)
-    decision = Decision("mismatched", "Livepair.BelowMinSimilarity", says, similarity)
-    found = json.loads(body(seen, WHICH, decision, NOON, settings(), None, CALLED).encode().decode())["data"]
+    decision = Decision(NOON, "mismatched", "Livepair.BelowMinSimilarity", says, similarity)
+    found = json.loads(body(seen, WHICH, decision, settings(), CALLED).encode().decode())["data"]
     assert found["pair"] == {"id": value}
     assert found["live"]["key"] == name
     assert found["similarity"] == similarity

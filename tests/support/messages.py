@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Iterator
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any
 
 from jsonschema import Draft202012Validator, FormatChecker
@@ -21,16 +20,16 @@ from handler.rules.outcome import (
     decide,
     incomplete,
     unfit,
+    unreadable,
     verification,
 )
 from handler.rules.pairing import Pair, Role
 from handler.rules.settings import Settings, load_settings
-from handler.rules.uploads import Half, Seen
+from handler.rules.uploads import Seen, Stored
+from tests.support.project import EVENTS, TESTS
 
 Message = dict[str, Any]
 
-TESTS = Path(__file__).parent
-EVENTS = TESTS.parent / "events"
 OUTCOMES: tuple[Outcome, ...] = ("matched", "mismatched", "rejected", "incomplete", "failed")
 VERIFICATIONS = [f"verification.{outcome}.json" for outcome in OUTCOMES]
 MESSAGES = [*VERIFICATIONS, "webhook.test.json"]
@@ -94,9 +93,9 @@ def moment(text: str) -> datetime:
     return datetime.fromisoformat(text.replace("Z", "+00:00"))
 
 
-def half(key: str, size: int = 40_213, *, read: bool = True) -> Half:
+def half(key: str, size: int = 40_213, *, read: bool = True) -> Stored:
     md5 = hashlib.md5(key.encode()).hexdigest()
-    return Half(BUCKET, key, f'"{md5}"' if read else f'"{md5}-9"', md5 if read else None, size, AT)
+    return Stored(key, f'"{md5}"' if read else f'"{md5}-9"', md5 if read else None, size, AT)
 
 
 def seen_of(settings: Settings, *values: str) -> Seen:
@@ -120,14 +119,14 @@ def told(
     run: int = 1,
     frame: bool = False,
     called: Called | None = None,
-    at: datetime = AT,
     settings: Settings = SETTINGS,
 ) -> Message:
     """The message that the code tells."""
     which = verification(seen, run)
     key = f"{settings.state_prefix}best-frames/{which.path}/{which.id}.jpg"
-    kept = Frame(settings.state_bucket, key, "0" * 32) if frame else None
-    message = json.loads(body(seen, which, decision, at, settings, kept, called))
+    if frame and called is not None:
+        called = called._replace(frame=Frame(settings.state_bucket, key, "0" * 32))
+    message = json.loads(body(seen, which, decision, settings, called))
     assert isinstance(message, dict)
     return message
 
@@ -135,8 +134,8 @@ def told(
 def answered(code: str, similarity: float | None = None, text: str = "said by the API") -> Message:
     """What is told of an answer with `code`."""
     request_id = None if code.startswith(("Livepair.", "ClientNetwork")) else "fake-request-id"
-    called = Called(request_id, "ap-singapore", code, 1)
-    return told(decide(Answer(code, text, similarity=similarity), 70.0), called=called)
+    answer = Answer(code, text, similarity=similarity, request_id=request_id)
+    return told(decide(answer, 70.0, AT), called=Called(answer, "ap-singapore", 1, 1))
 
 
 def without_call(code: str) -> Message:
@@ -144,17 +143,17 @@ def without_call(code: str) -> Message:
     live, image, pair = PLAIN.live, PLAIN.image, PLAIN.pair
     assert live is not None
     assert image is not None
-    seen, at = PLAIN, AT
+    seen = PLAIN
     decision: Decision | None = None
     if code == "Livepair.LiveMissing":
         seen = Seen(pair, BUCKET, None, image)
-        decision, at = incomplete(seen, 3600)
+        decision = incomplete(seen, 3600)
     elif code == "Livepair.ImageMissing":
         seen = Seen(pair, BUCKET, live, None)
-        decision, at = incomplete(seen, 3600)
+        decision = incomplete(seen, 3600)
     elif code == "Livepair.UploadUnreadable":
         seen = Seen(pair, BUCKET, None, None)
-        decision = Decision("failed", code, "COS refused it")
+        decision = unreadable(AT, "COS refused it")
     else:
         large = code.endswith("TooLarge")
         size = 60_000_000 if large else 0
@@ -165,7 +164,7 @@ def without_call(code: str) -> Message:
         decision = unfit(seen, SETTINGS)
     assert decision is not None
     assert decision.code == code
-    return told(decision, seen=seen, at=at)
+    return told(decision, seen=seen)
 
 
 NO_CALL = [
@@ -175,10 +174,10 @@ NO_CALL = [
 ANSWERS = [code for code in CODES if code not in NO_CALL or code == "Livepair.UploadUnreadable"]
 
 
-SUCCESS = Called("fake-request-id", "ap-hongkong", "Success", 1)
-LOW, HIGH = (decide(Answer("Success", "", similarity=value), 70) for value in (41.7, 96.3))
+SUCCESS = Called(Answer("Success", "", request_id="fake-request-id"), "ap-hongkong", 1, 1)
+LOW, HIGH = (decide(Answer("Success", "", similarity=value), 70, AT) for value in (41.7, 96.3))
 PERSON, TROUBLE = (
-    (decide(Answer(code, ""), 70), Called(None, "ap-bangkok", code, 8))
+    (decide(Answer(code, ""), 70, AT), Called(Answer(code, ""), "ap-bangkok", 8, 8))
     for code in ("FailedOperation.LivessDetectFake", "ClientNetworkError")
 )
 JUDGED = {
@@ -194,10 +193,10 @@ JUDGED = {
 
 def half_a_pair(missing: Role, run: int = 1) -> Message:
     """What is told where one upload of a pair never came."""
-    live, image = (None if missing == role else CHINESE.half(role) for role in ROLES)
+    live, image = (None if missing == role else CHINESE.upload(role) for role in ROLES)
     seen = Seen(CHINESE.pair, BUCKET, live, image)
-    decision, at = incomplete(seen, 3600)
-    return told(decision, seen=seen, run=run, at=at, settings=CJK)
+    decision = incomplete(seen, 3600)
+    return told(decision, seen=seen, run=run, settings=CJK)
 
 
 def every_message() -> Iterator[Message]:
@@ -212,7 +211,7 @@ def every_message() -> Iterator[Message]:
     yield answered("InternalError.CompareLowSimilarity", None)
     unread = Seen(PLAIN.pair, BUCKET, None, None)
     yield from (
-        told(Decision("failed", "Livepair.UploadUnreadable", says), seen=unread) for says in (None, "")
+        told(Decision(AT, "failed", "Livepair.UploadUnreadable", says), seen=unread) for says in (None, "")
     )
     for run in (1, 2):
         for decision, called, frame in JUDGED.values():

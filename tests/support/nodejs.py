@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
 
 import pytest
 
+from tests.support.project import TESTS
+
 NODE = shutil.which("node")
-PACKAGES = Path(__file__).parent / "node" / "node_modules"
+PACKAGES = TESTS / "node" / "node_modules"
 
 
 def needs_node(*packages: str) -> pytest.MarkDecorator:

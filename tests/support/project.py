@@ -4,3 +4,4 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
 EVENTS = PROJECT / "events"
+TESTS = PROJECT / "tests"

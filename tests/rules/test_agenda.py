@@ -1,0 +1,235 @@
+"""The agenda: the names that entries have, and which entries everybody derives alike."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from handler.rules.agenda import (
+    AT_NEXT_SWEEP,
+    Deliver,
+    Entry,
+    Look,
+    TakeOver,
+    Task,
+    Walk,
+    all_looks,
+    at_lease_end,
+    delivery,
+    is_delivery,
+    kind_of,
+    look_after,
+    look_at_next_sweep,
+    minute_of,
+    minute_text,
+    purpose,
+    take_over,
+    time_text,
+    verification_in,
+)
+from handler.rules.schedule import Step
+from tests.support.values import BUCKET, IMAGE, LIVE, MINUTE, NOON, SECOND, SEEN, VERIFICATION, record
+
+LOOK = Look(BUCKET, "uploads/42/live.gz", "live", NOON, 1)
+TAKE_OVER = TakeOver(BUCKET, "uploads/42/live.gz", VERIFICATION, 1)
+DELIVER = Deliver(BUCKET, "uploads/42/live.gz", VERIFICATION, 1)
+WALK = Walk(BUCKET)
+
+# --- names ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("at", "minute"),
+    [
+        (NOON, "20261122T1200Z"),
+        (NOON + timedelta(microseconds=1), "20261122T1201Z"),
+        (NOON + SECOND, "20261122T1201Z"),
+        (NOON + timedelta(seconds=59, microseconds=999_999), "20261122T1201Z"),
+        (NOON + MINUTE, "20261122T1201Z"),
+        (datetime(2026, 12, 31, 23, 59, 30, tzinfo=timezone.utc), "20270101T0000Z"),
+    ],
+)
+def test_an_entry_stands_in_the_minute_that_begins_when_it_is_due(at: datetime, minute: str) -> None:
+    """Rounded up, so that the sweep at a minute's beginning never does anything before its time."""
+    assert Entry(at, LOOK).name == f"{minute}/{purpose(LOOK)}"
+
+
+times = st.datetimes(datetime(2020, 1, 1), datetime(2090, 1, 1), timezones=st.just(timezone.utc))
+
+
+@given(times, times)
+def test_entries_sort_by_time_and_wait_less_than_a_minute(one: datetime, other: datetime) -> None:
+    """The name's order is the order of time; no entry is early, and none a whole minute late."""
+    name = Entry(one, LOOK).name
+    begins = minute_of(name)
+    assert begins is not None
+    assert timedelta(0) <= begins - one < MINUTE
+    assert one > other or name <= Entry(other, LOOK).name
+
+
+@pytest.mark.parametrize("hours", [-12, -3.5, 0, 5.75, 8, 14])
+def test_a_time_of_another_zone_is_named_in_utc(hours: float) -> None:
+    """An agenda has one clock, whatever zone a time comes in."""
+    there = NOON.astimezone(timezone(timedelta(hours=hours)))
+    assert minute_text(there) == "20261122T1200Z"
+    assert Entry(there, LOOK).name == Entry(NOON, LOOK).name
+    assert time_text(there) == "2026-11-22T12:00:00.000+00:00"
+
+
+def test_times_are_kept_to_the_millisecond() -> None:
+    """Finer parts are cut, never rounded up: a lease does not grow on its way."""
+    assert time_text(NOON + timedelta(microseconds=999_999)) == "2026-11-22T12:00:00.999+00:00"
+    assert time_text(None) is None
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        (LOOK, LOOK._replace(bucket="other-1")),
+        (LOOK, LOOK._replace(key="uploads/43/live.gz")),
+        (LOOK, LOOK._replace(role="image")),
+        (LOOK, LOOK._replace(uploaded_at=NOON + SECOND)),
+        (LOOK, LOOK._replace(uploaded_at=None)),
+        (LOOK, LOOK._replace(step=2)),
+        (LOOK, LOOK._replace(run=2)),
+        (TAKE_OVER, TAKE_OVER._replace(n=2)),
+        (TAKE_OVER, TAKE_OVER._replace(verification=VERIFICATION._replace(id="f" * 32))),
+        (TAKE_OVER, DELIVER),
+        (DELIVER, DELIVER._replace(attempt=2)),
+        (DELIVER, DELIVER._replace(verification=VERIFICATION._replace(id="f" * 32))),
+        (WALK, WALK._replace(bucket="other-1")),
+        (WALK, LOOK),
+        (WALK, Look(BUCKET, "")),
+    ],
+)
+def test_different_purposes_are_different_entries(left: Task, right: Task) -> None:
+    """Taking one off the agenda can never take off another."""
+    assert purpose(left) != purpose(right)
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        (LOOK, LOOK._replace(uploaded_at=NOON.astimezone(timezone(timedelta(hours=8))))),
+        (TAKE_OVER, TAKE_OVER._replace(key="uploads/42/image.jpg")),
+        (DELIVER, DELIVER._replace(key="")),
+        (WALK, WALK._replace(key="uploads/7", began_at=NOON, since=NOON)),
+    ],
+)
+def test_the_same_purpose_is_the_same_entry(left: Task, right: Task) -> None:
+    """What does not belong to the purpose does not count, so that writing it twice is one entry."""
+    assert purpose(left) == purpose(right)
+
+
+@pytest.mark.parametrize(
+    ("task", "expected"),
+    [
+        (LOOK, "look-[0-9a-f]{32}"),
+        (TAKE_OVER, "take_over-0123456789abcdef0123456789abcdef-1"),
+        (DELIVER, "deliver-0123456789abcdef0123456789abcdef-1"),
+        (WALK, "reconcile-[0-9a-f]{32}"),
+    ],
+)
+def test_a_purpose_says_nothing_about_a_person(task: Task, expected: str) -> None:
+    """Its kind, a digest, and the number of the claim or attempt."""
+    assert re.fullmatch(expected, purpose(task))
+
+
+def test_a_looks_purpose_never_changes_between_releases() -> None:
+    """Or what one release put on the agenda, the next would not take off. Computed with sha256sum."""
+    assert purpose(LOOK) == "look-0b8f061ebd6ad5b94274c36067bb5abf"
+    assert purpose(WALK) == "reconcile-3d8d290a44b61c72b240f64208a90c62"
+
+
+@pytest.mark.parametrize(
+    ("task", "kind"),
+    [(LOOK, "look"), (TAKE_OVER, "take_over"), (DELIVER, "deliver"), (WALK, "reconcile")],
+)
+def test_each_kind_has_its_name(task: Task, kind: str) -> None:
+    """It stands in keys and in JSON, so it stays."""
+    assert kind_of(task) == kind
+
+
+@pytest.mark.parametrize(
+    ("task", "delivers", "verification"),
+    [
+        (LOOK, False, None),
+        (TAKE_OVER, False, VERIFICATION.id),
+        (DELIVER, True, VERIFICATION.id),
+        (WALK, False, None),
+    ],
+)
+@pytest.mark.parametrize("prefix", ["", "livepair/agenda/"])
+def test_a_name_tells_what_a_sweep_sorts_by(
+    task: Task, delivers: bool, verification: str | None, prefix: str
+) -> None:
+    """By the keys alone, before anything is read."""
+    name = prefix + Entry(NOON, task).name
+    assert is_delivery(name) is delivers
+    assert verification_in(name) == verification
+
+
+@pytest.mark.parametrize(
+    ("name", "minute"),
+    [
+        ("20261122T1200Z/look-0", NOON),
+        ("20261122T1200Z/a/b", NOON),
+        ("20261122T1200Z", NOON),
+        ("soon/look-0", None),
+        ("20261122T1260Z/look-0", None),
+        ("", None),
+    ],
+)
+def test_a_name_tells_its_minute(name: str, minute: datetime | None) -> None:
+    """None where it is no such name."""
+    assert minute_of(name) == minute
+
+
+# --- which entries there are --------------------------------------------------------------------------
+
+
+def test_a_later_look_is_of_the_same_pair_and_counted_from_the_upload() -> None:
+    """Whoever asks derives the same entry."""
+    look = Look(BUCKET, LIVE.key, "live", run=3)
+    later = look_after(look, NOON, Step(2, NOON + MINUTE))
+    assert later == Entry(NOON + MINUTE, Look(BUCKET, LIVE.key, "live", NOON, 2, 3))
+
+
+def test_a_look_at_the_next_sweep_stands_beside_those_that_are_counted() -> None:
+    """It is no step of theirs, so it never takes the place of one."""
+    assert look_at_next_sweep(LOOK, NOON) == Entry(NOON + MINUTE, LOOK._replace(step=AT_NEXT_SWEEP))
+    assert AT_NEXT_SWEEP == -1
+
+
+def test_all_looks_are_those_that_either_upload_can_have_left() -> None:
+    """At each step of both; what is not there left none."""
+    image = Look(BUCKET, IMAGE.key, "image", IMAGE.uploaded_at)
+    live = Look(BUCKET, LIVE.key, "live", LIVE.uploaded_at)
+    every = [
+        Entry(look.uploaded_at + timedelta(seconds=seconds), look._replace(step=step))
+        for look in (live, image)
+        for step, seconds in enumerate((60, 90))
+        if look.uploaded_at
+    ]
+    assert list(all_looks(SEEN, 90)) == every
+    assert list(all_looks(SEEN._replace(live=None), 90)) == every[2:]
+    assert list(all_looks(SEEN._replace(image=None), 90)) == every[:2]
+
+
+def test_coming_back_to_a_claim_names_the_live_package() -> None:
+    """Where one image serves many, only that says which pair is meant."""
+    assert take_over(SEEN, VERIFICATION, 4) == TakeOver(BUCKET, LIVE.key, VERIFICATION, 4)
+
+
+def test_a_claim_is_come_back_to_when_its_lease_is_over_for_all_clocks() -> None:
+    """With the margin by which clocks may differ."""
+    assert at_lease_end(TAKE_OVER, NOON) == Entry(NOON + 5 * SECOND, TAKE_OVER)
+
+
+def test_a_delivery_names_its_record() -> None:
+    """Enough to find it, whatever has become of the uploads."""
+    assert delivery(record(), 3) == Deliver(BUCKET, LIVE.key, VERIFICATION, 3)

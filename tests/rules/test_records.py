@@ -1,0 +1,193 @@
+"""The record: what is kept of a decision, what is deleted after it, and what is left of a pair then."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from handler.rules.outcome import Answer, Called, Decision, Frame, body, incomplete, unreadable
+from handler.rules.records import Record, is_rest_of, record_of
+from handler.rules.uploads import Seen
+from tests.support.values import (
+    BUCKET,
+    IMAGE,
+    LIVE,
+    MINUTE,
+    NOON,
+    PAIR,
+    SECOND,
+    SEEN,
+    SHARED,
+    VERIFICATION,
+    record,
+    settings,
+)
+
+MATCHED = Decision(NOON, "matched", None, None, 96.3)
+ANSWER = Answer("Success", "ok", similarity=96.3, request_id="req-1")
+
+# --- what becomes of it -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "told", "settled"),
+    [
+        ({}, False, False),
+        ({"delivered_at": NOON}, True, True),
+        ({"dead_at": NOON}, True, True),
+        ({"delete": ("live",)}, False, False),
+        ({"delete": ("live",), "delivered_at": NOON}, True, False),
+        ({"delete": ("live",), "delivered_at": NOON, "deleted": True}, True, True),
+        ({"delete": ("live",), "dead_at": NOON}, True, True),
+        ({"deleted": True}, False, False),
+    ],
+)
+def test_a_record_is_settled_when_it_is_told_and_cleared_away(
+    changes: dict[str, Any], told: bool, settled: bool
+) -> None:
+    """Uploads are deleted once a message has arrived; with one that was given up they stay."""
+    assert (record(**changes).told, record(**changes).settled) == (told, settled)
+
+
+def test_a_record_says_what_was_judged() -> None:
+    """By role."""
+    found = record(live={"key": "l"}, image={"key": "i"})
+    assert (found.judged("live"), found.judged("image")) == ({"key": "l"}, {"key": "i"})
+
+
+# --- what is kept of a decision -----------------------------------------------------------------------
+
+
+def test_all_of_a_called_decision_is_kept() -> None:
+    """The message word for word, both uploads as they were judged, the answer, and the frame."""
+    frame = Frame("state-1", "livepair/best-frames/42/x.jpg", "c" * 32)
+    called = Called(ANSWER, "ap-singapore", claim=3, calls=2, frame=frame)
+    found = record_of(SEEN, VERIFICATION, MATCHED, settings(), "nonce", called)
+    assert found == Record(
+        VERIFICATION,
+        BUCKET,
+        LIVE.key,
+        IMAGE.key,
+        "matched",
+        None,
+        uploaded_at=IMAGE.uploaded_at,
+        decided_at=NOON,
+        body=body(SEEN, VERIFICATION, MATCHED, settings(), called),
+        nonce="nonce",
+        live={"key": LIVE.key, "etag": LIVE.etag, "md5": LIVE.md5, "size": LIVE.size},
+        image={"key": IMAGE.key, "etag": IMAGE.etag, "md5": IMAGE.md5, "size": IMAGE.size},
+        answer={
+            "request_id": "req-1",
+            "code": "Success",
+            "message": "ok",
+            "similarity": 96.3,
+            "calls": 2,
+            "claim": 3,
+            "frame_error": None,
+        },
+        best_frame={"key": frame.key, "md5": frame.md5},
+    )
+
+
+def test_why_there_is_no_best_frame_is_kept() -> None:
+    """For whoever looks at the record; the message says only that there is none."""
+    called = Called(ANSWER, "ap-singapore", 1, 1, frame_error="its MD5 is another")
+    found = record_of(SEEN, VERIFICATION, MATCHED, settings(), "nonce", called)
+    assert found.best_frame is None
+    assert found.answer is not None
+    assert found.answer["frame_error"] == "its MD5 is another"
+
+
+def test_half_a_pair_is_kept_with_the_key_that_was_waited_for() -> None:
+    """The first of its alternatives."""
+    half = SEEN._replace(image=None)
+    found = record_of(half, VERIFICATION, incomplete(half, 60), settings(), "nonce")
+    assert (found.live_key, found.image_key) == (LIVE.key, PAIR.image_keys[0])
+    assert (found.image, found.answer, found.best_frame) == (None, None, None)
+    assert found.uploaded_at == LIVE.uploaded_at
+    assert found.decided_at == LIVE.uploaded_at + MINUTE
+    other = SEEN._replace(live=None)
+    found = record_of(other, VERIFICATION, incomplete(other, 60), settings(), "nonce")
+    assert (found.live_key, found.image_key) == (PAIR.live_keys[0], IMAGE.key)
+    assert found.uploaded_at == IMAGE.uploaded_at
+
+
+def test_what_cos_never_showed_speaks_for_all_uploads_until_it_was_decided() -> None:
+    """So that an upload after that starts another run, and none before it."""
+    decision = unreadable(NOON, "refused")
+    found = record_of(Seen(PAIR, BUCKET, None, None), VERIFICATION, decision, settings(), "nonce")
+    assert found.uploaded_at == found.decided_at == NOON + timedelta(days=1)
+
+
+# --- what is deleted ----------------------------------------------------------------------------------
+
+VERDICTS = [
+    MATCHED,
+    Decision(NOON, "mismatched", "Livepair.BelowMinSimilarity"),
+    Decision(NOON, "rejected", "FailedOperation.LivessDetectFake"),
+    Decision(NOON, "rejected", "FailedOperation.ImageBlur"),
+]
+RETAKE = Decision(NOON, "rejected", "FailedOperation.SilentTooShort")
+NO_VERDICTS = [
+    Decision(NOON, "failed", "InternalError"),
+    Decision(NOON, "incomplete", "Livepair.ImageMissing"),
+]
+
+
+@pytest.mark.parametrize(
+    ("setting", "decisions", "shared", "delete"),
+    [
+        ("none", [*VERDICTS, RETAKE, *NO_VERDICTS], False, ()),
+        ("live", [*VERDICTS, RETAKE], False, ("live",)),
+        ("both", VERDICTS, False, ("live", "image")),
+        ("both", [RETAKE], False, ("live",)),
+        ("both", [*VERDICTS, RETAKE], True, ("live",)),
+        ("live", NO_VERDICTS, False, ()),
+        ("both", NO_VERDICTS, False, ()),
+    ],
+)
+def test_what_a_verdict_was_about_is_deleted(
+    setting: str, decisions: list[Decision], shared: bool, delete: tuple[str, ...]
+) -> None:
+    """An image stays where it serves others or the next recording; without a verdict both stay."""
+    seen = SEEN._replace(pair=SHARED) if shared else SEEN
+    for decision in decisions:
+        found = record_of(seen, VERIFICATION, decision, settings(DELETE_UPLOADS=setting), "nonce")
+        assert found.delete == delete
+
+
+# --- what is left then --------------------------------------------------------------------------------
+
+TOLD = record_of(SEEN, VERIFICATION, MATCHED, settings(), "nonce")._replace(delivered_at=NOON)
+
+
+@pytest.mark.parametrize(
+    ("seen", "found", "rest"),
+    [
+        (SEEN._replace(image=None), TOLD, True),
+        (SEEN._replace(live=None), TOLD, True),
+        (SEEN._replace(image=None, live=LIVE._replace(uploaded_at=TOLD.uploaded_at)), TOLD, True),
+        (SEEN._replace(image=None, live=LIVE._replace(uploaded_at=TOLD.uploaded_at + SECOND)), TOLD, False),
+        (SEEN._replace(image=None, live=LIVE._replace(md5="f" * 32)), TOLD, False),
+        (SEEN._replace(image=None), TOLD._replace(delivered_at=None), False),
+        (SEEN._replace(image=None), TOLD._replace(delivered_at=None, dead_at=NOON), True),
+        (SEEN._replace(image=None), TOLD._replace(image=None), False),
+        (SEEN._replace(image=None), TOLD._replace(live=None), False),
+        (SEEN._replace(live=None, image=None), TOLD, False),
+        (
+            SEEN._replace(image=None, live=LIVE._replace(md5=None)),
+            TOLD._replace(live={**(TOLD.live or {}), "md5": None}),
+            True,
+        ),
+        (
+            SEEN._replace(image=None, live=LIVE._replace(md5=None, etag="x")),
+            TOLD._replace(live={**(TOLD.live or {}), "md5": None}),
+            False,
+        ),
+    ],
+)
+def test_half_a_pair_may_be_what_is_left_of_one_that_was_told(seen: Seen, found: Record, rest: bool) -> None:
+    """Its other half was deleted since: it waits for nobody. The same bytes uploaded again later do."""
+    assert is_rest_of(seen, found) is rest

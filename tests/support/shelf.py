@@ -1,0 +1,100 @@
+"""A bucket that is a dict, and a clock that jumps: for tests of the state without any server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable
+from datetime import datetime, timedelta
+
+from handler.clock import together
+from handler.edges.bucket import Exists, Unavailable
+from handler.rules.uploads import Stored
+from handler.state.ledger import Ledger
+from handler.state.objects import Memory
+from tests.support.values import NOON
+
+PAGE = 1000
+
+
+class Jumping:
+    """A clock that stands still, and jumps where somebody waits."""
+
+    def __init__(self) -> None:
+        self.waited = 0.0
+
+    def now(self) -> datetime:
+        return NOON + timedelta(seconds=self.waited)
+
+    def elapsed(self) -> float:
+        return self.waited
+
+    def sleep(self, seconds: float) -> None:
+        self.waited += seconds
+
+
+class Shelf:
+    """A bucket that is a dict. It never fails by itself, and keeps no versions unless it is told to."""
+
+    name = "state-1250000000"
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+        self.reads: list[str] = []
+        self.versioned = False
+        self.suspended = False
+        """It ignores create-only, and says nothing of it."""
+        self.answer_lost = False
+        """The next write takes effect, and its answer is lost."""
+        self.after_write: Callable[[str], None] = lambda key: None
+        """What others do once a write has taken effect."""
+
+    def head(self, key: str) -> Stored | None:
+        data = self.objects.get(key)
+        return None if data is None else Stored(key, "", None, len(data), NOON)
+
+    def read(self, key: str) -> bytes | None:
+        self.reads.append(key)
+        return self.objects.get(key)
+
+    def write(self, key: str, data: bytes, content_type: str = "", seconds: float | None = None) -> bool:
+        self.objects[key] = data
+        self.after_write(key)
+        if self.answer_lost:
+            self.answer_lost = False
+            raise Unavailable("write", self.name, key, None, "no answer")
+        return self.versioned
+
+    def create(self, key: str, data: bytes) -> bool:
+        if key in self.objects and not (self.versioned or self.suspended):
+            raise Exists("write", self.name, key, 409, "FileAlreadyExists")
+        return self.write(key, data)
+
+    def honours_create(self, key: str) -> bool:
+        try:
+            for _ in range(2):
+                self.create(key, b"{}")
+        except Exists:
+            return True
+        return False
+
+    def delete(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            self.objects.pop(key, None)
+
+    def list(self, prefix: str, after: str = "") -> tuple[list[Stored], bool]:
+        keys = sorted(key for key in self.objects if key.startswith(prefix) and key > after)
+        return [Stored(key, "", None, 0, NOON) for key in keys[:PAGE]], len(keys) > PAGE
+
+    def md5(self, stored: Stored) -> str:
+        raise NotImplementedError
+
+    def pieces(self, stored: Stored) -> Generator[bytes, None, None]:
+        raise NotImplementedError
+
+    def link(self, key: str, seconds: int) -> str:
+        raise NotImplementedError
+
+
+def a_ledger(memory: Memory | None = None) -> tuple[Ledger, Shelf, Jumping]:
+    """A ledger on a shelf."""
+    shelf, clock = Shelf(), Jumping()
+    return Ledger(shelf, "livepair/", clock, together, memory or Memory()), shelf, clock
