@@ -6,8 +6,11 @@ answered, and what goes wrong. Time is virtual, and everything is drawn from one
 replays exactly.
 
     world          virtual time, invocations and their death
-    services       COS, the API and the consumer, and what goes wrong with them
-    history        draws a history from a seed, runs it, turns the world kind
+    store          what lies in the buckets, how unkind the world is, what it has seen
+    remote         requests that arrive late or never; cos, api and consumer answer them
+    plan           draws from a seed what a history is made of; profiles: histories that show one thing
+    platform       functions, their machines and the timer
+    history        runs a plan, turns the world kind
     checks         what must hold then
     burst          very many pairs at the same moment
     protections    switches protections off, to show that the checks see it

@@ -1,6 +1,7 @@
 """Run histories: `python -m tests.simulation --seeds 10000`, or replay one: `--seed 42`.
 
-With `--break NAME` a protection is switched off, in histories in which that shows, or an assumption broken.
+With `--profile NAME` each history shows one thing. With `--break NAME` a protection is switched off, in
+histories in which that shows, or an assumption broken.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
+from tests.simulation.profiles import PROFILES
 from tests.simulation.protections import ASSUMPTIONS, COUNTED, EVERY, switched_off
-from tests.simulation.run import Result, run, run_side_by_side
+from tests.simulation.run import Result, run, run_side_by_side, told
 
 
 def main() -> int:
@@ -29,20 +31,25 @@ def main() -> int:
     )
     parser.add_argument("--seed", type=int, help="replay this history and print its trace")
     names = [*protections, *assumptions]
-    parser.add_argument("--break", dest="broken", choices=names, metavar="NAME", help=", ".join(names))
+    either = parser.add_mutually_exclusive_group()
+    either.add_argument("--profile", choices=PROFILES, metavar="NAME", help=", ".join(PROFILES))
+    either.add_argument("--break", dest="broken", choices=names, metavar="NAME", help=", ".join(names))
     chosen = parser.parse_args()
-    play: Callable[..., Result] = run
+    play: Callable[..., Result] = partial(run, profile=PROFILES.get(chosen.profile))
     off: AbstractContextManager[None] = nullcontext()
+    if chosen.broken:
+        play = partial(run, options=f"--break {chosen.broken}")
     if chosen.broken in protections:
-        play = partial(run, profile=protections[chosen.broken].profile)
+        play = partial(play, profile=protections[chosen.broken].profile)
         off = switched_off(protections[chosen.broken])
     elif chosen.broken:
-        play = partial(run, profile=assumptions[chosen.broken].broken, skew=assumptions[chosen.broken].skew)
+        play = partial(play, profile=assumptions[chosen.broken].broken, skew=assumptions[chosen.broken].skew)
     with off:
         if chosen.seed is not None:
             result = play(chosen.seed, tracing=True)
-            print("\n".join(result.trace or ()))
-            _tell(result)
+            for line in result.trace or ():
+                print(line.encode(errors="backslashreplace").decode())
+            print("\n".join(told([result])))
             return bool(result.violations)
         return _all(play, range(chosen.first, chosen.first + chosen.seeds), chosen.jobs)
 
@@ -56,7 +63,8 @@ def _all(play: Callable[..., Result], seeds: range, jobs: int) -> int:
         calls, verdicts = calls + result.calls, verdicts + result.verdicts
         accepted += result.accepted
         failing += bool(result.violations)
-        _tell(result)
+        for line in told([result]):
+            print(line, flush=True)
     seconds = time.perf_counter() - began
     print(f"{len(seeds):9,} histories in {seconds:.0f} s, {len(seeds) / seconds:.0f} a second")
     print(f"{calls:9,} calls of the API, {verdicts:,} verdicts, {accepted:,} messages accepted")
@@ -65,11 +73,6 @@ def _all(play: Callable[..., Result], seeds: range, jobs: int) -> int:
         print(f"{count:9,}   {name}")
     print(f"{failing:9,} histories that broke a promise")
     return bool(failing)
-
-
-def _tell(result: Result) -> None:
-    for text in result.violations:
-        print(f"seed {result.seed}: {text}", flush=True)
 
 
 if __name__ == "__main__":

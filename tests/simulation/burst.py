@@ -6,8 +6,9 @@ import random
 from dataclasses import dataclass, replace
 
 from tests.simulation.checks import check
-from tests.simulation.history import OWN_PAIRS, Environment, History, Plan, Put, plan
-from tests.simulation.services import Mood
+from tests.simulation.history import History
+from tests.simulation.plan import OWN_PAIRS, Environment, Plan, Put, plan
+from tests.simulation.store import Mood
 
 BEGINS = 30.0
 """The world's second of the first upload: half a minute before a sweep."""

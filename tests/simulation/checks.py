@@ -9,44 +9,42 @@ recorded or with other bytes, an object outside the state prefix, an upload dele
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
 from handler.rules.codes import code_row
 from handler.rules.outcome import verification
 from handler.rules.pairing import Pair, Role
-from handler.rules.uploads import Seen, Stored
-from tests.simulation.history import Function, History
-from tests.simulation.services import LIST_LAG, Verdict, judged
+from handler.rules.uploads import Seen
+from tests.simulation.api import judged
+from tests.simulation.checks_telling import (
+    attempts_are_made_in_time,
+    attempts_are_no_more_than_the_schedule_has,
+    every_record_is_told,
+    no_live_package_of_a_shared_image_is_missing,
+    what_is_redelivered_arrives,
+)
+from tests.simulation.found import Check, Found, pairs, records, seen_now
+from tests.simulation.history import History
+from tests.simulation.platform import Function
+from tests.simulation.store import Verdict
 from tests.simulation.world import moment
 
-Found = dict[str, dict[str, Any]]
-"""The records of one function, by verification."""
+MARGIN = timedelta(seconds=5)
+"""How far apart clocks are, with the time between a look and its answer."""
 
-Check = Callable[[History, Function, Found, bool], Iterator[str]]
+MARK_DAYS = 7
+"""Days after which no live package is marked as waiting for its image any more."""
 
 
 def check(history: History, reconciled: bool) -> None:
     """Note every violation. Wholly lost events are excused until there has been a reconcile."""
     for function in history.functions:
-        found = _records(function)
+        found = records(function)
         for each in EVERY:
             for text in each(history, function, found, reconciled):
                 history.world.violation(text)
-
-
-def _records(function: Function) -> Found:
-    prefix = f"{function.settings.state_prefix}records/"
-    found: Found = {}
-    for key in function.state.names(prefix):
-        stored = function.state.now(key)
-        if stored is not None and stored.data is not None:
-            record = json.loads(stored.data)
-            record["data"] = json.loads(record["body"])["data"]
-            found[record["verification"]] = record
-    return found
 
 
 # --- promise 1: every upload ends in one outcome ----------------------------------------------------
@@ -56,15 +54,15 @@ def every_upload_has_its_outcome(
     history: History, function: Function, found: Found, reconciled: bool
 ) -> Iterator[str]:
     """What lies in the bucket has been decided and settled, in the run that counts."""
-    for pair in _pairs(function):
-        halves = {role: _newest(function, pair, role) for role in ("live", "image")}
-        live, image = halves["live"], halves["image"]
-        numbers = [half[1] for half in (live, image) if half]
-        if not numbers or (pair.shared and live is None):
+    for pair in pairs(function):
+        seen, numbers = seen_now(function, pair)
+        this = function.number, pair.path
+        if not numbers or (pair.shared and seen.live is None) or this in history.books.excused:
+            continue
+        if not reconciled and this in history.books.unmarked:
             continue
         if not reconciled and (history.lost | history.superseded).intersection(numbers):
             continue  # no event told of it, or a newer alternative replaced it and was deleted
-        seen = Seen(pair, function.settings.bucket, live and live[0], image and image[0])
         if not seen.complete and _is_told(seen, found):
             continue
         standing = None
@@ -98,23 +96,56 @@ def _is_told(seen: Seen, found: Found) -> bool:
     return False
 
 
+def every_run_asked_for_ends(
+    history: History, function: Function, found: Found, reconciled: bool
+) -> Iterator[str]:
+    """What an operator had tried again ends in that run, unless its uploads are others by now, or gone."""
+    for asked in history.books.asked:
+        if asked.function != function.number:
+            continue
+        match = function.settings.templates.match(asked.record["live_key"])
+        if match is None or not isinstance(match[1], Pair):
+            continue
+        which = asked.record["verification"]
+        seen, _ = seen_now(function, match[1])
+        keys = (*match[1].live_keys, *match[1].image_keys)
+        if (function.number, match[1].path) in history.books.excused:
+            continue
+        changed_at = max(function.uploads.changed.get(key, 0.0) for key in keys)
+        if not (seen.live or seen.image) or changed_at > history.books.recorded[which][0][0]:
+            continue
+        if verification(seen, asked.run - 1).id == which and verification(seen, asked.run).id not in found:
+            yield f"upload: run {asked.run} of {which} was asked for, and has no outcome"
+
+
 def no_settled_pair_becomes_incomplete(
     history: History, function: Function, found: Found, reconciled: bool
 ) -> Iterator[str]:
-    """Half a pair whose other half was deleted by us is settled, and not told again."""
+    """What is left of a pair whose uploads were deleted by us is settled, and not told again.
+
+    That is the other half, or an older alternative to what was judged.
+    """
     for which, record in found.items():
         if record["outcome"] != "incomplete":
             continue
-        since = moment(history.books.recorded[which][0][0]) - timedelta(seconds=LIST_LAG + 10)
+        instance = history.books.recorded[which][0][1]
+        left: Role = "live" if record["live"] else "image"
+        missing: Role = "image" if record["live"] else "live"
         for other in found.values():
             if other["pair"] != record["pair"] or not other["delete"] or not other["delivered_at"]:
                 continue
-            if datetime.fromisoformat(other["delivered_at"]) > since:
+            half, judged_half, gone = record["data"][left], other["data"][left], other["data"][missing]
+            looked_at = moment(instance.looked_at.get(gone["key"], 0.0)) if gone else None
+            if half is None or judged_half is None or looked_at is None:
                 continue
-            for role in ("live", "image"):
-                if record["data"][role] and record["data"][role] == other["data"][role]:
-                    settled = other["verification"]
-                    yield f"message: {which} was told as incomplete, and is half of the settled {settled}"
+            if datetime.fromisoformat(other["delivered_at"]) + MARGIN > looked_at:
+                continue  # it was not settled yet when this one was looked at
+            is_same = half == judged_half
+            is_older = half["key"] != judged_half["key"] and half["uploaded_at"] <= judged_half["uploaded_at"]
+            if is_same or is_older:
+                what = "half" if is_same else "an older alternative"
+                settled = other["verification"]
+                yield f"message: {which} was told as incomplete, and is {what} of the settled {settled}"
 
 
 def runs_have_a_reason(history: History, function: Function, found: Found, reconciled: bool) -> Iterator[str]:
@@ -150,7 +181,10 @@ def verdicts_are_asked_for_once(
 def _verdicts(history: History) -> dict[str, list[Verdict]]:
     found: dict[str, list[Verdict]] = {}
     for verdict in history.books.verdicts:
-        found.setdefault(verdict.verification, []).append(verdict)
+        if not any(
+            (function.number, verdict.path) in history.books.excused for function in history.functions
+        ):
+            found.setdefault(verdict.verification, []).append(verdict)
     return found
 
 
@@ -206,26 +240,7 @@ def verdicts_are_the_right_ones(
             yield f"message: {which} tells {code} of bytes of which the API says {says[0]}"
 
 
-# --- recorded once, then told -----------------------------------------------------------------------
-
-
-def every_record_is_told(
-    history: History, function: Function, found: Found, reconciled: bool
-) -> Iterator[str]:
-    """Every message was accepted at least once, unless the consumer said that it is gone."""
-    for which, record in found.items():
-        message = f"msg_{which}"
-        if message not in history.books.accepted and message not in history.books.gone:
-            yield f"upload: {message} ({record['outcome']}) was never accepted"
-        if not record["delivered_at"] and not record["dead_at"]:
-            yield f"state: {message} is not settled: it is marked neither delivered nor dead"
-        if record["dead_at"] and message not in history.books.gone:
-            yield f"upload: {message} was given up"
-        for role in record["delete"] if record["delivered_at"] else ():
-            told, left = record[role], function.uploads.now(record[role]["key"])
-            told_at = history.books.accepted[message][0]
-            if left is not None and left.etag == told["etag"] and left.at < told_at:
-                yield f"state: {message} was told, and {told['key']} was not deleted"
+# --- what is left behind ----------------------------------------------------------------------------
 
 
 def the_agenda_is_empty(
@@ -236,45 +251,47 @@ def the_agenda_is_empty(
         yield f"state: {key} stays on the agenda"
 
 
+def no_mark_waits_for_ever(
+    history: History, function: Function, found: Found, reconciled: bool
+) -> Iterator[str]:
+    """A mark that a live package waits for its image is gone within days, whether the image came or not."""
+    prefix = f"{function.settings.state_prefix}waiting/"
+    for key in function.state.names(prefix):
+        version = function.state.now(key)
+        if version is not None and history.world.now - version.at > MARK_DAYS * 86_400:
+            yield f"state: {key} has waited for its image for more than {MARK_DAYS} days"
+
+
+def nothing_is_left_of_what_was_erased(
+    history: History, function: Function, found: Found, reconciled: bool
+) -> Iterator[str]:
+    """Once `forget` says that nothing is left, nothing is, nor comes back, unless it is uploaded again."""
+    if history.plan.mood.list_lag:
+        return  # what LIST does not show it cannot erase
+    for at, number, path, uploads in history.books.erased:
+        if number != function.number or any(function.uploads.changed.get(key, 0.0) > at for key in uploads):
+            continue
+        for key in function.state.names(function.settings.state_prefix):
+            stored = function.state.now(key)
+            data = (stored and stored.data) or b""
+            if f"/{path}/" in key or key.endswith(f"/{path}") or f'"{path}"'.encode() in data:
+                yield f"state: {key} is there, of what was erased"
+
+
 EVERY: tuple[Check, ...] = (
     every_upload_has_its_outcome,
+    every_run_asked_for_ends,
     no_settled_pair_becomes_incomplete,
     runs_have_a_reason,
     verdicts_are_asked_for_once,
     verdicts_are_recorded,
     verdicts_are_the_right_ones,
     every_record_is_told,
+    attempts_are_no_more_than_the_schedule_has,
+    attempts_are_made_in_time,
+    what_is_redelivered_arrives,
+    no_live_package_of_a_shared_image_is_missing,
     the_agenda_is_empty,
+    no_mark_waits_for_ever,
+    nothing_is_left_of_what_was_erased,
 )
-
-
-# --- what lies in the bucket ------------------------------------------------------------------------
-
-
-def _pairs(function: Function) -> list[Pair]:
-    """The pairs of which at least one upload is there."""
-    found: dict[str, Pair] = {}
-    for key in function.uploads.names():
-        if not key.startswith(function.settings.state_prefix):
-            match = function.settings.templates.match(key)
-            if match is not None and isinstance(match[1], Pair):
-                found[match[1].path] = match[1]
-    return list(found.values())
-
-
-def _newest(function: Function, pair: Pair, role: str) -> tuple[Stored, int] | None:
-    """The upload of a role that counts, and its number."""
-    newest: tuple[Stored, int] | None = None
-    for key in pair.keys("live" if role == "live" else "image"):
-        stored = function.uploads.now(key)
-        if stored is not None and (newest is None or stored.modified > newest[0].uploaded_at):
-            half = Stored(key, stored.etag, stored.md5, stored.size, stored.modified)
-            if not stored.is_md5 and stored.size > _most(function, "live" if role == "live" else "image"):
-                half = Stored(key, stored.etag, None, stored.size, stored.modified)
-            newest = half, stored.number
-    return newest
-
-
-def _most(function: Function, role: Role) -> int:
-    settings = function.settings
-    return settings.max_live_bytes if role == "live" else settings.max_image_bytes

@@ -1,50 +1,23 @@
-"""A history: what is uploaded and when, how its events arrive, what goes wrong; then a kind world, and quiet.
-
-Everything is drawn from the seed. Each history has faults of its own choice in its own measure, many of them
-none of a kind, so that rare ones meet undisturbed.
-"""
+"""A history: uploads and their events, what goes wrong; then a kind world, and quiet."""
 
 from __future__ import annotations
 
-import json
-import math
-import random
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial
-from typing import Any
+from dataclasses import replace
+from functools import partial
+from typing import NamedTuple
 
-from handler.clock import Deadline
-from handler.edges.bucket import CosError
 from handler.flow.reconcile import reconcile
-from handler.flow.sweep import sweep
 from handler.flow.visit import upload_came
-from handler.rules.agenda import Entry, Look
 from handler.rules.events import UploadEvent
 from handler.rules.pairing import Pair
-from handler.rules.settings import Settings, load_settings
 from handler.services import Services
-from handler.state.ledger import Ledger
-from handler.state.objects import Memory
-from tests.simulation.services import (
-    HEAD_LAG,
-    LIST_LAG,
-    Books,
-    Mood,
-    SimulatedApi,
-    SimulatedBucket,
-    SimulatedConsumer,
-    Store,
-    due_second,
-)
-from tests.simulation.world import Death, Instance, Lane, World, moment
-
-LIMIT = 90.0
-"""The function's time limit in seconds; MARGIN is what index.py keeps of it."""
-MARGIN = 2.0
-
-RETRIES = 2
-"""How often the platform repeats an invocation that failed, a minute apart."""
+from tests.simulation.commands import side_by_side_in
+from tests.simulation.disturbances import disturb
+from tests.simulation.plan import Plan, Put
+from tests.simulation.platform import Function
+from tests.simulation.store import Books, Mood, Store
+from tests.simulation.world import World, moment
 
 SKEW = 2.0
 """Seconds by which a machine's clock is ahead or behind at the most."""
@@ -52,390 +25,17 @@ SKEW = 2.0
 QUIET_SWEEPS = 1500
 """Sweeps after which a kind world must be quiet."""
 
-Environment = tuple[tuple[str, str], ...]
-
-OWN_PAIRS: Environment = (
-    ("LIVE_KEY", "uploads/{id}/live.gz"),
-    ("IMAGE_KEY", "uploads/{id}/image.jpg"),
-)
-ALTERNATIVES: Environment = (
-    ("LIVE_KEY", "uploads/{id}/live.gz, uploads/{id}/live.bin"),
-    ("IMAGE_KEY", "uploads/{id}/image.jpg, uploads/{id}/image.png"),
-)
-SHARED_IMAGE: Environment = (
-    ("LIVE_KEY", "uploads/{user}/{attempt}/live.gz"),
-    ("IMAGE_KEY", "faces/{user}.jpg"),
-)
-
-
-@lru_cache(1000)
-def settings_of(environment: Environment) -> Settings:
-    return load_settings(dict(environment))
-
-
-# --- what is drawn ----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Put:
-    """An upload, or with no content a deletion by its owner. `arrivals`: seconds until each of its events."""
-
-    at: float
-    function: int
-    key: str
-    content: int | None
-    size: int
-    is_md5: bool
-    head_lag: float
-    list_lag: float
-    told: int
-    arrivals: tuple[float, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a history is made of."""
-
-    environments: tuple[Environment, ...]
-    versioned: bool
-    page: int
-    mood: Mood
-    puts: tuple[Put, ...]
-    walks: tuple[float, ...]
-    retries: tuple[float, ...]
-    kind_at: float
-    most_instances: int = 10_000
-    """How many instances of a function the platform runs at once; further events wait a minute each time."""
-    clocks_apart: bool = False
-    """Every other machine's clock is as far ahead as may be, the rest as far behind."""
-
-
-def plan(seed: int, profile: Callable[[random.Random, Plan], Plan] | None = None) -> Plan:
-    """Draw a history's plan. A `profile` changes it, for runs that show one thing."""
-    rng = random.Random(f"plan {seed}")
-    functions = 2 if rng.random() < 0.1 else 1
-    environments = _environments(rng, functions)
-    mood = _mood(rng)
-    puts: list[Put] = []
-    begin = 0.0
-    for number in range(rng.choice((1, 1, 1, 1, 2, 2, 3))):
-        begin += rng.choice((0.0, 2.0, 100.0)) * rng.random()
-        puts += _pair(rng, mood, number, rng.randrange(functions), environments, begin + 60 * rng.random())
-    puts.sort(key=lambda put: put.at)
-    last = max(put.at for put in puts)
-    kind_at = last + rng.choice((20.0, 150.0, 1000.0, 9000.0)) * (0.5 + rng.random())
-    drawn = Plan(
-        environments=environments,
-        versioned=rng.random() < 0.15,
-        page=rng.choice((2, 1000, 1000)),
-        mood=mood,
-        puts=tuple(puts),
-        walks=tuple(kind_at * rng.random() for _ in range(rng.random() < 0.1)),
-        retries=tuple(kind_at * rng.random() for _ in range(rng.random() < 0.15)),
-        kind_at=kind_at,
-    )
-    return profile(rng, drawn) if profile else drawn
-
-
-def _environments(rng: random.Random, functions: int) -> tuple[Environment, ...]:
-    found = []
-    for number in range(functions):
-        bucket = f"faces{number}-1250000000"
-        separate = functions > 1 or rng.random() < 0.3
-        found.append(
-            (
-                ("BUCKET", bucket),
-                ("WEBHOOK_URL", "https://example.com/hook"),
-                ("WEBHOOK_SECRET", "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="),
-                *(rng.choice((OWN_PAIRS, OWN_PAIRS, OWN_PAIRS, ALTERNATIVES, SHARED_IMAGE))),
-                ("STATE_BUCKET", "state-1250000000" if separate else bucket),
-                ("PAIR_TIMEOUT", rng.choice(("600", "3600"))),
-                ("DELETE_UPLOADS", rng.choice(("none", "none", "none", "live", "both"))),
-                ("KEEP_BEST_FRAME", rng.choice(("true", "false"))),
-                ("PASS_RESOURCES", rng.choice(("presigned",) * 7 + ("upload_url",))),
-                ("MAX_IMAGE_BYTES", "1000"),
-            )
-        )
-    return tuple(found)
-
-
-def _mood(rng: random.Random) -> Mood:
-    """Which faults there are, and in what measure."""
-
-    def some(most: float, often: float = 0.4) -> float:
-        return most ** (1 + rng.random()) if rng.random() < often else 0.0
-
-    down = 0.0, 0.0
-    if rng.random() < 0.1:
-        began = 120 * rng.random()
-        down = began, began + 100 * rng.random()
-    api_down = 0.0, 0.0, ""
-    if rng.random() < 0.1:
-        began = 120 * rng.random()
-        code = rng.choice(("RequestLimitExceeded", "AuthFailure.SecretIdNotFound", "InternalError"))
-        api_down = began, began + rng.choice((60.0, 600.0, 20_000.0)), code
-    hook_down = 0.0, 0.0, ""
-    if rng.random() < 0.15:
-        how = ("answers 500", "refuses connections", "hangs", "answers 503, to come back later")
-        hook_down = 0.0, rng.choice((60.0, 600.0, 20_000.0)), rng.choice(how)
-    return Mood(
-        die=some(0.15, 0.5),
-        slow=some(0.2),
-        refused=some(0.1),
-        committed=some(0.1),
-        unanswered=some(0.05),
-        conflict=some(0.1, 0.2),
-        wide_window=rng.choice((0.0, 0.0, 0.9)),
-        head_lag=some(0.5),
-        list_lag=some(0.5),
-        throttled=some(0.4),
-        trouble=some(0.4),
-        forbidden=some(0.2, 0.1),
-        verdict_lost=some(0.3),
-        unreached=some(0.2, 0.2),
-        slow_call=some(0.5),
-        frame_lost=some(0.3, 0.2),
-        hook_refuses=some(0.4),
-        hook_late=some(0.3),
-        hook_gone=some(0.05, 0.1),
-        cos_down=down,
-        api_down=api_down,
-        hook_down=hook_down,
-    )
-
-
-def _pair(
-    rng: random.Random,
-    mood: Mood,
-    number: int,
-    function: int,
-    environments: tuple[Environment, ...],
-    begin: float,
-) -> list[Put]:
-    """The uploads of one pair: both at once or far apart, replaced, put back, repeated, deleted, or never."""
-    environment = environments[function]
-    settings = settings_of(environment)
-    timeout = settings.pair_timeout
-    names: tuple[dict[str, str], ...] = ({"id": f"p{number}"},)
-    if settings.templates.shared:
-        attempts = rng.choice((1, 1, 2, 3))
-        names = tuple({"user": f"u{number}", "attempt": f"a{a}"} for a in range(attempts))
-    lost = rng.random() < 0.1
-    puts: list[Put] = []
-
-    def put(role: str, at: float, content: int | None, which: int = 0) -> None:
-        templates = settings.templates.live if role == "live" else settings.templates.image
-        template = templates[0] if rng.random() < 0.8 else rng.choice(templates)
-        size = 500
-        if content is not None and content % 29 == 0:
-            size = 0 if role == "live" or content % 2 else 2000
-        puts.append(
-            Put(
-                at,
-                function,
-                template.key(names[which]),
-                content,
-                size,
-                rng.random() < 0.95,
-                HEAD_LAG * rng.random() if rng.random() < mood.head_lag else 0.0,
-                LIST_LAG * rng.random() ** 2 if rng.random() < mood.list_lag else 0.0,
-                rng.choice((0, 0, 0, 1)),
-                () if content is None else _arrivals(rng, lost),
-            )
-        )
-
-    contents = [rng.getrandbits(120) for _ in range(6)]
-    together = rng.choice((0.0, 0.3, 1.5)) * rng.random()
-    apart = rng.choice(
-        (together, together, 20 * rng.random(), 900 * rng.random(), timeout - 5 + 70 * rng.random())
-    )
-    first, second = rng.choice((("live", "image"), ("image", "live")))
-    put(first, begin, contents[0])
-    if rng.random() < 0.9:
-        put(second, begin + apart, contents[1])
-    for which in range(1, len(names)):
-        put("live", begin + apart * rng.random() * 1.5, contents[1 + which], which)
-    later = begin + apart
-    while rng.random() < 0.3:
-        # Replaced by other bytes, put back, or the same again.
-        later += rng.choice((0.5, 3.0, 60.0, 5000.0)) * rng.random()
-        role = rng.choice(("live", "image"))
-        former = contents[0] if role == first else contents[1]
-        put(role, later, None if rng.random() < 0.05 else rng.choice((former, rng.choice(contents))))
-    return puts
-
-
-def _arrivals(rng: random.Random, lost: bool) -> tuple[float, ...]:
-    """When an upload's event arrives: mostly at once, sometimes minutes late, repeated, or never."""
-    if lost and rng.random() < 0.5:
-        return ()
-    first = 0.02 + rng.choice((0.05, 0.3, 2.0)) * rng.random()
-    if rng.random() < 0.1:
-        first += rng.choice((10.0, 600.0)) * rng.random()
-    arrivals = [first]
-    while rng.random() < 0.35 and len(arrivals) < 6:
-        arrivals.append(first + rng.choice((0.01, 0.02, 0.3, 3.0, 90.0, 90.0, 2000.0)) * rng.random())
-    return tuple(arrivals)
-
-
-# --- the platform -----------------------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class Machine:
-    """A warm instance: it remembers what it has learned of its bucket."""
-
-    skew: float
-    memory: Memory = field(default_factory=Memory)
-
-
-class Function:
-    """One deployed function: its settings, its machines and the timer that sweeps."""
-
-    def __init__(self, history: History, number: int, environment: Environment, versioned: bool) -> None:
-        self.history = history
-        self.world = history.world
-        self.number = number
-        self.settings = settings_of(environment)
-        self.uploads = history.store(self.settings.bucket, versioned=False)
-        self.state = history.store(self.settings.state_bucket, versioned=versioned)
-        self.agenda = f"{self.settings.state_prefix}agenda/"
-        self._idle: list[Machine] = []
-        self._machines = 0
-        self._running = 0
-        self._ticks: set[float] = set()
-
-    def invoke(
-        self,
-        name: str,
-        work: Callable[[Services], object],
-        ended: Callable[[bool], None] | None = None,
-        attempt: int = 0,
-        called: bool = False,
-    ) -> None:
-        """Run an invocation; after a failure the platform tries twice more.
-
-        `ended` is told whether one went well, or came as far as calling the API.
-        """
-        history, world = self.history, self.world
-        if self._running >= history.plan.most_instances:
-            world.faults["no instance is free"] += 1
-            world.at(world.now + 60, lambda: self.invoke(name, work, ended, attempt, called))
-            return
-        self._running += 1
-        machine = self._machine()
-        history.invocations += 1
-        instance = Instance(world, f"{name}#{history.invocations}", machine.skew)
-        services = self._services(instance, machine)
-        world.tell(instance, f"begins, attempt {attempt + 1}, clock {machine.skew:+.1f} s")
-
-        over_already = False
-
-        def over(well: bool) -> None:
-            nonlocal over_already
-            if over_already:
-                return
-            over_already = True
-            self._running -= 1
-            if not instance.dead:
-                instance.dead = True  # nothing goes on after the return
-                self._idle.append(machine)
-            world.tell(instance, "ends" if well else "fails")
-            heard = well or called or instance.called
-            if well or attempt == RETRIES:
-                if ended is not None:
-                    ended(heard)
-            else:
-                world.at(world.now + 60, lambda: self.invoke(name, work, ended, attempt + 1, heard))
-
-        def run() -> None:
-            try:
-                work(services)
-            except Death:
-                pass
-            except CosError as error:
-                world.tell(instance, str(error))
-                world.at(world.now, lambda: over(False))
-            except Exception as error:  # noqa: BLE001 # told as a violation
-                world.violation(f"crash: {type(error).__name__}: {error}")
-                world.at(world.now, lambda: over(False))
-            else:
-                world.at(world.now, lambda: over(True))
-
-        lane = Lane(instance, None)
-        instance.died = lambda: over(False)
-        world.start(lane, run)
-        world.at(world.now + LIMIT, lambda: self._limit(instance))
-
-    def _limit(self, instance: Instance) -> None:
-        if not instance.dead:
-            self.world.faults["time limit"] += 1
-            self.world.tell(instance, "is killed at its time limit")
-            instance.die()
-
-    def _machine(self) -> Machine:
-        draw = self.world.draw
-        if self._idle and draw() < 0.7:
-            return self._idle.pop(int(draw() * len(self._idle)))
-        ahead = 2 * draw() - 1
-        if self.history.plan.clocks_apart:
-            ahead = 1.0 if self._machines % 2 else -1.0
-        self._machines += 1
-        return Machine(self.history.skew * ahead)
-
-    def _services(self, instance: Instance, machine: Machine) -> Services:
-        world, books, settings = self.world, self.history.books, self.settings
-        deadline = Deadline.after(instance, LIMIT - MARGIN)
-        uploads = SimulatedBucket(world, books, instance, self.uploads, deadline, None)
-        state = SimulatedBucket(world, books, instance, self.state, deadline, settings.state_prefix)
-        if self.state is self.uploads:
-            uploads = state
-        return Services(
-            settings=settings,
-            uploads=uploads,
-            ledger=Ledger(state, settings.state_prefix, instance, instance.together, machine.memory),
-            api=SimulatedApi(world, books, instance),
-            consumer=SimulatedConsumer(world, books, instance, self.state, settings.state_prefix),
-            clock=instance,
-            deadline=deadline,
-            together=instance.together,
-            draw=world.draw,
-            log=partial(_log, world, instance),
-            request_id=str(instance),
-        )
-
-    # --- the timer
-
-    def due(self, key: str) -> None:
-        """An object was written: if it is on the agenda, the timer's next firing after that matters."""
-        if key.startswith(self.agenda):
-            at = due_second(key)
-            if at is not None:
-                self._tick_at(max(at, 60 * math.ceil((self.world.now + 0.001) / 60)))
-
-    def _tick_at(self, at: float) -> None:
-        if at not in self._ticks:
-            self._ticks.add(at)
-            self.world.at(at, lambda: self._tick(at))
-
-    def _tick(self, at: float) -> None:
-        """Second 0 of a minute. A sweep that finds nothing does nothing, so it is left out."""
-        self._ticks.discard(at)
-        # A clock that is behind leaves what is due to the next one.
-        if any((due_second(key) or 0) <= at for key in self.state.names(self.agenda)):
-            self.history.count_sweep()
-            self.invoke(f"sweep{self.number}", sweep)
-            self._tick_at(at + 60)
-
-
-def _log(world: World, instance: Instance, event: str, level: str = "INFO", **fields: Any) -> None:
-    if world.trace is not None:
-        told = ", ".join(f"{name}={value}" for name, value in fields.items() if value is not None)
-        world.tell(instance, f"logs {event}: {told}")
-
 
 class TooMany(Exception):
     """A kind world does not become quiet."""
+
+
+class Record(NamedTuple):
+    """A record of an upload event; `ended` is told whether it was heard."""
+
+    number: int
+    upload: UploadEvent
+    ended: Callable[[bool], None]
 
 
 class History:
@@ -452,6 +52,7 @@ class History:
         self.superseded: set[int] = set()
         """Numbers of the uploads of which a newer alternative came."""
         self._sweeps = 0
+        self._gathered: dict[int, list[Record]] = {}
         self.functions = [
             Function(self, number, environment, drawn.versioned)
             for number, environment in enumerate(drawn.environments)
@@ -475,15 +76,19 @@ class History:
 
     def run(self, check: Callable[[History, bool], None]) -> None:
         """Run it, with `check` called in the quiet and once more after a reconcile."""
+        with side_by_side_in(self.world):
+            self._run(check)
+
+    def _run(self, check: Callable[[History, bool], None]) -> None:
         world = self.world
         for number, put in enumerate(self.plan.puts, 1):
             world.at(put.at, partial(self._put, number, put))
         for at in self.plan.walks:
             for function in self.functions:
                 world.at(at, partial(function.invoke, "walk", reconcile))
-        for at in self.plan.retries:
-            for function in self.functions:
-                world.at(at, partial(self._operator_retries, function))
+        for change in self.plan.redeploys:
+            world.at(change.at, partial(self.functions[change.function].redeploy, change.environment))
+        disturb(self)
         world.at(self.plan.kind_at, self._turn_kind)
         for reconciled in (False, True):
             if reconciled:
@@ -503,7 +108,10 @@ class History:
     def _turn_kind(self) -> None:
         self.world.tell("", "the world turns kind")
         self.books.mood = replace(
-            Mood(), window_s=self.books.mood.window_s, slowest_s=self.books.mood.slowest_s
+            Mood(),
+            window_s=self.books.mood.window_s,
+            slowest_s=self.books.mood.slowest_s,
+            silent_versions=self.books.mood.silent_versions,
         )
         self._sweeps = 0
 
@@ -556,28 +164,43 @@ class History:
             if not heard[1] and not heard[0]:
                 self.lost.add(number)
 
+        come = Record(number, upload, ended)
         for seconds in put.arrivals:
-            world.at(
-                world.now + seconds,
-                partial(function.invoke, f"event{number}", partial(_uploaded, upload), ended),
-            )
+            world.at(world.now + seconds, partial(self._comes, function, come))
 
-    def _operator_retries(self, function: Function) -> None:
-        """An operator has every pair that ended `failed` or `incomplete` tried again."""
-        for key in function.state.names(f"{function.settings.state_prefix}records/"):
-            data = function.state.now(key)
-            assert data is not None
-            assert data.data is not None
-            record = json.loads(data.data)
-            if record["outcome"] in ("failed", "incomplete"):
-                self.world.faults["an operator retries"] += 1
-                upload = record["live_key"] if record["live"] else record["image_key"]
-                task = Look(record["bucket"], upload, run=record["run"] + 1)
-                function.invoke(
-                    "operator",
-                    lambda s, task=task: s.ledger.put_on(Entry(s.clock.now(), task)),  # type: ignore[misc]
-                )
+    def _comes(self, function: Function, record: Record) -> None:
+        """A record of an upload comes to the platform, which makes an event of it and of others."""
+        if not self.plan.merged_s:
+            self._event(function, [record])
+            return
+        gathered = self._gathered.setdefault(function.number, [])
+        if not gathered:
+            self.world.at(self.world.now + self.plan.merged_s, partial(self._gather, function))
+        gathered.append(record)
+
+    def _gather(self, function: Function) -> None:
+        self._event(function, self._gathered.pop(function.number))
+
+    def _event(self, function: Function, records: list[Record]) -> None:
+        def ended(well: bool, called: bool) -> None:
+            for record in records:
+                # Of one record alone: having come to a call it is on the agenda.
+                record.ended(well or (called and len(records) == 1))
+
+        if len(records) > 1:
+            self.world.faults["an event with several records"] += 1
+        name = "event" + "+".join(str(record.number) for record in records)
+        work = partial(handle_records, [record.upload for record in records])
+        function.invoke(name, work, ended)
 
 
-def _uploaded(upload: UploadEvent, services: Services) -> object:
-    return upload_came(services, upload)
+def handle_records(uploads: list[UploadEvent], services: Services) -> None:
+    """Every record has its turn, in order; then the first failure is raised, as in `index`."""
+    failed: Exception | None = None
+    for upload in uploads:
+        try:
+            upload_came(services, upload)
+        except Exception as error:  # noqa: BLE001 # the other records have their turn first
+            failed = failed or error
+    if failed is not None:
+        raise failed

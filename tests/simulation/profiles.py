@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from handler.flow.call import LEASE_SECONDS
-from tests.simulation.history import OWN_PAIRS, SHARED_IMAGE, Environment, Plan, Put
-from tests.simulation.services import Mood
+from tests.simulation.axes import AXES
+from tests.simulation.plan import OWN_PAIRS, SHARED_IMAGE, Environment, Plan, Put
+from tests.simulation.store import Mood
 
 Profile = Callable[[random.Random, Plan], Plan]
 
@@ -273,3 +274,38 @@ def halves_at_once(rng: random.Random, plan: Plan) -> Plan:
         retries=(),
         kind_at=60.0,
     )
+
+
+PROFILES: dict[str, Profile] = {
+    each.__name__: each
+    for each in (
+        at_the_same_moment,
+        versioned,
+        deadly,
+        deadly_and_replaced,
+        seen_late,
+        replaced_at_once,
+        replaced_while_untold,
+        deleting,
+        shared,
+        image_seen_late,
+        image_at_the_timeout,
+        repeated_unfit,
+        repeated_after_the_lease,
+        at_the_end_of_the_lease,
+        failed_and_repeated,
+        versioned_and_failing,
+        recorded_late,
+        throttled,
+        overtaken,
+        down_for_days,
+        wide_window,
+        slow_requests,
+        silent_versions,
+        stale_reads,
+        late_effects,
+        halves_at_once,
+        *(axis for axis, _ in AXES),
+    )
+}
+"""All of them by name."""

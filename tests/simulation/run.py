@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import gc
+import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from multiprocessing import get_context
+from pathlib import Path
 
+from tests.simulation.axes import widened
 from tests.simulation.checks import check
-from tests.simulation.history import SKEW, History, plan
+from tests.simulation.history import SKEW, History
+from tests.simulation.plan import plan
 from tests.simulation.profiles import Profile
 
 CHUNK = 50
@@ -18,9 +23,10 @@ CHUNK = 50
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of one history."""
+    """What came of one history. `options` are those of the command line that draw the same one."""
 
     seed: int
+    options: str
     violations: list[str]
     faults: Counter[str]
     trace: list[str] | None
@@ -28,14 +34,33 @@ class Result:
     verdicts: int
     accepted: int
 
+    @property
+    def replay(self) -> str:
+        """The command that runs the same history again and prints its trace."""
+        return " ".join(filter(None, ("python -m tests.simulation", self.options, f"--seed {self.seed}")))
 
-def run(seed: int, *, profile: Profile | None = None, skew: float = SKEW, tracing: bool = False) -> Result:
-    """Draw the history of `seed`, run it and check it. The same seed is always the same history."""
-    history = History(seed, plan(seed, profile), tracing=tracing, skew=skew)
+
+def run(
+    seed: int,
+    *,
+    profile: Profile | None = None,
+    skew: float = SKEW,
+    tracing: bool = False,
+    options: str | None = None,
+) -> Result:
+    """Draw the history of `seed`, run it and check it. The same seed is always the same history.
+
+    `options` are the command line's where they are more than a profile's name.
+    """
+    drawn = plan(seed, profile) if profile else widened(seed, plan(seed))
+    history = History(seed, drawn, tracing=tracing, skew=skew)
     history.run(check)
     books = history.books
+    if options is None:
+        options = f"--profile {profile.__name__}" if profile else ""
     return Result(
         seed,
+        options,
         history.world.violations,
         history.world.faults,
         history.world.trace,
@@ -43,6 +68,40 @@ def run(seed: int, *, profile: Profile | None = None, skew: float = SKEW, tracin
         len(books.verdicts),
         sum(map(len, books.accepted.values())),
     )
+
+
+def told(results: Iterable[Result], costs: tuple[str, ...] = ()) -> list[str]:
+    """What went wrong, each history with the command that replays it and the commit that it replays on.
+
+    Violations that begin with one of `costs` are left out.
+    """
+    lines = []
+    for result in results:
+        texts = [text for text in result.violations if text.split(":")[0] not in costs]
+        lines += [f"seed {result.seed}: {text}" for text in texts]
+        if texts:
+            lines.append(f"    on commit {commit()}: {result.replay}")
+    return lines
+
+
+@lru_cache(1)
+def commit() -> str:
+    """The commit that runs, and whether the code differs from it: a seed means the same on the same code."""
+
+    def git(*words: str) -> str:
+        return subprocess.run(
+            ["git", *words],  # noqa: S607 # whichever git there is
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+
+    try:
+        dirty = git("status", "--porcelain", "--untracked-files=no", "--", "../../handler", ".")
+        return git("rev-parse", "--short", "HEAD") + (", dirty" if dirty else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
 
 
 def run_side_by_side(seeds: range, play: Callable[..., Result], jobs: int) -> Iterator[Result]:

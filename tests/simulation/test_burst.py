@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.simulation.burst import burst
-from tests.simulation.services import Mood
+from tests.simulation.store import Mood
 
 PAIRS = 500
 DRAINED = PAIRS / 5

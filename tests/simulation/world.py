@@ -112,6 +112,14 @@ class Instance:
         """It has called the API, so the agenda brings back what it works on."""
         self.died: Callable[[], object] | None = None
         """Called after its death."""
+        self.limit_at = float("inf")
+        """When the platform ends it."""
+        self.die_share = 0.0
+        """How likely it dies at each of its requests, beside what the world's mood is."""
+        self.stumbled = False
+        """COS did not answer one of its writes, so what it did may be done again."""
+        self.looked_at: dict[str, float] = {}
+        """When it last looked at an upload, by key."""
         self._skew = skew
 
     def __str__(self) -> str:
