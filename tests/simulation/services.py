@@ -364,7 +364,7 @@ def _shown(result: object) -> str:
         return f"{found.get('kind')} {found.get('key')}"
     if isinstance(result, list):
         return f"{len(result)} found"
-    if isinstance(result, tuple):
+    if type(result) is tuple:  # a page of LIST; answers and deliveries are tuples with names
         return ", ".join(stored.key for stored in result[0]) or "nothing"
     if isinstance(result, Version):
         return f"{result.md5} of {result.modified:%H:%M:%S}"

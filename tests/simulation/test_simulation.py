@@ -33,6 +33,14 @@ def test_a_seed_replays_exactly() -> None:
     assert first
 
 
+def test_a_trace_changes_nothing() -> None:
+    """A history that is replayed with its trace is the one that was run without."""
+    for seed in range(20):
+        once, replayed = run(seed), run(seed, tracing=True)
+        assert replayed.violations == []
+        assert (replayed.calls, replayed.faults) == (once.calls, once.faults)
+
+
 def _first_violation(protection: Protection) -> Result | None:
     seeds = range(protection.first, protection.first + protection.seeds)
     for result in run_many(seeds, partial(run, profile=protection.profile)):
