@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
-from multiprocessing import get_context
 from typing import NamedTuple
 
 from tests.prove.scenes import Scene
-from tests.prove.stage import LOST, Schedule, Stage
+from tests.prove.stage import LOST, Known, Schedule, Stage
 from tests.simulation.checks import check
 from tests.simulation.history import History
 
@@ -54,30 +51,45 @@ class Next(NamedTuple):
 class Found:
     """What came of looking at schedules. `violations` holds the first schedule for each text."""
 
+    scene: str
     schedules: int = 0
     steps: int = 0
     violations: dict[str, Schedule] = field(default_factory=dict)
 
-    def add(self, other: Found) -> None:
-        """Add what another has found."""
-        self.schedules += other.schedules
-        self.steps = max(self.steps, other.steps)
-        for text, schedule in other.violations.items():
-            self.violations.setdefault(text, schedule)
+    def add(self, this: Next, stage: Stage) -> None:
+        """Note what came of one."""
+        self.schedules += 1
+        self.steps = max(self.steps, len(stage.steps))
+        for text in stage.violations:
+            self.violations.setdefault(text, this.schedule)
 
 
-def play(scene: Scene, schedule: Schedule, *, spent: Spent | None = None, tracing: bool = False) -> Stage:
-    """Run one schedule of a scene, then turn the world kind, and check it."""
-    stage = Stage(schedule, scene.first, scene.last, tracing=tracing)
+def play(
+    scene: Scene,
+    this: Next,
+    *,
+    is_known: Callable[[Hashable], bool] | None = None,
+    tracing: bool = False,
+) -> Stage:
+    """Run one schedule of a scene, then turn the world kind, and check it.
+
+    It ends early, and without checks, where it comes to a situation that is known.
+    """
+    stage = Stage(this.schedule, scene.first, scene.last, is_known=is_known, tracing=tracing)
+    stage.draw = lambda: scene.draw
     history = History(0, scene.plan, world=stage, skew=scene.skew)
-    scene.add(history, stage)
-    history.run(check)
-    for text in scene.check(history, faultless=spent is None or not (spent.crashes or spent.lost)):
+    scene.set(history, stage)
+    try:
+        history.run(check)
+    except Known:
+        stage.leave()
+        return stage
+    for text in scene.check(history, faultless=not (this.spent.crashes or this.spent.lost)):
         stage.violation(text)
     return stage
 
 
-def _further(this: Next, stage: Stage, bounds: Bounds) -> Iterator[Next]:
+def _further(this: Next, stage: Stage) -> Iterator[Next]:
     """The schedules that differ from one that was played at one step more, later than the others."""
     schedule, spent = this
     begin = schedule[-1][0] + 1 if schedule else 0
@@ -89,64 +101,37 @@ def _further(this: Next, stage: Stage, bounds: Bounds) -> Iterator[Next]:
                 spent.crashes + bool(option.fault and not lost),
                 spent.lost + lost,
             )
-            if bounds.allow(more):
-                yield Next((*schedule, (number, option.name)), more)
+            yield Next((*schedule, (number, option.name)), more)
 
 
-def look_below(scene: Scene, bounds: Bounds, start: Next, *, stop_at: str | None = None) -> Found:
-    """Look at a schedule and all that go on from it. `stop_at`: until a violation holds that text."""
-    found = Found()
-    todo = [start]
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        while todo:
-            this = todo.pop()
-            stage = play(scene, this.schedule, spent=this.spent)
-            found.schedules += 1
-            found.steps = max(found.steps, len(stage.steps))
-            for text in stage.violations:
-                found.violations.setdefault(text, this.schedule)
-            if stop_at is not None and any(stop_at in text for text in stage.violations):
-                break
-            todo += _further(this, stage, bounds)
-            if found.schedules % 200 == 0:
-                gc.collect()
-    finally:
-        if was_on:
-            gc.enable()
-    return found
+def look_at_all(scene: Scene, bounds: Bounds, *, stop_at: str | None = None) -> Found:
+    """Look at every schedule within the bounds, those with the fewest preemptions first.
 
-
-def look_at_all(scene: Scene, bounds: Bounds, jobs: int, *, stop_at: str | None = None) -> Found:
-    """Look at every schedule within the bounds, on so many cores.
-
-    Workers are forks, so that a protection that was switched off is off in them too.
+    `stop_at`: only until a violation holds that text.
     """
-    start = Next((), Spent())
-    if jobs < 2:
-        return look_below(scene, bounds, start, stop_at=stop_at)
-    found = look_below(scene, Bounds(-1, -1, -1), start)
-    first = list(_further(start, play(scene, ()), bounds))
-    look = partial(look_below, scene, bounds, stop_at=stop_at)
-    with get_context("fork").Pool(jobs, _hold, (look,)) as pool:
-        for more in pool.imap_unordered(_look, first):
-            found.add(more)
-            if stop_at is not None and any(stop_at in text for text in found.violations):
-                break
+    found = Found(scene.name)
+    known: set[Hashable] = set()
+
+    def is_known(situation: Hashable) -> bool:
+        if situation in known:
+            return True
+        known.add(situation)
+        return False
+
+    levels: list[list[Next]] = [[Next((), Spent())]]
+    for level in levels:
+        while level:
+            this = level.pop()
+            stage = play(scene, this, is_known=is_known)
+            found.add(this, stage)
+            if stop_at is not None and any(stop_at in text for text in stage.violations):
+                return found
+            for more in _further(this, stage):
+                if bounds.allow(more.spent):
+                    while len(levels) <= more.spent.preemptions:
+                        levels.append([])
+                    levels[more.spent.preemptions].append(more)
     return found
-
-
-_looking: partial[Found]
-
-
-def _hold(look: partial[Found]) -> None:
-    global _looking
-    _looking = look
-
-
-def _look(start: Next) -> Found:
-    return _looking(start)
 
 
 def text_of(schedule: Schedule) -> str:

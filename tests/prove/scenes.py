@@ -22,8 +22,9 @@ def _nothing(history: History, stage: Stage) -> None:
 class Scene:
     """A situation. From second `first` on, until the world turns kind, every schedule is looked at.
 
-    `add` puts into it what a plan cannot say. `calls` and `told` are how many calls of the API and how many
-    different messages there may be: as many calls only where nothing crashes and no answer is lost.
+    `placed` are uploads of which no event tells; `add` puts into it what a plan cannot say either. `calls` and
+    `told` are how many calls of the API and how many different messages there may be: so many calls only
+    where nothing crashes and no answer is lost.
     """
 
     name: str
@@ -31,14 +32,25 @@ class Scene:
     plan: Plan
     first: float
     add: Add = _nothing
+    placed: tuple[Put, ...] = ()
     calls: tuple[int, ...] = (1,)
     told: tuple[int, ...] = (1,)
     skew: float = 0.0
+    draw: float = 0.5
+    """What is drawn all the time; from 0.7 on every invocation runs on a new machine."""
 
     @property
     def last(self) -> float:
         """The second at which nothing is chosen any more, and the world turns kind soon after."""
         return self.plan.kind_at - 1
+
+    def set(self, history: History, stage: Stage) -> None:
+        """Put into the history what its plan does not say."""
+        uploads = history.functions[0].uploads
+        for put in self.placed:
+            upload = partial(uploads.put, put.key, b"", md5=f"{put.content:032x}", size=put.size)
+            stage.at(put.at, upload)
+        self.add(history, stage)
 
     def check(self, history: History, *, faultless: bool) -> Iterator[str]:
         """What must hold beside what holds in every history."""
@@ -100,7 +112,7 @@ def _uploaded_at_will(*puts: Put) -> Add:
 
     def add(history: History, stage: Stage) -> None:
         for number, put in enumerate(puts, 1 + len(history.plan.puts)):
-            stage.act(put.at, f"uploads {put.key}", partial(history.put, number, put))
+            stage.act(put.at, f"upload {put.key}", partial(history.put, number, put))
 
     return add
 
@@ -112,11 +124,10 @@ SHARED = dict(SHARED_IMAGE)
 ONE, TWO, FACE = "uploads/u/1/live.gz", "uploads/u/2/live.gz", "faces/u.jpg"
 
 GOOD, OTHER, UNKNOWN = 8, 9, 7
-"""Contents: GOOD with GOOD is matched, the image OTHER with GOOD mismatched, the live package UNKNOWN failed."""
+"""Contents: GOOD with GOOD is matched, with the image OTHER mismatched; the live package UNKNOWN fails."""
 
 HALVES = _put(IMAGE, GOOD, 0.05), _put(LIVE, GOOD, 0.05)
-UNHEARD = _put(IMAGE, GOOD, at=25.0)
-"""An image whose event never came."""
+PLACED = (_put(IMAGE, GOOD, at=25.0),)
 
 _lease_end = 240.0 - 75 + 2.6
 
@@ -143,20 +154,23 @@ SCENES = (
     Scene(
         "thrice",
         "one event three times",
-        _plan(UNHEARD, _put(LIVE, GOOD, 0.05, 0.05, 0.05), warm=3, last=185.0),
+        _plan(_put(LIVE, GOOD, 0.05, 0.05, 0.05), warm=3, last=185.0),
         30.0,
+        placed=PLACED,
     ),
     Scene(
         "winners",
         "two create-only winners: one event twice",
-        _plan(UNHEARD, _put(LIVE, GOOD, 0.05, 0.05), last=185.0),
+        _plan(_put(LIVE, GOOD, 0.05, 0.05), last=185.0),
         30.0,
+        placed=PLACED,
     ),
     Scene(
         "winners-versioned",
-        "the same where the bucket keeps versions",
-        replace(_plan(UNHEARD, _put(LIVE, GOOD, 0.05, 0.05), last=185.0), versioned=True),
+        "the same where the bucket keeps versions, and once more later",
+        replace(_plan(_put(LIVE, GOOD, 0.05, 0.05, 3.3), warm=3, last=185.0), versioned=True),
         30.0,
+        placed=PLACED,
     ),
     Scene(
         "lease-end",
@@ -168,8 +182,9 @@ SCENES = (
     Scene(
         "after-lease",
         "an event and a sweep after the lease",
-        _plan(UNHEARD, _put(LIVE, GOOD, 0.05, 89.98), last=185.0),
+        _plan(_put(LIVE, GOOD, 0.05, 89.98), last=185.0),
         30.0,
+        placed=PLACED,
     ),
     Scene(
         "deliveries",
@@ -181,18 +196,20 @@ SCENES = (
     Scene(
         "sweeps",
         "two overlapping sweeps and a pair to judge",
-        _plan(_put(IMAGE, GOOD, 0.05), _put(LIVE, GOOD, at=31.0), last=185.0),
+        _plan(_put(IMAGE, GOOD, 0.05), last=185.0),
         119.9,
         _extra_sweep(120.0),
+        placed=(_put(LIVE, GOOD, at=31.0),),
     ),
     Scene(
         "replaced",
         "an upload replaced under the call",
-        _plan(UNHEARD, _put(LIVE, GOOD, 0.05), last=185.0),
+        _plan(_put(LIVE, GOOD, 0.05), last=185.0),
         30.0,
         _uploaded_at_will(_put(IMAGE, OTHER, 0.01, at=30.05)),
         calls=(1, 2, 3),
         told=(1, 2),
+        placed=PLACED,
     ),
     Scene(
         "shared",
@@ -222,59 +239,78 @@ SCENES = (
     Scene(
         "unfit",
         "what needs no call decided by two at once, with other bodies: the same bytes a second later",
-        _plan(UNHEARD, _put(LIVE, GOOD, 0.05, at=30.96, size=0), last=185.0),
-        31.0,
-        _uploaded_at_will(_put(LIVE, GOOD, 0.005, at=31.0, size=0)),
+        _plan(
+            _put(LIVE, GOOD, 0.05, at=30.95, size=0),
+            _put(LIVE, GOOD, 0.002, at=31.012, size=0),
+            last=185.0,
+        ),
+        30.99,
         calls=(0,),
+        placed=PLACED,
     ),
     Scene(
         "retry",
         "an operator's retry and two sweeps",
-        replace(_plan(UNHEARD, _put(LIVE, UNKNOWN, 0.05), last=245.0), retries=(119.9, 119.9)),
+        replace(_plan(_put(LIVE, UNKNOWN, 0.05), last=245.0), retries=(119.9, 119.9)),
         119.8,
         _extra_sweep(120.0),
         calls=(2,),
         told=(2,),
+        placed=PLACED,
     ),
     Scene(
         "again",
         "what failed is uploaded again, and heard of twice",
-        _plan(UNHEARD, _put(LIVE, UNKNOWN, 0.05), _put(LIVE, UNKNOWN, 0.05, 0.05, at=45.0), last=185.0),
+        _plan(_put(LIVE, UNKNOWN, 0.05), _put(LIVE, UNKNOWN, 0.05, 0.05, at=45.0), last=185.0),
         45.0,
         calls=(2,),
         told=(2,),
+        placed=PLACED,
+    ),
+    Scene(
+        "again-cold",
+        "what failed is uploaded again, on an instance that knows nothing of the bucket",
+        _plan(_put(LIVE, UNKNOWN, 0.05), _put(LIVE, UNKNOWN, 0.05, at=45.0), last=185.0),
+        45.0,
+        calls=(2,),
+        told=(2,),
+        placed=PLACED,
+        draw=0.8,
     ),
     Scene(
         "walk",
         "a walk beside a late event",
-        replace(_plan(UNHEARD, _put(LIVE, GOOD, 670.05), last=785.0), walks=(1.0, 1.0, 700.05)),
+        replace(_plan(_put(LIVE, GOOD, 670.05), last=785.0), walks=(1.0, 1.0, 700.05)),
         700.0,
+        placed=PLACED,
     ),
     Scene(
         "deleted",
         "the live package is deleted once it is told, and its image heard of again",
-        _plan(UNHEARD, _put(LIVE, GOOD, 0.05), last=185.0, DELETE_UPLOADS="live"),
+        _plan(_put(LIVE, GOOD, 0.05), last=185.0, DELETE_UPLOADS="live"),
         30.0,
         _uploaded_at_will(_put(IMAGE, GOOD, 0.01, at=30.05)),
+        placed=PLACED,
     ),
     Scene(
         "unseen",
         "an upload is seen late, and its event comes twice",
-        _plan(UNHEARD, replace(_put(LIVE, GOOD, 0.05, 0.05), head_lag=5.0), last=185.0),
+        _plan(replace(_put(LIVE, GOOD, 0.05, 0.05), head_lag=5.0), last=185.0),
         30.0,
+        placed=PLACED,
     ),
     Scene(
         "seen-as-former",
-        "an upload is replaced within its second, and the former is seen for a while",
+        "an upload is replaced within a second, and the former is seen for a while",
         _plan(
-            UNHEARD,
-            _put(LIVE, GOOD, 0.05),
+            _put(LIVE, GOOD, 0.55, at=29.5),
             replace(_put(LIVE, OTHER, 0.05, at=30.04), head_lag=5.0),
             last=185.0,
         ),
         30.0,
         calls=(1, 2, 3),
         told=(1, 2),
+        placed=PLACED,
     ),
     Scene(
         "image-late",
@@ -292,7 +328,7 @@ SCENES = (
         "throttled",
         "the API throttles, and the events come again",
         replace(
-            _plan(_put(IMAGE, GOOD, 0.05, 10.0), _put(LIVE, GOOD, 0.05, 10.0), last=245.0),
+            _plan(_put(IMAGE, GOOD, 0.05, 4.0), _put(LIVE, GOOD, 0.05, 4.0), last=245.0),
             mood=Mood(api_down=(0.0, 50.0, "RequestLimitExceeded")),
         ),
         30.0,

@@ -1,25 +1,30 @@
-"""A simulated world in which a schedule, and not chance, says what happens next; see the package for its model."""
+"""A simulated world in which a schedule says what happens next, not chance; the package tells its model."""
 
 from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 
+from tests.prove.past import Past
 from tests.simulation.services import SLOWEST, WINDOW
-from tests.simulation.world import Instance, Lane, World
+from tests.simulation.world import Death, Instance, Lane, World
 
 T = TypeVar("T")
 
 STEP = 0.005
 """Seconds that an operation takes, so that nine fit into the window of a create-only PUT."""
 
+GRAIN = 0.05
+"""Seconds by which the time may differ in two situations that are else the same, and taken for one."""
+
 CRASH, LOST = "c", "l"
 
 CHANGING = ("write", "create", "delete", "compare", "post")
-"""Operations after which the world is not what it was. A crash after a read is one after what was before it; a
-read that is lost is asked again, and so is a slow one."""
+"""Operations that change the world. A crash after a read is a crash after what came before it; a read whose
+answer is lost is asked again, and so it is a slow one."""
 
 
 class Option(NamedTuple):
@@ -44,19 +49,43 @@ class Turn:
         self.fault = ""
 
 
+def _number(lane: Lane) -> int:
+    return lane.instance.lanes.index(lane)
+
+
+class Known(Exception):
+    """The situation was met before: what can come of it is looked at from there."""
+
+
 Schedule = tuple[tuple[int, str], ...]
 """The steps at which something else than the usual happens, and what. The first step is number 0."""
 
 
 class Stage(World):
-    """The world, from its second `first` to `last` in the order of `schedule`; kind and without choice after."""
+    """The world: from its second `first` to `last` in the order of `schedule`, without choice after.
 
-    def __init__(self, schedule: Schedule, first: float, last: float, *, tracing: bool = False) -> None:
+    `is_known` is asked at each step after the schedule's last whether the situation was met before; then `run`
+    raises Known.
+    """
+
+    def __init__(
+        self,
+        schedule: Schedule,
+        first: float,
+        last: float,
+        *,
+        is_known: Callable[[Hashable], bool] | None = None,
+        tracing: bool = False,
+    ) -> None:
         super().__init__(0, tracing=tracing)
         self.draw = lambda: 0.5
         self.steps: list[list[Option]] = []
         """What could have been chosen at each step, what is usual first."""
         self._schedule = dict(schedule)
+        self._free = schedule[-1][0] + 1 if schedule else 0
+        self._is_known = is_known
+        self._past = Past()
+        self._lanes: list[Lane] = []
         self._last = last
         self._turns: list[Turn] = []
         self._current: Lane | None = None
@@ -69,6 +98,10 @@ class Stage(World):
 
     def _end(self) -> None:
         self.exchange = None
+
+    def start(self, lane: Lane, work: Callable[[], object]) -> None:
+        super().start(lane, work)
+        self._lanes.append(lane)
 
     def act(self, at: float, says: str, call: Callable[[], object]) -> None:
         """Have something happen from `at` on, whenever the schedule says."""
@@ -102,7 +135,7 @@ class Stage(World):
             if check is not None:
                 check()
                 if took <= WINDOW:
-                    self._wait_for_turn(lane, f"{says}, and stores it", WINDOW, may_fail=False)
+                    self._wait_for_turn(lane, f"store {says.partition(' ')[2]}", WINDOW, may_fail=False)
             self._happen(lane, effect, took, result)
         except Exception as error:  # noqa: BLE001 # raised again below
             result[1] = error
@@ -184,6 +217,7 @@ class Stage(World):
         self._turns.remove(turn)
         self._current, turn.fault = turn.lane, option.fault
         self._begun.add(turn.lane.instance)
+        self._past.note(turn.lane.instance.name, turn.says, turn.fault)
         if option.fault == "b":
             self.tell(turn.lane.instance, "dies before anything")
             turn.lane.instance.die()
@@ -198,6 +232,8 @@ class Stage(World):
             return Option("0", 0, "", first)  # it cannot wait any longer
         options = self._options(turns)
         number = len(self.steps)
+        if self._is_known is not None and number >= self._free and self._is_known(self._situation(turns)):
+            raise Known
         self.steps.append(options)
         name = self._schedule.get(number)
         if name is None:
@@ -207,6 +243,22 @@ class Stage(World):
             if option.name == name:
                 return option
         raise ValueError(f"step {number} has no {name}; it has {' '.join(option.name for option in options)}")
+
+    def _situation(self, turns: list[Turn]) -> Hashable:
+        """What tells how things can go on: what has happened, who may be next, and about when it is."""
+        current = self._current and (self._current.instance.name, _number(self._current))
+        waiting = tuple((turn.lane.instance.name, _number(turn.lane), turn.says) for turn in turns)
+        return self._past.digest, current, waiting, int(self.now / GRAIN)
+
+    def leave(self) -> None:
+        """End everything that still goes on."""
+        self.exchange = None
+        for lane in self._lanes:
+            lane.instance.dead = True
+        for lane in self._lanes:
+            if lane.fiber and not lane.fiber.dead:
+                with suppress(Death):
+                    lane.fiber.throw(Death)
 
     def _options(self, turns: list[Turn]) -> list[Option]:
         """Each way to go on; what costs a preemption does so because the current instance could go on."""
