@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
+import gc
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
+from multiprocessing import get_context
 from typing import NamedTuple
 
-from tests.prove.scenes import Scene
+from tests.prove.scenes import BY_NAME, SHOWN, Scene
 from tests.prove.stage import LOST, Known, Schedule, Stage
 from tests.simulation.checks import check
 from tests.simulation.history import History
+from tests.simulation.protections import COUNTED, EVERY, switched_off
 
 
 class Spent(NamedTuple):
@@ -30,6 +34,11 @@ class Bounds(NamedTuple):
     one_fault: int = 2
     both_faults: int = 0
 
+    def __str__(self) -> str:
+        kinds = ("no fault", "one crash or one lost answer", "one of each")
+        told = (f"{kind}: {most} preemptions" for kind, most in zip(kinds, self, strict=True) if most >= 0)
+        return "; ".join(told)
+
     def allow(self, spent: Spent) -> bool:
         """Whether a schedule is looked at."""
         if spent.crashes > 1 or spent.lost > 1:
@@ -37,7 +46,7 @@ class Bounds(NamedTuple):
         return spent.preemptions <= self[spent.crashes + spent.lost]
 
 
-SMALL = Bounds(1, 0, -1)
+FULL, SMALL = Bounds(), Bounds(1, 0, -1)
 
 
 class Next(NamedTuple):
@@ -45,6 +54,9 @@ class Next(NamedTuple):
 
     schedule: Schedule
     spent: Spent
+
+
+USUAL = Next((), Spent())
 
 
 @dataclass(slots=True)
@@ -55,10 +67,12 @@ class Found:
     schedules: int = 0
     steps: int = 0
     violations: dict[str, Schedule] = field(default_factory=dict)
+    faults: Counter[str] = field(default_factory=Counter)
 
     def add(self, this: Next, stage: Stage) -> None:
         """Note what came of one."""
         self.schedules += 1
+        self.faults += stage.faults
         self.steps = max(self.steps, len(stage.steps))
         for text in stage.violations:
             self.violations.setdefault(text, this.schedule)
@@ -73,7 +87,8 @@ def play(
 ) -> Stage:
     """Run one schedule of a scene, then turn the world kind, and check it.
 
-    It ends early, and without checks, where it comes to a situation that is known.
+    It ends early, and without checks, where it comes to a situation that is known. Raises ValueError where
+    the schedule asks for what a step has not.
     """
     stage = Stage(this.schedule, scene.first, scene.last, is_known=is_known, tracing=tracing)
     stage.draw = lambda: scene.draw
@@ -118,20 +133,72 @@ def look_at_all(scene: Scene, bounds: Bounds, *, stop_at: str | None = None) -> 
         known.add(situation)
         return False
 
-    levels: list[list[Next]] = [[Next((), Spent())]]
+    was_on = gc.isenabled()
+    gc.disable()  # worlds are full of cycles: they are collected now and then
+    try:
+        _look(scene, bounds, is_known, found, stop_at)
+    finally:
+        if was_on:
+            gc.enable()
+    return found
+
+
+def _look(
+    scene: Scene,
+    bounds: Bounds,
+    is_known: Callable[[Hashable], bool],
+    found: Found,
+    stop_at: str | None,
+) -> None:
+    levels: list[list[Next]] = [[USUAL]]
     for level in levels:
-        while level:
-            this = level.pop()
+        for this in level:  # which grows meanwhile
             stage = play(scene, this, is_known=is_known)
             found.add(this, stage)
             if stop_at is not None and any(stop_at in text for text in stage.violations):
-                return found
+                return
+            if found.schedules % 200 == 0:
+                gc.collect()
             for more in _further(this, stage):
                 if bounds.allow(more.spent):
                     while len(levels) <= more.spent.preemptions:
                         levels.append([])
                     levels[more.spent.preemptions].append(more)
+
+
+def look_at(name: str, bounds: Bounds, *, stop_at: str | None = None) -> Found:
+    """The same for the scene of a name."""
+    return look_at_all(BY_NAME[name], bounds, stop_at=stop_at)
+
+
+def look_for_protection(name: str) -> Found:
+    """Switch off a protection and look for that in its scene; what is found names both."""
+    (protection,) = (each for each in (*EVERY, *COUNTED) if each.name == name)
+    with switched_off(protection):
+        found = look_at(SHOWN[name], FULL, stop_at="")
+    found.scene = f"{name}@{found.scene}"
     return found
+
+
+def side_by_side(work: Callable[[str], Found], each: Sequence[str], jobs: int) -> Iterator[Found]:
+    """Do the work for each, on so many cores; the results come as they are ready.
+
+    Workers are forks, so that a protection that was switched off is off in them too.
+    """
+    if jobs < 2 or len(each) < 2:
+        yield from map(work, each)
+        return
+    with get_context("fork").Pool(jobs) as pool:
+        yield from pool.imap_unordered(work, each)
+
+
+def largest_first(names: Sequence[str]) -> list[str]:
+    """Scenes with the most ways to go on first, so that no core waits long for the last."""
+
+    def ways(name: str) -> int:
+        return sum(map(len, play(BY_NAME[name], USUAL).steps))
+
+    return sorted(names, key=ways, reverse=True)
 
 
 def text_of(schedule: Schedule) -> str:
@@ -140,7 +207,7 @@ def text_of(schedule: Schedule) -> str:
 
 
 def schedule_of(text: str) -> Schedule:
-    """What `text_of` has written. Raises ValueError for anything else."""
+    """The schedule that was written so. Raises ValueError for anything else."""
     if text == "usual":
         return ()
     steps = (step.partition("-") for step in text.split("."))

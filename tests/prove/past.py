@@ -19,8 +19,8 @@ class Past:
     """A digest of all operations, and of which came before which where that matters.
 
     Those of one instance come one after the other. Those of two matter to each other where one writes what
-    the other reads or writes. So two pasts of one digest have left the same objects behind, and every instance
-    was told the same.
+    the other reads or writes. So two pasts of one digest have left the same objects behind, and have told
+    every instance the same.
     """
 
     def __init__(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -22,8 +22,8 @@ def _nothing(history: History, stage: Stage) -> None:
 class Scene:
     """A situation. From second `first` on, until the world turns kind, every schedule is looked at.
 
-    `placed` are uploads of which no event tells; `add` puts into it what a plan cannot say either. `calls` and
-    `told` are how many calls of the API and how many different messages there may be: so many calls only
+    `placed` are uploads of which no event tells; `add` puts into it what a plan cannot say either. `calls`
+    and `told` are how many calls of the API and how many different messages there may be: so many calls only
     where nothing crashes and no answer is lost.
     """
 
@@ -79,10 +79,10 @@ def _environment(**settings: str) -> Environment:
     return tuple({**base, **settings}.items())
 
 
-def _plan(*puts: Put, last: float, warm: int = 2, **settings: str) -> Plan:
+def _plan(*puts: Put, last: float, warm: int = 2, settings: Mapping[str, str] | None = None) -> Plan:
     """A plan without chance. `warm`: so many instances have learned that the bucket honours create-only."""
     return Plan(
-        environments=(_environment(**settings),),
+        environments=(_environment(**(settings or {})),),
         versioned=False,
         page=1000,
         mood=Mood(),
@@ -144,7 +144,12 @@ def _down(plan: Plan, until: float) -> Plan:
 
 
 SCENES = (
-    Scene("halves", "both halves' events at once", _plan(*HALVES, last=185.0, KEEP_BEST_FRAME="true"), 30.0),
+    Scene(
+        "halves",
+        "both halves' events at once",
+        _plan(*HALVES, last=185.0, settings={"KEEP_BEST_FRAME": "true"}),
+        30.0,
+    ),
     Scene(
         "halves-cold",
         "the same, instances that know nothing of the bucket",
@@ -214,7 +219,7 @@ SCENES = (
     Scene(
         "shared",
         "a shared image with two live packages",
-        _plan(_put(ONE, GOOD, 0.05), _put(TWO, GOOD, 0.05), warm=3, last=185.0, **SHARED),
+        _plan(_put(ONE, GOOD, 0.05), _put(TWO, GOOD, 0.05), warm=3, last=185.0, settings=SHARED),
         30.0,
         _uploaded_at_will(_put(FACE, GOOD, 0.005, at=30.05)),
         calls=(2,),
@@ -227,6 +232,15 @@ SCENES = (
         659.9,
         _extra_sweep(660.0),
         calls=(0,),
+    ),
+    Scene(
+        "clock-behind",
+        "half a pair and a sweep whose clock is behind",
+        replace(_plan(_put(IMAGE, GOOD, 0.05, at=59.0), warm=0, last=245.0), clocks_apart=True),
+        119.9,
+        _extra_sweep(120.0),
+        calls=(0,),
+        skew=2.0,
     ),
     Scene(
         "last-moment",
@@ -287,7 +301,7 @@ SCENES = (
     Scene(
         "deleted",
         "the live package is deleted once it is told, and its image heard of again",
-        _plan(_put(LIVE, GOOD, 0.05), last=185.0, DELETE_UPLOADS="live"),
+        _plan(_put(LIVE, GOOD, 0.05), last=185.0, settings={"DELETE_UPLOADS": "live"}),
         30.0,
         _uploaded_at_will(_put(IMAGE, GOOD, 0.01, at=30.05)),
         placed=PLACED,
@@ -319,7 +333,7 @@ SCENES = (
             _put(ONE, GOOD, 0.05),
             replace(_put(FACE, GOOD, 0.05, 0.05, at=700.0), head_lag=3.0),
             last=785.0,
-            **SHARED,
+            settings=SHARED,
         ),
         700.0,
         told=(2,),
@@ -335,3 +349,42 @@ SCENES = (
         calls=(3,),
     ),
 )
+
+BY_NAME = {scene.name: scene for scene in SCENES}
+
+SHOWN = {
+    "claim-read-back": "winners",
+    "entry-before-call": "after-lease",
+    "entry-names-verification": "halves",
+    "keys-by-purpose": "seen-as-former",
+    "look-again": "image-late",
+    "event-etag": "seen-as-former",
+    "record-once": "unfit",
+    "record-read-back": "unfit",
+    "record-over-lease": "again-cold",
+    "record-before-webhook": "halves",
+    "another-claim": "again",
+    "takeover-by-sweep": "after-lease",
+    "clock-margin": "lease-end",
+    "long-settle": "winners-versioned",
+    "read-first": "winners-versioned",
+    "delivery-before-deletion": "deleted",
+    "gone-is-settled": "deleted",
+    "guard-without-call": "incomplete",
+    "on-before-off": "clock-behind",
+    "keep-just-put": "clock-behind",
+    "off-after-told": "halves",
+    "record-is-certain": "lease-end",
+    "waiting-marks": "image-late",
+    "marks-until-complete": "image-late",
+    "back-off": "throttled",
+}
+"""The scene in which each protection shows that is switched off."""
+
+NOT_SHOWN = {
+    "claims-before": "needs requests that are refused again and again",
+    "owner-records": "needs a request that is under way longer than is assumed",
+    "told-when-worked-off": "needs a request that takes effect minutes after its sender died",
+    "goes-first": "a second line: it shows in numbers, where the window is wider than is assumed",
+}
+"""Protections that only random histories show, and why."""

@@ -64,8 +64,8 @@ Schedule = tuple[tuple[int, str], ...]
 class Stage(World):
     """The world: from its second `first` to `last` in the order of `schedule`, without choice after.
 
-    `is_known` is asked at each step after the schedule's last whether the situation was met before; then `run`
-    raises Known.
+    `is_known` is asked at each step after the schedule's last whether the situation was met before; then
+    `run` raises Known.
     """
 
     def __init__(
