@@ -11,7 +11,7 @@ NODE = tests/node/node_modules/ready
 COVERAGE ?= 1
 MEASURED = $(RUN) $(if $(COVERAGE),-m slipcover --source handler --omit 'handler/cli/*' --skip-covered --missing-width 60)
 
-.PHONY: help demo local test quick simulate check lint types format docs bundle bench lock clean
+.PHONY: help demo local test quick simulate prove check lint types format docs bundle bench lock clean
 
 help: ## show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | sort
@@ -30,6 +30,9 @@ quick: $(READY) ## run the tests of the rules, in seconds
 
 simulate: $(READY) ## run SEEDS=n random histories of the simulated world
 	$(RUN) -m tests.simulation --seeds $(SEEDS)
+
+prove: $(READY) ## look at every schedule of small scenes: few preemptions, crashes, lost answers
+	$(RUN) -m tests.prove $(ARGS)
 
 bench: $(READY) ## measure: figures beside their floors; JSON=1 for machines, DRAW=1 for the pictures
 	@$(RUN) -m handler.cli.bundle >&2

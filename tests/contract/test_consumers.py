@@ -572,7 +572,7 @@ def test_what_cannot_be_stored_comes_again(own: Running, configured: Callable[..
     resource.prlimit(own.pid, resource.RLIMIT_FSIZE, (room, limits[1]))
     refused = post(own, telling("matched", seen("2")))
     assert (refused.status, refused.retry_after) == (503, timedelta(seconds=60))
-    # The second attempt is left to a sweep: the consumer has another clock, which the third would be far from.
+    # The second attempt is left to a sweep: the third would be too far from the consumer's own clock.
     livepair.cloud.faults.add(
         "PutObject", key="livepair/records/*", then=faults.run_after(lambda: livepair.clock.lose(70))
     )
