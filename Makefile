@@ -9,7 +9,7 @@ READY = $(VENV)/ready
 NODE = tests/node/node_modules/ready
 # What the tests ran of the function, in their own processes, is printed after them; COVERAGE= leaves that out.
 COVERAGE ?= 1
-MEASURED = $(RUN) $(if $(COVERAGE),-m slipcover --source handler --omit 'handler/cli/*' --skip-covered --missing-width 60)
+MEASURED = $(RUN) $(if $(COVERAGE),-m slipcover --immediate --source handler --omit 'handler/cli/*' --skip-covered --missing-width 60)
 
 .PHONY: help demo local test quick simulate prove check lint types format docs bundle bench lock clean
 
