@@ -8,7 +8,7 @@ RUN = $(VENV)/bin/python
 READY = $(VENV)/ready
 NODE = tests/node/node_modules/ready
 
-.PHONY: help demo local test simulate check lint types format docs bundle bench lock clean
+.PHONY: help demo local test simulate prove check lint types format docs bundle bench lock clean
 
 help: ## show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | sort
@@ -24,6 +24,9 @@ test: $(READY) $(NODE) ## run the tests
 
 simulate: $(READY) ## run SEEDS=n random histories of the simulated world
 	$(RUN) -m tests.simulation --seeds $(SEEDS)
+
+prove: $(READY) ## look at every schedule of small scenes: few preemptions, crashes, lost answers
+	$(RUN) -m tests.prove $(ARGS)
 
 bench: $(READY) ## measure: figures beside their floors; JSON=1 for machines, DRAW=1 for the pictures
 	@$(RUN) -m handler.cli.bundle >&2

@@ -105,9 +105,9 @@ def every_run_asked_for_ends(
         seen, _ = seen_now(function, match[1])
         keys = (*match[1].live_keys, *match[1].image_keys)
         changed_at = max(function.uploads.changed.get(key, 0.0) for key in keys)
+        which = asked.record["verification"]
         if not (seen.live or seen.image) or changed_at > history.books.recorded[which][0][0]:
             continue
-        which = asked.record["verification"]
         if verification(seen, asked.run - 1).id == which and verification(seen, asked.run).id not in found:
             yield f"upload: run {asked.run} of {which} was asked for, and has no outcome"
 
