@@ -10,7 +10,7 @@ from multiprocessing import get_context
 from typing import NamedTuple
 
 from tests.prove.scenes import BY_NAME, SHOWN, Scene
-from tests.prove.stage import LOST, Known, Schedule, Stage
+from tests.prove.stage import LOST, Known, Schedule, Stage, has_fault
 from tests.simulation.checks import check
 from tests.simulation.history import History
 from tests.simulation.protections import COUNTED, EVERY, switched_off
@@ -92,14 +92,15 @@ def play(
     """
     stage = Stage(this.schedule, scene.first, scene.last, is_known=is_known, tracing=tracing)
     stage.draw = lambda: scene.draw
-    history = History(0, scene.plan, world=stage, skew=scene.skew)
+    faulty = has_fault(this.schedule)
+    history = History(0, scene.planned(faulty), world=stage, skew=scene.skew)
     scene.set(history, stage)
     try:
         history.run(check)
     except Known:
         stage.leave()
         return stage
-    for text in scene.check(history, faultless=not (this.spent.crashes or this.spent.lost)):
+    for text in scene.check(history, faultless=not faulty):
         stage.violation(text)
     return stage
 
