@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 from tests.prove.explore import (
+    BOTH,
     FULL,
     SMALL,
     USUAL,
@@ -40,7 +41,9 @@ def main() -> int:
     parser.add_argument(
         "--break", dest="broken", choices=protections, metavar="NAME", help=", ".join(protections)
     )
-    parser.add_argument("--small", action="store_true", help="the bounds of the tests")
+    bounds = parser.add_mutually_exclusive_group()
+    bounds.add_argument("--small", action="store_const", const=SMALL, dest="bounds", help=f"{SMALL}")
+    bounds.add_argument("--both", action="store_const", const=BOTH, dest="bounds", help=f"{BOTH}")
     parser.add_argument(
         "--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="on how many cores"
     )
@@ -54,7 +57,7 @@ def main() -> int:
     with off:
         if chosen.schedule:
             return _replay(BY_NAME[chosen.scene], chosen.schedule)
-        broken = _all(those, SMALL if chosen.small else FULL, chosen.jobs, stop=bool(chosen.broken))
+        broken = _all(those, chosen.bounds or FULL, chosen.jobs, stop=bool(chosen.broken))
     if not chosen.scene and not chosen.broken:
         broken += _protections(chosen.jobs)
     return bool(broken)

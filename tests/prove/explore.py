@@ -30,9 +30,9 @@ class Bounds(NamedTuple):
     -1: there are no such schedules.
     """
 
-    faultless: int = 2
-    one_fault: int = 2
-    both_faults: int = 0
+    faultless: int
+    one_fault: int
+    both_faults: int = -1
 
     def __str__(self) -> str:
         kinds = ("no fault", "one crash or one lost answer", "one of each")
@@ -46,7 +46,7 @@ class Bounds(NamedTuple):
         return spent.preemptions <= self[spent.crashes + spent.lost]
 
 
-FULL, SMALL = Bounds(), Bounds(1, 0, -1)
+SMALL, FULL, BOTH = Bounds(1, 0), Bounds(2, 2), Bounds(2, 2, 0)
 
 
 class Next(NamedTuple):
