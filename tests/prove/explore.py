@@ -47,6 +47,8 @@ class Bounds(NamedTuple):
 
 
 SMALL, FULL, BOTH = Bounds(1, 0), Bounds(2, 2), Bounds(2, 2, 0)
+TO_SHOW = Bounds(2, 0)
+"""In these bounds every protection shows that is switched off."""
 
 
 class Next(NamedTuple):
@@ -120,16 +122,18 @@ def _further(this: Next, stage: Stage) -> Iterator[Next]:
             yield Next((*schedule, (number, option.name)), more)
 
 
-def look_at_all(scene: Scene, bounds: Bounds, *, stop_at: str | None = None) -> Found:
-    """Look at every schedule within the bounds, those with the fewest preemptions first.
+def look_at(name: str, bounds: Bounds, *, stop_at: str | None = None, merging: bool = True) -> Found:
+    """Look at every schedule of a scene within the bounds, those with the fewest preemptions first.
 
-    `stop_at`: only until a violation holds that text.
+    `stop_at`: only until a violation holds that text. Without `merging` each schedule is run to its end, also
+    where it comes to a situation that was met before.
     """
+    scene = BY_NAME[name]
     found = Found(scene.name)
     known: set[Hashable] = set()
 
     def is_known(situation: Hashable) -> bool:
-        if situation in known:
+        if merging and situation in known:
             return True
         known.add(situation)
         return False
@@ -167,16 +171,11 @@ def _look(
                     levels[more.spent.preemptions].append(more)
 
 
-def look_at(name: str, bounds: Bounds, *, stop_at: str | None = None) -> Found:
-    """The same for the scene of a name."""
-    return look_at_all(BY_NAME[name], bounds, stop_at=stop_at)
-
-
 def look_for_protection(name: str) -> Found:
     """Switch off a protection and look for that in its scene; what is found names both."""
     (protection,) = (each for each in (*EVERY, *COUNTED) if each.name == name)
     with switched_off(protection):
-        found = look_at(SHOWN[name], FULL, stop_at="")
+        found = look_at(SHOWN[name], TO_SHOW, stop_at="")
     found.scene = f"{name}@{found.scene}"
     return found
 

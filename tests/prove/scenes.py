@@ -365,7 +365,7 @@ BY_NAME = {scene.name: scene for scene in SCENES}
 SHOWN = {
     "claim-read-back": "winners",
     "entry-before-call": "after-lease",
-    "entry-names-verification": "halves",
+    "entry-names-verification": "after-lease",
     "keys-by-purpose": "seen-as-former",
     "look-again": "image-late",
     "event-etag": "seen-as-former",
