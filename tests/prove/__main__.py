@@ -28,7 +28,8 @@ from tests.prove.explore import (
     side_by_side,
     text_of,
 )
-from tests.prove.scenes import BY_NAME, NOT_SHOWN, SHOWN, Scene
+from tests.prove.scene import Scene
+from tests.prove.scenes import BY_NAME, NOT_SHOWN, SHOWN
 from tests.simulation.protections import COUNTED, EVERY, switched_off
 from tests.simulation.run import commit
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from multiprocessing import get_context
 from typing import NamedTuple
 
-from tests.prove.scenes import BY_NAME, SHOWN, Scene
+from tests.prove.scene import Scene
+from tests.prove.scenes import BY_NAME, SHOWN
 from tests.prove.stage import LOST, Known, Schedule, Stage, has_fault
 from tests.simulation.checks import check
 from tests.simulation.history import History
