@@ -47,7 +47,8 @@ def main() -> int:
     with off:
         if chosen.seed is not None:
             result = play(chosen.seed, tracing=True)
-            print("\n".join(result.trace or ()))
+            for line in result.trace or ():
+                print(line.encode(errors="backslashreplace").decode())
             print("\n".join(told([result])))
             return bool(result.violations)
         return _all(play, range(chosen.first, chosen.first + chosen.seeds), chosen.jobs)

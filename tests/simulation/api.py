@@ -63,8 +63,11 @@ class SimulatedApi(Remote):
             if fetched != [live.md5, image.md5]:
                 return Answer("InvalidParameterValue", "MD5 Error")
             code, similarity = judged(live.md5, image.md5)
-            _, which, n = claim.rsplit("/", 2)
-            verdict = Verdict(which, int(n), live.md5, image.md5, code, similarity, self.instance, world.now)
+            rest, which, n = claim.rsplit("/", 2)
+            path = rest.partition("claims/")[2]
+            verdict = Verdict(
+                which, path, int(n), live.md5, image.md5, code, similarity, self.instance, world.now
+            )
             books.verdicts.append(verdict)
             verdicts.append(verdict)
             return Answer(

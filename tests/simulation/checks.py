@@ -23,6 +23,7 @@ from tests.simulation.checks_telling import (
     attempts_are_no_more_than_the_schedule_has,
     every_record_is_told,
     no_live_package_of_a_shared_image_is_missing,
+    what_is_redelivered_arrives,
 )
 from tests.simulation.found import Check, Found, pairs, records, seen_now
 from tests.simulation.history import History
@@ -55,7 +56,10 @@ def every_upload_has_its_outcome(
     """What lies in the bucket has been decided and settled, in the run that counts."""
     for pair in pairs(function):
         seen, numbers = seen_now(function, pair)
-        if not numbers or (pair.shared and seen.live is None):
+        this = function.number, pair.path
+        if not numbers or (pair.shared and seen.live is None) or this in history.books.excused:
+            continue
+        if not reconciled and this in history.books.unmarked:
             continue
         if not reconciled and (history.lost | history.superseded).intersection(numbers):
             continue  # no event told of it, or a newer alternative replaced it and was deleted
@@ -102,8 +106,11 @@ def every_run_asked_for_ends(
         match = function.settings.templates.match(asked.record["live_key"])
         if match is None or not isinstance(match[1], Pair):
             continue
+        which = asked.record["verification"]
         seen, _ = seen_now(function, match[1])
         keys = (*match[1].live_keys, *match[1].image_keys)
+        if (function.number, match[1].path) in history.books.excused:
+            continue
         changed_at = max(function.uploads.changed.get(key, 0.0) for key in keys)
         which = asked.record["verification"]
         if not (seen.live or seen.image) or changed_at > history.books.recorded[which][0][0]:
@@ -175,7 +182,10 @@ def verdicts_are_asked_for_once(
 def _verdicts(history: History) -> dict[str, list[Verdict]]:
     found: dict[str, list[Verdict]] = {}
     for verdict in history.books.verdicts:
-        found.setdefault(verdict.verification, []).append(verdict)
+        if not any(
+            (function.number, verdict.path) in history.books.excused for function in history.functions
+        ):
+            found.setdefault(verdict.verification, []).append(verdict)
     return found
 
 
@@ -253,6 +263,22 @@ def no_mark_waits_for_ever(
             yield f"state: {key} has waited for its image for more than {MARK_DAYS} days"
 
 
+def nothing_is_left_of_what_was_erased(
+    history: History, function: Function, found: Found, reconciled: bool
+) -> Iterator[str]:
+    """Once `forget` says that nothing is left, nothing is, nor comes back, unless it is uploaded again."""
+    if history.plan.mood.list_lag:
+        return  # what LIST does not show it cannot erase
+    for at, number, path, uploads in history.books.erased:
+        if number != function.number or any(function.uploads.changed.get(key, 0.0) > at for key in uploads):
+            continue
+        for key in function.state.names(function.settings.state_prefix):
+            stored = function.state.now(key)
+            data = (stored and stored.data) or b""
+            if f"/{path}/" in key or key.endswith(f"/{path}") or f'"{path}"'.encode() in data:
+                yield f"state: {key} is there, of what was erased"
+
+
 EVERY: tuple[Check, ...] = (
     every_upload_has_its_outcome,
     every_run_asked_for_ends,
@@ -264,7 +290,9 @@ EVERY: tuple[Check, ...] = (
     every_record_is_told,
     attempts_are_no_more_than_the_schedule_has,
     attempts_are_made_in_time,
+    what_is_redelivered_arrives,
     no_live_package_of_a_shared_image_is_missing,
     the_agenda_is_empty,
     no_mark_waits_for_ever,
+    nothing_is_left_of_what_was_erased,
 )

@@ -57,14 +57,27 @@ def attempts_are_no_more_than_the_schedule_has(
         posts = history.books.posts.get(f"msg_{which}", [])
         lost = sum(post.instance.died_at is not None or post.instance.stumbled for post in posts)
         began = max(decided, recorded) - SLACK if record["answer"] else decided - SLACK
+        anew = [at - SLACK for at in history.books.redelivered.get(which, ())]
         for number, at in enumerate(_attempts(posts), 1):
-            due = sum(earliest <= at - began for earliest in EARLIEST)
+            due = sum(earliest <= at - begin for begin in (began, *anew) for earliest in EARLIEST)
             if number > due + lost:
                 yield (
                     f"message: msg_{which} was posted for the {number}th time {at - recorded:.0f} s after it "
                     f"was recorded, when the schedule has {due} and the marks of {lost} were lost"
                 )
                 break
+
+
+def what_is_redelivered_arrives(
+    history: History, function: Function, found: Found, reconciled: bool
+) -> Iterator[str]:
+    """What an operator had delivered anew is taken once more."""
+    for at, which in history.books.promised:
+        message = f"msg_{which}"
+        taken = history.books.accepted.get(message, [])
+        is_due = which in found and message not in history.books.gone
+        if is_due and not any(each >= at - SLACK for each in taken):
+            yield f"message: {message} was to be delivered anew, and was not"
 
 
 def attempts_are_made_in_time(

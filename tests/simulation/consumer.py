@@ -6,24 +6,11 @@ from datetime import datetime, timedelta
 
 from handler.edges.webhook import Delivery
 from tests.simulation.remote import Remote
-from tests.simulation.store import Books, Post, Store
-from tests.simulation.world import Instance, World
+from tests.simulation.store import Post
 
 
 class SimulatedConsumer(Remote):
     """`webhook.Consumer`: it takes messages, or not, or takes them and does not say so in time."""
-
-    def __init__(
-        self,
-        world: World,
-        books: Books,
-        instance: Instance,
-        state: Store,
-        state_prefix: str,
-    ) -> None:
-        super().__init__(world, books, instance)
-        self._state = state
-        self._records = f"{state_prefix}records/"
 
     def post(self, message_id: str, body: str, now: datetime, seconds: float) -> Delivery:
         mood, draw, world = self.books.mood, self.world.draw, self.world
@@ -65,10 +52,5 @@ class SimulatedConsumer(Remote):
         bodies[body] = None
         if len(bodies) > 1:
             self.world.violation(f"message: {message_id} was told with {len(bodies)} bodies")
-        path = next(
-            (key for key in self._state.objects if key.startswith(self._records) and message_id[4:] in key),
-            None,
-        )
-        record = path and self._state.now(path)
-        if not record or record.data is None:
+        if message_id.removeprefix("msg_") not in self.books.recorded:
             self.world.violation(f"message: {message_id} was told before it was recorded")

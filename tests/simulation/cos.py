@@ -7,8 +7,8 @@ from collections.abc import Callable, Generator, Iterable
 from typing import TypeVar
 
 from handler.clock import Deadline
-from handler.edges.bucket import Changed, CosError, Exists, Unavailable
-from handler.edges.cos import REQUEST_SECONDS, TRIES
+from handler.edges.bucket import Changed, CosError, Exists, Oversized, Unavailable
+from handler.edges.cos import MAX_STATE, REQUEST_SECONDS, TRIES
 from handler.rules.outcome import timestamp
 from handler.rules.uploads import Stored
 from tests.simulation.remote import Remote
@@ -36,6 +36,8 @@ class SimulatedBucket(Remote):
         self._deadline = deadline
         self._state_prefix = state_prefix
         """What the function may write under; None: this is the uploads' bucket."""
+        self.is_operators = False
+        """An operator asks, who may delete any upload."""
         self._headed: dict[str, float] = {}
 
     # --- reads
@@ -54,6 +56,8 @@ class SimulatedBucket(Remote):
         def effect() -> bytes | None:
             lag = self.books.mood.read_lag
             found = self.store.seen(key) if lag else self.store.now(key)
+            if found and found.data and len(found.data) > MAX_STATE:
+                raise Oversized("read", self.name, key, None, "too large")
             return found.data if found else None
 
         return self._steady("read", key, effect)
@@ -150,7 +154,8 @@ class SimulatedBucket(Remote):
         def effect() -> None:
             mood, draw = self.books.mood, self.world.draw
             for key in found:
-                if self._state_prefix is None or not key.startswith(self._state_prefix):
+                is_upload = self._state_prefix is None or not key.startswith(self._state_prefix)
+                if is_upload and not self.is_operators:
                     self._check_deletion(key, looked_at[key])
                 listed_at = seen_at = 0.0
                 if mood.list_lag and draw() < mood.list_lag:

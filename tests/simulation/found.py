@@ -20,7 +20,10 @@ Check = Callable[[History, Function, Found, bool], Iterator[str]]
 def records(function: Function) -> Found:
     prefix = f"{function.settings.state_prefix}records/"
     found: Found = {}
+    excused = {path for number, path in function.history.books.excused if number == function.number}
     for key in function.state.names(prefix):
+        if key.removeprefix(prefix).rpartition("/")[0] in excused:
+            continue
         stored = function.state.now(key)
         if stored is not None and stored.data is not None:
             record = json.loads(stored.data)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import NamedTuple
 
 from handler.flow.reconcile import reconcile
 from handler.flow.visit import upload_came
-from handler.rules.agenda import Entry, Look
 from handler.rules.events import UploadEvent
 from handler.rules.pairing import Pair
 from handler.services import Services
+from tests.simulation.commands import side_by_side_in
+from tests.simulation.disturbances import disturb
 from tests.simulation.plan import Plan, Put
 from tests.simulation.platform import Function
-from tests.simulation.store import Asked, Books, Mood, Store
+from tests.simulation.store import Books, Mood, Store
 from tests.simulation.world import World, moment
 
 SKEW = 2.0
@@ -27,6 +28,14 @@ QUIET_SWEEPS = 1500
 
 class TooMany(Exception):
     """A kind world does not become quiet."""
+
+
+class Record(NamedTuple):
+    """A record of an upload event; `ended` is told whether it was heard."""
+
+    number: int
+    upload: UploadEvent
+    ended: Callable[[bool], None]
 
 
 class History:
@@ -51,6 +60,7 @@ class History:
         self.superseded: set[int] = set()
         """Numbers of the uploads of which a newer alternative came."""
         self._sweeps = 0
+        self._gathered: dict[int, list[Record]] = {}
         self.functions = [
             Function(self, number, environment, drawn.versioned)
             for number, environment in enumerate(drawn.environments)
@@ -74,15 +84,19 @@ class History:
 
     def run(self, check: Callable[[History, bool], None]) -> None:
         """Run it, with `check` called in the quiet and once more after a reconcile."""
+        with side_by_side_in(self.world):
+            self._run(check)
+
+    def _run(self, check: Callable[[History, bool], None]) -> None:
         world = self.world
         for number, put in enumerate(self.plan.puts, 1):
             world.at(put.at, partial(self.put, number, put))
         for at in self.plan.walks:
             for function in self.functions:
                 world.at(at, partial(function.invoke, "walk", reconcile))
-        for at in self.plan.retries:
-            for function in self.functions:
-                world.at(at, partial(self._operator_retries, function))
+        for change in self.plan.redeploys:
+            world.at(change.at, partial(self.functions[change.function].redeploy, change.environment))
+        disturb(self)
         world.at(self.plan.kind_at, self._turn_kind)
         for reconciled in (False, True):
             if reconciled:
@@ -102,7 +116,10 @@ class History:
     def _turn_kind(self) -> None:
         self.world.tell("", "the world turns kind")
         self.books.mood = replace(
-            Mood(), window_s=self.books.mood.window_s, slowest_s=self.books.mood.slowest_s
+            Mood(),
+            window_s=self.books.mood.window_s,
+            slowest_s=self.books.mood.slowest_s,
+            silent_versions=self.books.mood.silent_versions,
         )
         self._sweeps = 0
 
@@ -156,30 +173,43 @@ class History:
             if not heard[1] and not heard[0]:
                 self.lost.add(number)
 
+        come = Record(number, upload, ended)
         for seconds in put.arrivals:
-            world.at(
-                world.now + seconds,
-                partial(function.invoke, f"event{number}", partial(_uploaded, upload), ended),
-            )
+            world.at(world.now + seconds, partial(self._comes, function, come))
 
-    def _operator_retries(self, function: Function) -> None:
-        """An operator has every pair that ended `failed` or `incomplete` tried again."""
-        for key in function.state.names(f"{function.settings.state_prefix}records/"):
-            data = function.state.now(key)
-            assert data is not None
-            assert data.data is not None
-            record = json.loads(data.data)
-            if record["outcome"] in ("failed", "incomplete"):
-                self.world.faults["an operator retries"] += 1
-                upload = record["live_key"] if record["live"] else record["image_key"]
-                task = Look(record["bucket"], upload, run=record["run"] + 1)
-                asked = Asked(self.world.now, function.number, task.run or 0, record)
-                function.invoke("operator", partial(self._ask, task, asked))
+    def _comes(self, function: Function, record: Record) -> None:
+        """A record of an upload comes to the platform, which makes an event of it and of others."""
+        if not self.plan.merged_s:
+            self._event(function, [record])
+            return
+        gathered = self._gathered.setdefault(function.number, [])
+        if not gathered:
+            self.world.at(self.world.now + self.plan.merged_s, partial(self._gather, function))
+        gathered.append(record)
 
-    def _ask(self, task: Look, asked: Asked, services: Services) -> None:
-        services.ledger.put_on(Entry(services.clock.now(), task))
-        self.books.asked.append(asked)
+    def _gather(self, function: Function) -> None:
+        self._event(function, self._gathered.pop(function.number))
+
+    def _event(self, function: Function, records: list[Record]) -> None:
+        def ended(well: bool, called: bool) -> None:
+            for record in records:
+                # Of one record alone: having come to a call it is on the agenda.
+                record.ended(well or (called and len(records) == 1))
+
+        if len(records) > 1:
+            self.world.faults["an event with several records"] += 1
+        name = "event" + "+".join(str(record.number) for record in records)
+        work = partial(handle_records, [record.upload for record in records])
+        function.invoke(name, work, ended)
 
 
-def _uploaded(upload: UploadEvent, services: Services) -> object:
-    return upload_came(services, upload)
+def handle_records(uploads: list[UploadEvent], services: Services) -> None:
+    """Every record has its turn, in order; then the first failure is raised, as in `index`."""
+    failed: Exception | None = None
+    for upload in uploads:
+        try:
+            upload_came(services, upload)
+        except Exception as error:  # noqa: BLE001 # the other records have their turn first
+            failed = failed or error
+    if failed is not None:
+        raise failed

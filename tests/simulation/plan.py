@@ -55,6 +55,45 @@ class Put:
 
 
 @dataclass(frozen=True, slots=True)
+class Redeploy:
+    """A function gets other settings."""
+
+    at: float
+    function: int
+    environment: Environment
+
+
+@dataclass(frozen=True, slots=True)
+class Junk:
+    """Bytes of a wrong kind come to lie among the state objects of a `kind`; `chosen` says where."""
+
+    at: float
+    kind: str
+    chosen: int
+
+
+@dataclass(frozen=True, slots=True)
+class Expiry:
+    """All uploads that are there are taken, or the live packages alone."""
+
+    at: float
+    which: str
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """The operator runs a command, about the pair or record that is `chosen`.
+
+    `die`: how likely it is killed at each of its requests.
+    """
+
+    at: float
+    name: str
+    chosen: int
+    die: float
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What a history is made of."""
 
@@ -70,6 +109,21 @@ class Plan:
     """How many instances of a function the platform runs at once; further events wait a minute each time."""
     clocks_apart: bool = False
     """Every other machine's clock is as far ahead as may be, the rest as far behind."""
+    limit_s: float = 90.0
+    """The functions' time limit."""
+    timer: tuple[float, ...] = (0.0,)
+    """At which seconds of a minute the timer fires."""
+    merged_s: float = 0.0
+    """For how many seconds events are gathered, to come as the records of one; 0: each comes alone."""
+    redeploys: tuple[Redeploy, ...] = ()
+    junk: tuple[Junk, ...] = ()
+    expiries: tuple[Expiry, ...] = ()
+    commands: tuple[Command, ...] = ()
+
+
+def alter(environment: Environment, **settings: str) -> Environment:
+    """The environment with other settings."""
+    return tuple({**dict(environment), **settings}.items())
 
 
 def plan(seed: int, profile: Callable[[random.Random, Plan], Plan] | None = None) -> Plan:

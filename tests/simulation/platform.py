@@ -12,6 +12,7 @@ from handler.clock import Deadline
 from handler.edges.bucket import CosError
 from handler.flow.sweep import sweep
 from handler.rules.pairing import Pair
+from handler.rules.settings import Settings
 from handler.services import Services
 from handler.state.ledger import Ledger
 from handler.state.objects import Memory
@@ -25,9 +26,8 @@ from tests.simulation.world import Death, Instance, Lane, World
 if TYPE_CHECKING:
     from tests.simulation.history import History
 
-LIMIT = 90.0
-"""The function's time limit in seconds; MARGIN is what index.py keeps of it."""
 MARGIN = 2.0
+"""Seconds that index.py keeps of the time limit."""
 
 RETRIES = 2
 """How often the platform repeats an invocation that failed, a minute apart."""
@@ -38,6 +38,7 @@ class Machine:
     """A warm instance: it remembers what it has learned of its bucket."""
 
     skew: float
+    settings: Settings
     memory: Memory = field(default_factory=Memory)
 
 
@@ -58,17 +59,28 @@ class Function:
         self._running = 0
         self._ticks: set[float] = set()
 
+    def redeploy(self, environment: Environment) -> None:
+        """Change the settings; machines that run end with those they began with."""
+        self.world.faults["settings change"] += 1
+        self.world.tell("", f"function {self.number} gets other settings: {dict(environment)}")
+        former, self.settings = self.settings, settings_of(environment)
+        self._idle.clear()
+        if former.templates != self.settings.templates:
+            # What comes while no template matches it is ignored, and found again by a reconcile.
+            numbers = [n for n, put in enumerate(self.history.plan.puts, 1) if put.function == self.number]
+            self.history.lost.update(numbers)
+
     def invoke(
         self,
         name: str,
         work: Callable[[Services], object],
-        ended: Callable[[bool], None] | None = None,
+        ended: Callable[[bool, bool], None] | None = None,
         attempt: int = 0,
         called: bool = False,
     ) -> None:
         """Run an invocation; after a failure the platform tries twice more.
 
-        `ended` is told whether one went well, or came as far as calling the API.
+        `ended` is told whether one went well, and whether one came as far as calling the API.
         """
         history, world = self.history, self.world
         if self._running >= history.plan.most_instances:
@@ -79,7 +91,7 @@ class Function:
         machine = self._machine()
         history.invocations += 1
         instance = Instance(world, f"{name}#{history.invocations}", machine.skew)
-        instance.limit_at = world.now + LIMIT
+        instance.limit_at = world.now + history.plan.limit_s
         services = self._services(instance, machine)
         world.tell(instance, f"begins, attempt {attempt + 1}, clock {machine.skew:+.1f} s")
 
@@ -93,14 +105,15 @@ class Function:
             self._running -= 1
             if not instance.dead:
                 instance.dead = True  # nothing goes on after the return
-                self._idle.append(machine)
+                if machine.settings is self.settings:
+                    self._idle.append(machine)
             world.tell(instance, "ends" if well else "fails")
-            heard = well or called or instance.called
+            has_called = called or instance.called
             if well or attempt == RETRIES:
                 if ended is not None:
-                    ended(heard)
+                    ended(well, has_called)
             else:
-                world.at(world.now + 60, lambda: self.invoke(name, work, ended, attempt + 1, heard))
+                world.at(world.now + 60, lambda: self.invoke(name, work, ended, attempt + 1, has_called))
 
         def run() -> None:
             try:
@@ -121,6 +134,12 @@ class Function:
         world.start(lane, run)
         world.at(instance.limit_at, lambda: self._limit(instance))
 
+    def command(
+        self, name: str, work: Callable[[Services], object], ended: Callable[[bool, bool], None]
+    ) -> None:
+        """Run an operator's command, which nobody repeats by itself."""
+        self.invoke(name, work, ended, attempt=RETRIES)
+
     def _limit(self, instance: Instance) -> None:
         if not instance.dead:
             self.world.faults["time limit"] += 1
@@ -135,11 +154,11 @@ class Function:
         if self.history.plan.clocks_apart:
             ahead = 1.0 if self._machines % 2 else -1.0
         self._machines += 1
-        return Machine(self.history.skew * ahead)
+        return Machine(self.history.skew * ahead, self.settings)
 
     def _services(self, instance: Instance, machine: Machine) -> Services:
-        world, books, settings = self.world, self.history.books, self.settings
-        deadline = Deadline.after(instance, LIMIT - MARGIN)
+        world, books, settings = self.world, self.history.books, machine.settings
+        deadline = Deadline.after(instance, self.history.plan.limit_s - MARGIN)
         uploads = SimulatedBucket(world, books, instance, self.uploads, deadline, None)
         state = SimulatedBucket(world, books, instance, self.state, deadline, settings.state_prefix)
         if self.state is self.uploads:
@@ -149,7 +168,7 @@ class Function:
             uploads=uploads,
             ledger=Ledger(state, settings.state_prefix, instance, instance.together, machine.memory),
             api=SimulatedApi(world, books, instance),
-            consumer=SimulatedConsumer(world, books, instance, self.state, settings.state_prefix),
+            consumer=SimulatedConsumer(world, books, instance),
             clock=instance,
             deadline=deadline,
             together=instance.together,
@@ -182,7 +201,8 @@ class Function:
         # A clock that is behind leaves what is due to the next one.
         if any((due_second(key) or 0) <= at for key in self.state.names(self.agenda)):
             self.history.count_sweep()
-            self.invoke(f"sweep{self.number}", sweep)
+            for seconds in self.history.plan.timer:
+                self.world.at(at + seconds, lambda: self.invoke(f"sweep{self.number}", sweep))
             self._tick_at(at + 60)
 
 

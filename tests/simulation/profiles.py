@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from handler.flow.call import LEASE_SECONDS
+from tests.simulation.axes import AXES
 from tests.simulation.plan import OWN_PAIRS, SHARED_IMAGE, Environment, Plan, Put
 from tests.simulation.store import Mood
 
@@ -304,6 +305,7 @@ PROFILES: dict[str, Profile] = {
         stale_reads,
         late_effects,
         halves_at_once,
+        *(axis for axis, _ in AXES),
     )
 }
 """All of them by name."""

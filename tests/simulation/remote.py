@@ -67,7 +67,8 @@ class Remote:
         lane = world.lane
         assert lane is not None
         died = dies
-        if mood.die and world.draw() < mood.die:
+        risk = max(mood.die, instance.die_share)
+        if risk and world.draw() < risk:
             if world.draw() < 0.4:
                 self.fault("died before a request")
                 world.tell(instance, f"dies before {says}")

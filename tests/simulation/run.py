@@ -11,6 +11,7 @@ from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
 
+from tests.simulation.axes import widened
 from tests.simulation.checks import check
 from tests.simulation.history import SKEW, History
 from tests.simulation.plan import plan
@@ -51,7 +52,8 @@ def run(
 
     `options` are the command line's where they are more than a profile's name.
     """
-    history = History(seed, plan(seed, profile), tracing=tracing, skew=skew)
+    drawn = plan(seed, profile) if profile else widened(seed, plan(seed))
+    history = History(seed, drawn, tracing=tracing, skew=skew)
     history.run(check)
     books = history.books
     if options is None:

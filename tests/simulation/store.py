@@ -195,7 +195,10 @@ def due_second(key: str) -> float | None:
     _, found, rest = key.partition("agenda/")
     if not found:
         return None
-    at = datetime.strptime(rest.partition("/")[0] + "+0000", MINUTE + "%z")
+    try:
+        at = datetime.strptime(rest.partition("/")[0] + "+0000", MINUTE + "%z")
+    except ValueError:
+        return None
     return (at - EPOCH).total_seconds()
 
 
@@ -204,6 +207,7 @@ class Verdict:
     """A judgement that was billed. `instance` asked for it with claim `claim`; `arrived`: it was told it."""
 
     verification: str
+    path: str
     claim: int
     live_md5: str
     image_md5: str
@@ -254,6 +258,16 @@ class Books:
     """Who stored a record first, or anew, by verification."""
     unrecorded: set[tuple[str, Instance]] = field(default_factory=set)
     """Whose record COS refused or did not answer for."""
+    excused: set[tuple[int, str]] = field(default_factory=set)
+    """Pairs, by function and path, whose state was spoiled or is erased."""
+    unmarked: set[tuple[int, str]] = field(default_factory=set)
+    """Pairs whose mark was spoiled: a late image may find them only by a reconcile."""
+    redelivered: dict[str, list[float]] = field(default_factory=dict)
+    """When an operator had a message delivered anew, by verification."""
+    promised: list[tuple[float, str]] = field(default_factory=list)
+    """Of which verifications, and when, `redeliver` said that they are delivered anew."""
+    erased: list[tuple[float, int, str, frozenset[str]]] = field(default_factory=list)
+    """Of which pair, with which uploads, and when, `forget` said that nothing is left."""
     asked: list[Asked] = field(default_factory=list)
     """The further runs that an operator asked for, and that stood on the agenda."""
     raced: int = 0

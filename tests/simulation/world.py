@@ -116,6 +116,8 @@ class Instance:
         """Called after its death."""
         self.limit_at = float("inf")
         """When the platform ends it."""
+        self.die_share = 0.0
+        """How likely it dies at each of its requests, beside what the world's mood is."""
         self.stumbled = False
         """COS did not answer one of its writes, so what it did may be done again."""
         self.looked_at: dict[str, float] = {}
