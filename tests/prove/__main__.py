@@ -58,7 +58,7 @@ def main() -> int:
     with off:
         if chosen.schedule:
             return _replay(BY_NAME[chosen.scene], chosen.schedule)
-        broken = _all(those, chosen.bounds or FULL, chosen.jobs, stop=bool(chosen.broken))
+        broken = _all(those, chosen.bounds or FULL, chosen.jobs, chosen.broken)
     if not chosen.scene and not chosen.broken:
         broken += _protections(chosen.jobs)
     return bool(broken)
@@ -71,17 +71,17 @@ def _replay(scene: Scene, text: str) -> int:
     return bool(stage.violations)
 
 
-def _all(names: Sequence[str], bounds: Bounds, jobs: int, *, stop: bool) -> int:
-    """Look at all schedules, or with `stop` until one violates something. Returns how much was violated."""
+def _all(names: Sequence[str], bounds: Bounds, jobs: int, broken: str | None) -> int:
+    """Look at all schedules, or where something is broken until that shows. Returns how much was violated."""
     began = time.perf_counter()
     print(f"{'scene':18} {'steps':>5} {'schedules':>9} {'violations':>10}", flush=True)
     total = violations = 0
-    look = partial(look_at, bounds=bounds, stop_at="" if stop else None)
+    look = partial(look_at, bounds=bounds, stop_at="" if broken else None)
     for found in side_by_side(look, largest_first(names), jobs):
         name, seen = found.scene, len(found.violations)
         says = BY_NAME[name].says
         print(f"{name:18} {found.steps:5} {found.schedules:9,} {seen or 'none':>10}   {says}", flush=True)
-        _tell(found)
+        _tell(found, broken)
         total, violations = total + found.schedules, violations + seen
     seconds = time.perf_counter() - began
     print(f"{len(names)} scenes, {total:,} schedules in {seconds:.0f} s, {violations or 'no'} violations")
@@ -89,10 +89,11 @@ def _all(names: Sequence[str], bounds: Bounds, jobs: int, *, stop: bool) -> int:
     return violations
 
 
-def _tell(found: Found) -> None:
+def _tell(found: Found, broken: str | None) -> None:
+    off = f"--break {broken} " if broken else ""
     for text, schedule in found.violations.items():
         print(f"  {text}")
-        replay = f"--scene {found.scene} --schedule {text_of(schedule)}"
+        replay = f"{off}--scene {found.scene} --schedule {text_of(schedule)}"
         print(f"  on commit {commit()}: python -m tests.prove {replay}", flush=True)
 
 
