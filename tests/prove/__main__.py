@@ -79,7 +79,9 @@ def _all(names: Sequence[str], bounds: Bounds, jobs: int, broken: str | None) ->
     look = partial(look_at, bounds=bounds, stop_at="" if broken else None)
     for found in side_by_side(look, largest_first(names), jobs):
         name, seen = found.scene, len(found.violations)
-        says = BY_NAME[name].says
+        says, fewer = BY_NAME[name].says, BY_NAME[name].beside_a_fault
+        if fewer < bounds.one_fault:
+            says += f" (beside a fault {fewer} preemption)"
         print(f"{name:18} {found.steps:5} {found.schedules:9,} {seen or 'none':>10}   {says}", flush=True)
         _tell(found, broken)
         total, violations = total + found.schedules, violations + seen

@@ -130,6 +130,7 @@ def look_at(name: str, bounds: Bounds, *, stop_at: str | None = None, merging: b
     where it comes to a situation that was met before.
     """
     scene = BY_NAME[name]
+    bounds = bounds._replace(one_fault=min(bounds.one_fault, scene.beside_a_fault))
     found = Found(scene.name)
     known: set[Hashable] = set()
 

@@ -43,6 +43,9 @@ class Scene:
     draw: float = 0.5
     """What is drawn all the time; from 0.7 on every invocation runs on a new machine."""
 
+    beside_a_fault: int = 2
+    """How many preemptions schedules with a fault have at the most: fewer where many instances meet."""
+
     @property
     def last(self) -> float:
         """The second at which nothing is chosen any more, and the world turns kind soon after."""

@@ -53,6 +53,7 @@ SCENES = (
         plan(upload(LIVE, GOOD, 0.05, 0.05, 0.05), warm=3, last=185.0),
         30.0,
         placed=PLACED,
+        beside_a_fault=1,
     ),
     Scene(
         "winners",
@@ -115,6 +116,7 @@ SCENES = (
         uploaded_at_will(upload(FACE, GOOD, 0.005, at=30.05)),
         calls=(2,),
         told=(2,),
+        beside_a_fault=1,
     ),
     Scene(
         "incomplete",
@@ -238,6 +240,7 @@ SCENES = (
         ),
         30.0,
         calls=(3,),
+        beside_a_fault=1,
     ),
 )
 
