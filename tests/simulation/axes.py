@@ -13,7 +13,7 @@ LIMITS = (25.0, 26.0, 30.0, 60.0, 300.0, 900.0)
 RELAY_LIMIT = 60.0
 """A call through the relay needs more than a shorter one has."""
 
-THRICE = (0.0, 20.0, 40.0)
+THRICE = ((0.0, 20.0, 40.0), (0.0, 0.05, 0.5), (0.0, 10.0, 15.5))
 """When in a minute a timer fires that makes sweeps overlap."""
 
 REORDERED: Environment = (
@@ -49,7 +49,7 @@ def limited(rng: random.Random, plan: Plan) -> Plan:
 
 def thrice(rng: random.Random, plan: Plan) -> Plan:
     """The timer fires three times a minute."""
-    return replace(plan, timer=THRICE)
+    return replace(plan, timer=rng.choice(THRICE))
 
 
 def suspended(rng: random.Random, plan: Plan) -> Plan:
