@@ -7,8 +7,11 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 RUN = $(VENV)/bin/python
 READY = $(VENV)/ready
 NODE = tests/node/node_modules/ready
+# What the tests ran of the function, in their own processes, is printed after them; COVERAGE= leaves that out.
+COVERAGE ?= 1
+MEASURED = $(RUN) $(if $(COVERAGE),-m slipcover --immediate --source handler --omit 'handler/cli/*' --skip-covered --missing-width 60)
 
-.PHONY: help demo local test simulate check lint types format docs bundle bench lock clean
+.PHONY: help demo local test quick simulate prove check lint types format docs bundle bench lock clean
 
 help: ## show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | sort
@@ -19,11 +22,17 @@ demo: $(READY) ## show the main job on the local cloud
 local: $(READY) ## the local cloud, staying up, with a page (PORT=8787, FORWARD_TO=http://localhost:3000/…)
 	@$(RUN) -m tests.local
 
-test: $(READY) $(NODE) ## run the tests
-	$(RUN) -m pytest -n auto --dist loadfile $(ARGS)
+test: $(READY) $(NODE) ## run the tests (ARGS=tests/edges: some of them)
+	$(MEASURED) -m pytest -n auto --dist loadfile $(ARGS)
+
+quick: $(READY) ## run the tests of the rules, in seconds
+	$(RUN) -m pytest -n auto tests/rules
 
 simulate: $(READY) ## run SEEDS=n random histories of the simulated world
 	$(RUN) -m tests.simulation --seeds $(SEEDS)
+
+prove: $(READY) ## look at every schedule of small scenes: few preemptions, crashes, lost answers
+	$(RUN) -m tests.prove $(ARGS)
 
 bench: $(READY) ## measure: figures beside their floors; JSON=1 for machines, DRAW=1 for the pictures
 	@$(RUN) -m handler.cli.bundle >&2

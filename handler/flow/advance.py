@@ -63,15 +63,16 @@ def _wait(visit: Visit, seen: Seen) -> Step:
     stored = seen.live or seen.image
     if stored is None or (seen.pair.shared and seen.live is None):
         return Done()  # an image that serves many is half of no pair
+    if seen.pair.shared:
+        # Also where it is incomplete by now: the image that comes late judges it all the same.
+        for key in seen.pair.image_keys:
+            visit.services.ledger.mark_waiting(key, seen.pair.path, Look(seen.bucket, stored.key, "live"))
     settings, now = visit.services.settings, visit.services.clock.now()
     step = next_look(stored.uploaded_at, look_times(settings.pair_timeout), now)
     if step is None:
         return _give_up_waiting(visit, seen)
     visit.trace.note(waits_for="image" if seen.live else "live")
     look = Look(seen.bucket, stored.key, "live" if seen.live else "image", run=visit.cause.run)
-    if seen.pair.shared:
-        for key in seen.pair.image_keys:
-            visit.services.ledger.mark_waiting(key, seen.pair.path, Look(look.bucket, look.key, "live"))
     return Later(look_after(look, stored.uploaded_at, step))
 
 

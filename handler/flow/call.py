@@ -26,7 +26,7 @@ from handler.state.objects import CorruptState
 LEASE_SECONDS = 75.0
 CALL_SECONDS = 30.0  # for one answer of the API
 CALL_LEFT = 20.0  # no call starts with less left of lease and invocation
-BEFORE_CALL = 3.0  # seconds for looking up, and for a claim to settle
+BEFORE_CALL = 4.0  # seconds for looking up, and for a claim to settle where versions are kept
 AFTER_CALL = 8.0  # seconds kept for best frame and record
 RELAY_SECONDS = 20.0  # for passing one upload through the relay
 FRAME_SECONDS = 3.0

@@ -10,7 +10,7 @@ from handler.edges.webhook import POST_SECONDS, Delivery
 from handler.flow.steps import Done, Later, Step, Tell, Trace, Visit
 from handler.rules.agenda import Entry, all_looks, delivery
 from handler.rules.claiming import Leave, Move
-from handler.rules.pairing import AmbiguousKey, Pair, Role
+from handler.rules.pairing import ROLES, AmbiguousKey, Pair, Role
 from handler.rules.records import Record, may_delete
 from handler.rules.schedule import LONGEST_RETRY_AFTER, MOST_DELIVERIES, at_next_sweep, next_delivery
 from handler.rules.uploads import Seen
@@ -178,28 +178,30 @@ def _bury(services: Services, record: Record, error: str) -> Record:
 def _delete_uploads(services: Services, record: Record) -> None:
     """Delete what was judged, if it still is what was judged, and the older alternatives of it.
 
-    What stays is noted first, so that nobody takes it for half a pair.
+    First it is noted of each upload that its pair has its outcome, so that nobody takes what is left, or not
+    deleted yet, for half a pair.
     """
-    pair = _pair_of(services, record)
-    if pair is None:
-        reason = "the uploads stay: their keys are not those of these templates"
-        services.log("not_deleted", "WARNING", verification=record.verification.id, reason=reason)
-    else:
-        for role in (*_staying(record), *record.delete):
-            for key in pair.keys(role):
-                stored = services.uploads.head(key)
-                if stored is None or not may_delete(record, role, stored):
-                    continue
-                if role in record.delete:
-                    services.uploads.delete([key])
-                else:
-                    services.ledger.note_settled(pair.path, stored)
+    stay: list[Stored] = []
+    go: list[Stored] = []
+    for role in ROLES:
+        for key in _keys(services, record, role):
+            stored = services.uploads.head(key)
+            if stored is not None and may_delete(record, role, stored):
+                (go if role in record.delete else stay).append(stored)
+    for stored in (*stay, *go):
+        services.ledger.note_settled(record.verification.path, stored)
+    if go:
+        services.uploads.delete([stored.key for stored in go])
     services.ledger.mark(record._replace(deleted=True))
 
 
-def _staying(record: Record) -> tuple[Role, ...]:
-    roles: tuple[Role, ...] = ("live", "image")
-    return tuple(role for role in roles if role not in record.delete)
+def _keys(services: Services, record: Record, role: Role) -> tuple[str, ...]:
+    """The keys of what a record judged in a role, and of its alternatives where these templates know them."""
+    judged = record.judged(role)
+    pair = _pair_of(services, record)
+    if judged is None or pair is None:
+        return (judged["key"],) if judged else ()
+    return tuple(dict.fromkeys((judged["key"], *pair.keys(role))))
 
 
 def _pair_of(services: Services, record: Record) -> Pair | None:

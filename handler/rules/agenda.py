@@ -13,7 +13,7 @@ from datetime import datetime, timedelta, timezone
 from typing import NamedTuple
 
 from handler.rules.outcome import Verification
-from handler.rules.pairing import Role
+from handler.rules.pairing import ROLES, Role
 from handler.rules.records import Record
 from handler.rules.schedule import Step, after_failure, at_next_sweep, lease_end, look_times, looks
 from handler.rules.uploads import Seen
@@ -167,16 +167,12 @@ def look_at_next_sweep(look: Look, now: datetime) -> Entry:
 def after_one_more_failure(task: Task, now: datetime) -> Entry:
     """Where a task goes whose work has failed: later each time, so that it stands in nobody's way."""
     failures = task.failures + 1
-    task = task._replace(failures=failures)
-    if isinstance(task, Look):
-        task = task._replace(step=AT_NEXT_SWEEP)
-    return Entry(after_failure(failures, now), task)
+    return Entry(after_failure(failures, now), task._replace(failures=failures))
 
 
 def all_looks(seen: Seen, pair_timeout: int) -> Iterator[Entry]:
     """All looks at a pair that its uploads' events can have put on the agenda."""
-    roles: tuple[Role, ...] = ("live", "image")
-    for role in roles:
+    for role in ROLES:
         stored = seen.upload(role)
         if stored is not None:
             look = Look(seen.bucket, stored.key, role)

@@ -11,6 +11,7 @@ from urllib.parse import quote
 from handler.rules.templates import Template, TemplateError, parse_template, templates_meet
 
 Role = Literal["live", "image"]
+ROLES: tuple[Role, ...] = ("live", "image")
 
 MAX_KEY_BYTES = 850
 """COS's own limit of a key (product 436, page 13324)."""

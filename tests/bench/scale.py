@@ -14,7 +14,7 @@ BURSTS = (10, 100, 500, 1000, 5000)
 HISTORY = (0, 1000, 10_000, 100_000)
 SIZES_MB = (1, 10, 100, 1000)
 PATIENT = """
-from handler.flow import judge
+from handler.flow import call
 judge.RELAY_SECONDS, judge.LEASE_SECONDS = 300.0, 800.0
 from handler.index import main_handler
 """

@@ -12,21 +12,19 @@ from tests.bench import cost, drawing, warm
 from tests.bench.figures import Figure, Series, counted, ratio
 from tests.bench.stage import Stage
 from tests.bench.warm import Bar
-from tests.cloud.scf import bundle
-from tests.support.project import PROJECT
 
 
-def test_what_is_counted_meets_its_target(tmp_path: Path) -> None:
+def test_what_is_counted_meets_its_target(code: Path, tmp_path: Path) -> None:
     """One call, one message, twelve requests to COS a pair; three for half of one, four for a repetition."""
-    with Stage(bundle(PROJECT, tmp_path / "bundle"), sys.executable, tmp_path) as stage:
+    with Stage(code, sys.executable, tmp_path) as stage:
         figures, operations = warm.requests(stage)
     assert [figure.name for figure in figures if not figure.ok] == []
     assert operations.total() == next(each.value for each in figures if "both events" in each.name)
 
 
-def test_a_waterfall_shows_every_request_of_the_last_event(tmp_path: Path) -> None:
+def test_a_waterfall_shows_every_request_of_the_last_event(code: Path, tmp_path: Path) -> None:
     """From both look-ups to the agenda being cleared, in the order in which they began."""
-    with Stage(bundle(PROJECT, tmp_path / "bundle"), sys.executable, tmp_path) as stage:
+    with Stage(code, sys.executable, tmp_path) as stage:
         stage.verify("livepair")
         labels = [bar.label for bar in warm.waterfall(stage)]
     assert sorted(labels[:2]) == ["HEAD image.jpg", "HEAD live.gz"]

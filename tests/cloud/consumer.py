@@ -204,7 +204,11 @@ class Consumer:
         self._ready.set()
         await self._stopping.wait()
         listening.close()
-        await server.shutdown(0.05)  # 0 would wait for ever
+        await server.shutdown(0.001)  # idle connections are waited for that long, and with 0 for ever
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         began = time.monotonic()

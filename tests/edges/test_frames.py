@@ -6,22 +6,12 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.cloud import Cloud, faults, samples
+from tests.cloud import faults, samples
 from tests.cloud.faceid import Answer, BestFrame
-from tests.support.recovery import BUCKET, Recovering, lines
+from tests.support.harness import Livepair, lines
 
 
-@pytest.fixture
-def livepair(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Recovering:
-    return Recovering(cloud, monkeypatch)
-
-
-@pytest.fixture
-def configured(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Recovering]:
-    return lambda **settings: Recovering(cloud, monkeypatch, **settings)
-
-
-def told_without_frame(livepair: Recovering, capsys: pytest.CaptureFixture[str]) -> str:
+def told_without_frame(livepair: Livepair, capsys: pytest.CaptureFixture[str]) -> str:
     """Check that the verdict was told once without a best frame, and return why there is none."""
     assert livepair.data["outcome"] == "matched"
     assert livepair.data["best_frame"] is None
@@ -51,7 +41,7 @@ FOREIGN = [
 
 @pytest.mark.parametrize("url", FOREIGN)
 def test_a_best_frame_is_fetched_from_cos_only(
-    livepair: Recovering, url: str, capsys: pytest.CaptureFixture[str]
+    livepair: Livepair, url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A link elsewhere is not followed; the message goes out without a best frame."""
     livepair.cloud.faceid.script(Answer(best_frame=BestFrame(url=url)))
@@ -75,7 +65,7 @@ def test_a_best_frame_is_fetched_from_cos_only(
     ids=["redirect", "403", "404", "206", "md5", "no-md5", "huge", "nobody", "no-port"],
 )
 def test_a_best_frame_that_cannot_be_had_holds_nothing_up(
-    livepair: Recovering, frame: BestFrame, capsys: pytest.CaptureFixture[str]
+    livepair: Livepair, frame: BestFrame, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """`best_frame` is null for good, and record and log say why."""
     livepair.cloud.faceid.script(Answer(best_frame=frame))
@@ -85,7 +75,7 @@ def test_a_best_frame_that_cannot_be_had_holds_nothing_up(
 
 @pytest.mark.parametrize("fault", [faults.cut_before(), faults.cut_body(50), faults.html(502)])
 def test_a_best_frame_lost_on_its_way_holds_nothing_up(
-    livepair: Recovering, fault: faults.Action, capsys: pytest.CaptureFixture[str]
+    livepair: Livepair, fault: faults.Action, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Cut before, cut within, a load balancer's page."""
     livepair.cloud.faults.add("GetObject", service="faceid-files", then=fault)
@@ -93,9 +83,7 @@ def test_a_best_frame_lost_on_its_way_holds_nothing_up(
     assert told_without_frame(livepair, capsys)
 
 
-def test_a_best_frame_that_drips_is_given_up(
-    livepair: Recovering, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_best_frame_that_drips_is_given_up(livepair: Livepair, capsys: pytest.CaptureFixture[str]) -> None:
     """After 3 seconds in all, not 3 for each byte."""
     livepair.cloud.faceid.script(Answer(best_frame=BestFrame(seconds_per_byte=0.5)))
     assert livepair.pair() == ["matched"]
@@ -103,7 +91,7 @@ def test_a_best_frame_that_drips_is_given_up(
 
 
 def test_a_best_frame_that_cannot_be_stored_holds_nothing_up(
-    livepair: Recovering, capsys: pytest.CaptureFixture[str]
+    livepair: Livepair, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The role may not write it: the log names the action that is missing."""
     livepair.allowed = lambda asked: asked.name != "PutObject" or "best-frames" not in asked.key
@@ -112,7 +100,7 @@ def test_a_best_frame_that_cannot_be_stored_holds_nothing_up(
 
 
 def test_best_frames_are_not_kept_unless_wanted(
-    configured: Callable[..., Recovering], capsys: pytest.CaptureFixture[str]
+    configured: Callable[..., Livepair], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """KEEP_BEST_FRAME=false: none is downloaded, and that is no failure."""
     livepair = configured(KEEP_BEST_FRAME="false")
@@ -123,7 +111,7 @@ def test_best_frames_are_not_kept_unless_wanted(
     assert [logged for logged in livepair.cloud.log if logged.service == "faceid-files"] == []
 
 
-def test_a_rejected_person_leaves_no_best_frame(livepair: Recovering) -> None:
+def test_a_rejected_person_leaves_no_best_frame(livepair: Livepair) -> None:
     """None is kept without a verdict, even where the API gives one."""
     frame = BestFrame()
     livepair.cloud.faceid.script(Answer(result="FailedOperation.LivessDetectFake", best_frame=frame))
@@ -132,15 +120,15 @@ def test_a_rejected_person_leaves_no_best_frame(livepair: Recovering) -> None:
     assert livepair.state("best-frames/") == []
 
 
-def test_a_mismatch_keeps_its_best_frame(livepair: Recovering) -> None:
+def test_a_mismatch_keeps_its_best_frame(livepair: Livepair) -> None:
     """Somebody will want to look at it."""
     assert livepair.pair(samples.live(sim=12.0)) == ["mismatched"]
     frame = livepair.data["best_frame"]
-    assert livepair.cloud.cos.bucket(BUCKET).get(frame["key"]).md5 == frame["md5"]
+    assert livepair.bucket.get(frame["key"]).md5 == frame["md5"]
 
 
 def test_a_best_frame_link_that_is_no_url_holds_nothing_up(
-    livepair: Recovering, capsys: pytest.CaptureFixture[str]
+    livepair: Livepair, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The verdict is told; it is not thrown away and billed again."""
     livepair.cloud.faceid.script(Answer(best_frame=BestFrame(url="https://[broken")))

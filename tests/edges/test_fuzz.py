@@ -22,8 +22,8 @@ from handler.rules.settings import SettingsError
 from tests.cloud import Cloud, samples
 from tests.cloud.cos_store import Bucket
 from tests.cloud.faceid import Answer
+from tests.support.harness import BUCKET, IMAGE, LIVE, Livepair
 from tests.support.project import PROJECT
-from tests.support.recovery import BUCKET, IMAGE, LIVE, NO_WAIT, Recovering
 
 SCHEMA = json.loads((PROJECT / "events" / "message.schema.json").read_text())
 
@@ -56,17 +56,17 @@ JSON = st.recursive(
 
 
 @pytest.fixture(scope="module")
-def livepair() -> Iterator[Recovering]:
+def livepair() -> Iterator[Livepair]:
     """One function for all examples of this file; each takes a pair of its own."""
     with Cloud() as cloud, pytest.MonkeyPatch.context() as patch:
-        yield Recovering(cloud, patch)
+        yield Livepair(cloud, patch)
 
 
-def bucket(livepair: Recovering) -> Bucket:
+def bucket(livepair: Livepair) -> Bucket:
     return livepair.cloud.cos.bucket(BUCKET)
 
 
-def forget(livepair: Recovering) -> None:
+def forget(livepair: Livepair) -> None:
     """Take everything away that an example has left."""
     for key in bucket(livepair).keys(""):
         bucket(livepair).delete(key, silent=True)
@@ -102,17 +102,17 @@ def changes(draw: st.DrawFn, value: Any) -> Any:
 # --- events -----------------------------------------------------------------------------------------
 
 
-@settings(FEW, max_examples=200)
+@settings(FEW, max_examples=50)
 @given(event=JSON)
-def test_any_event_is_handled_or_refused_by_name(livepair: Recovering, event: object) -> None:
+def test_any_event_is_handled_or_refused_by_name(livepair: Livepair, event: object) -> None:
     """Whatever JSON the platform hands over."""
     with contextlib.suppress(EventError):
         json.dumps(livepair.handle(event))
 
 
-@settings(FEW, max_examples=200)
+@settings(FEW, max_examples=60)
 @given(data=st.data())
-def test_a_changed_event_is_handled_or_refused_by_name(livepair: Recovering, data: st.DataObject) -> None:
+def test_a_changed_event_is_handled_or_refused_by_name(livepair: Livepair, data: st.DataObject) -> None:
     """A real one in which one thing is another, or is not there."""
     livepair.put("uploads/1/live.gz", samples.live())
     event = livepair.events.pop()
@@ -157,7 +157,7 @@ ERROR = {
     answer={"Response": {"Result": "Success", "Sim": 90, "BestFrameUrl": f"{HOST}:x/", "RequestId": "r"}}
 )
 @given(answer=st.one_of(JSON, changes(VERDICT), changes(ERROR), st.fixed_dictionaries({"Response": JSON})))
-def test_any_answer_of_the_api_ends_in_one_valid_message(livepair: Recovering, answer: object) -> None:
+def test_any_answer_of_the_api_ends_in_one_valid_message(livepair: Livepair, answer: object) -> None:
     """At once, or once it has been asked again; the message keeps to its schema."""
     livepair.cloud.faceid.script(Answer(raw=json.dumps(answer).encode()))
     livepair.pair()
@@ -171,7 +171,7 @@ def test_any_answer_of_the_api_ends_in_one_valid_message(livepair: Recovering, a
 # --- what is stored ---------------------------------------------------------------------------------
 
 
-def waiting(livepair: Recovering) -> None:
+def waiting(livepair: Livepair) -> None:
     """Half a pair is on the agenda, and its other half has come without an event."""
     livepair.put(LIVE, samples.live())
     livepair.run()
@@ -179,14 +179,14 @@ def waiting(livepair: Recovering) -> None:
     livepair.drop()
 
 
-def given_back(livepair: Recovering) -> None:
+def given_back(livepair: Livepair) -> None:
     """The engine was in trouble: a claim waits for its next try."""
     livepair.pair(samples.live(error="FailedOperation.LivessSystemError"))
 
 
-def undelivered(livepair: Recovering) -> None:
+def undelivered(livepair: Livepair) -> None:
     """The consumer was down: a record waits to be told."""
-    livepair.cloud.consumer.answer(500, headers=NO_WAIT)
+    livepair.cloud.consumer.answer(500, times=2)
     livepair.pair()
 
 
@@ -230,7 +230,7 @@ def changed(stored: dict[str, Any], field: str, value: object) -> bytes:
 @FEW
 @given(data=st.data())
 def test_any_change_to_what_is_stored_is_reported_and_stepped_around(
-    livepair: Recovering, what: str, data: st.DataObject
+    livepair: Livepair, what: str, data: st.DataObject
 ) -> None:
     """No sweep fails for it, and the next pair is judged and told."""
     situation, prefix, fields = STORED[what]

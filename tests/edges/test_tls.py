@@ -76,7 +76,7 @@ def peers(tmp_path: Path) -> Iterator[dict[str, tuple[Server, Path]]]:
     for host in ("localhost", "elsewhere.example"):
         made, key = certificate(tmp_path, host)
         servers[host] = (Server(made, key), made)
-        threading.Thread(target=servers[host][0].serve_forever, daemon=True).start()
+        threading.Thread(target=servers[host][0].serve_forever, args=(0.02,), daemon=True).start()
     yield servers
     for server, _ in servers.values():
         server.shutdown()

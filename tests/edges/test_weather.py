@@ -6,13 +6,11 @@ import contextlib
 import gzip
 import json
 import re
-import select
 import socket
 import threading
 import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
@@ -28,11 +26,12 @@ from handler.edges.webhook import WebhookClient
 from handler.edges.wire import Refused, Wire
 from handler.flow import call
 from handler.rules.codes import code_row
-from tests.cloud import Cloud, faults, samples
+from tests.cloud import faults, samples
 from tests.cloud.consumer import SECRET
-from tests.cloud.faceid import COMPARE, Answer, BestFrame
+from tests.cloud.faceid import COMPARE, Answer
 from tests.cloud.faults import Action
-from tests.support.recovery import BUCKET, IMAGE, LIVE, Recovering
+from tests.support.harness import BUCKET, Livepair
+from tests.support.peer import Peer, Says, http
 
 SOON = 0.3
 """Seconds that a slow peer is given: each of them would take far longer."""
@@ -49,143 +48,6 @@ def _nothing_leaks(capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
     yield
     out, err = capfd.readouterr()
     assert LEAKS.findall(out + err) == []
-
-
-# --- a peer that answers byte for byte --------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Says:
-    """What a peer sends: `data` at once, `drip` in single bytes, then `then` until the client goes.
-
-    `waits` keeps silent until then. `keep` leaves the connection open for another request.
-    """
-
-    data: bytes = b""
-    drip: bytes = b""
-    then: bytes = b""
-    waits: bool = False
-    keep: bool = False
-
-
-class Peer:
-    """A server on a port of its own. It gives its answers in order, the last one for ever."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._answers: list[Says] = []
-        self._open: set[socket.socket] = set()
-        self._closed = threading.Condition(self._lock)
-        self._threads: list[threading.Thread] = []
-        self.connections = 0
-        self.requests: list[bytes] = []
-        self._server = socket.create_server(("127.0.0.1", 0), backlog=64)
-        self._start(self._accept)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.getsockname()[1]}"
-
-    def says(self, *answers: Says) -> None:
-        with self._lock:
-            self._answers = list(answers)
-
-    def wait_for_open(self, number: int) -> None:
-        """Return once so many connections are open. Raises AssertionError after a while."""
-        with self._closed:
-            assert self._closed.wait_for(lambda: len(self._open) == number, 10), len(self._open)
-
-    def close(self) -> None:
-        self._server.shutdown(socket.SHUT_RDWR)
-        self._server.close()
-        with self._lock:
-            for connection in self._open:
-                with contextlib.suppress(OSError):
-                    connection.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
-            thread.join()
-
-    def _start(self, work: Callable[[], None]) -> None:
-        thread = threading.Thread(target=work, daemon=True)
-        self._threads.append(thread)
-        thread.start()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self._server.accept()
-            except OSError:
-                return
-            with self._lock:
-                self.connections += 1
-                self._open.add(connection)
-            self._start(lambda connection=connection: self._serve(connection))  # type: ignore[misc]
-
-    def _serve(self, connection: socket.socket) -> None:
-        try:
-            while self._request(connection):
-                with self._lock:
-                    answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
-                self._answer(connection, answer)
-                if not answer.keep:
-                    return
-        except OSError:
-            pass  # the client went first
-        finally:
-            with self._closed:
-                connection.close()
-                self._open.discard(connection)
-                self._closed.notify_all()
-
-    def _request(self, connection: socket.socket) -> bool:
-        head = b""
-        while b"\r\n\r\n" not in head:
-            piece = connection.recv(65536)
-            if not piece:
-                return False
-            head += piece
-            if head[:1] == b"\x16":
-                return True  # somebody speaks TLS
-        found = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
-        left = int(found[1]) if found else 0
-        head, _, body = head.partition(b"\r\n\r\n")
-        while len(body) < left:
-            piece = connection.recv(65536)
-            if not piece:
-                return False
-            body += piece
-        with self._lock:
-            self.requests.append(head)
-        return True
-
-    @staticmethod
-    def _answer(connection: socket.socket, answer: Says) -> None:
-        def gone(seconds: float | None) -> bool:
-            return bool(select.select([connection], [], [], seconds)[0])
-
-        connection.sendall(answer.data)
-        for at in range(len(answer.drip)):
-            connection.sendall(answer.drip[at : at + 1])
-            if gone(0.02):
-                return
-        while answer.then:
-            connection.sendall(answer.then)
-        if answer.waits:
-            gone(None)
-
-
-@pytest.fixture
-def peer() -> Iterator[Peer]:
-    running = Peer()
-    yield running
-    running.close()
-
-
-def http(status: int = 200, body: bytes = b"", /, length: str = "", **headers: str) -> bytes:
-    """An answer that says to be `length` bytes long, else as long as it is."""
-    lines = [f"HTTP/1.1 {status} Weather", f"Content-Length: {length or len(body)}"]
-    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
-    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
 HTML = b"<html><head><title>502</title></head><body>Bad gateway</body></html>"
@@ -317,6 +179,31 @@ def test_an_api_answer_is_read_however_it_is_wrapped(
     assert faceid(peer).compare(LINK, LINK, ENOUGH).code == code
 
 
+@pytest.mark.parametrize("content_type", ["application/json", "application/json; charset=utf-8"])
+def test_an_api_answer_that_says_nothing_is_our_own_code(peer: Peer, content_type: str) -> None:
+    """It may have been a verdict. With a charset the SDK overlooks an error without a code."""
+    client = faceid(peer)
+    for body in (
+        b"",
+        b"\xff\xfe",
+        b"[]",
+        b"null",
+        b'"text"',
+        b"{}",
+        b'{"Response": null}',
+        b'{"Response": []}',
+        b'{"Response": {}}',
+        b'{"Response": {"Result": null, "RequestId": "r"}}',
+        b'{"Response": {"Result": 5, "Sim": "high"}}',
+        b'{"Response": {"Error": "text", "RequestId": "r"}}',
+        b'{"Response": {"Error": {"Message": "without a code"}, "RequestId": "r"}}',
+        b'{"Response":' + b"[" * 200_000,
+    ):
+        peer.says(Says(http(200, body, Content_Type=content_type), keep=True))
+        answer = client.compare(LINK, LINK, ENOUGH)
+        assert (answer.code, answer.executed) == ("Livepair.UnreadableAnswer", True), body[:80]
+
+
 def test_an_api_answer_without_end_is_refused(peer: Peer) -> None:
     """Past 4 MB nothing more is read, and the connection is closed."""
     peer.says(ENDLESS)
@@ -365,7 +252,7 @@ def test_a_cos_that_is_slow_is_given_the_deadline_and_no_more(peer: Peer, weathe
         return  # the answer to a HEAD has no body
     peer.says(SLOW[weather])
     with pytest.raises(Unavailable):
-        ASKED[asked](bucket(peer, SOON))
+        ASKED[asked](bucket(peer, SOON / 3))
     peer.wait_for_open(0)
 
 
@@ -634,15 +521,9 @@ def test_no_connection_leaks_whatever_the_peer_does(peer: Peer, weather: str) ->
 # --- the whole function -----------------------------------------------------------------------------
 
 
-@pytest.fixture
-def livepair(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Recovering:
-    return Recovering(cloud, monkeypatch)
-
-
-def survive(livepair: Recovering, *uploads: tuple[str, bytes]) -> None:
-    """Upload, hand over every event with the platform's two retries, then sweep until nothing is left."""
-    for key, data in uploads:
-        livepair.put(key, data)
+def survive(livepair: Livepair, name: str = "42") -> None:
+    """Upload a pair, hand over its events with the platform's two retries, then sweep until all is done."""
+    livepair.put_pair(samples.live(seed=len(livepair.messages)), name=name)
     for event in list(livepair.events):
         for _ in range(3):
             with contextlib.suppress(CosError):
@@ -653,20 +534,16 @@ def survive(livepair: Recovering, *uploads: tuple[str, bytes]) -> None:
     livepair.finish()
 
 
-PAIR = ((IMAGE, samples.image()), (LIVE, samples.live()))
-
-STORMS: dict[str, Action] = {
-    "an HTML page": faults.html(502),
-    "an HTML page after the effect": faults.html(503, after_effect=True),
-    "a redirect": faults.redirect("http://127.0.0.1:1/", 302),
-    "a redirect for good": faults.redirect("/", 301),
-    "not modified": faults.refuse(304, "NotModified"),
-    "a cut body": faults.cut_body(1),
-}
+STORMS = (
+    faults.html(502),
+    faults.html(503, after_effect=True),
+    faults.redirect("http://127.0.0.1:1/", 302),
+    faults.cut_body(1),
+)
+"""No answer before the effect and after it, one that nobody repeats, and half of one. The rest is above."""
 
 
 @pytest.mark.parametrize("times", [1, 3])
-@pytest.mark.parametrize("storm", STORMS)
 @pytest.mark.parametrize(
     ("operation", "key"),
     [
@@ -680,17 +557,19 @@ STORMS: dict[str, Action] = {
     ],
 )
 def test_a_storm_over_cos_costs_no_outcome_and_no_second_verdict(
-    livepair: Recovering, operation: str, key: str, storm: str, times: int
+    livepair: Livepair, operation: str, key: str, times: int
 ) -> None:
     """Each operation of a verification, once and as often as it is tried again."""
-    struck = livepair.cloud.faults.add(
-        operation, key=key, service="cos", source="livepair", then=STORMS[storm], times=times
-    )
-    survive(livepair, *PAIR)
-    assert struck.hits
-    assert livepair.data["outcome"] == "matched"
-    assert len([call for call in livepair.cloud.faceid.calls if call.executed]) == 1
-    assert len({(each.id, each.body) for each in livepair.cloud.consumer.attempts}) == 1
+    for number, storm in enumerate(STORMS):
+        struck = livepair.cloud.faults.add(
+            operation, key=key, service="cos", source="livepair", then=storm, times=times
+        )
+        survive(livepair, str(number))
+        assert struck.hits, storm
+        livepair.cloud.faults.remove(struck)
+        assert [message["data"]["outcome"] for message in livepair.messages] == ["matched"] * (number + 1)
+        assert len([call for call in livepair.calls if call.executed]) == number + 1, storm
+        assert len({(each.id, each.body) for each in livepair.cloud.consumer.attempts}) == number + 1
 
 
 @pytest.mark.parametrize(
@@ -706,16 +585,16 @@ def test_a_storm_over_cos_costs_no_outcome_and_no_second_verdict(
     ids=lambda found: found.name if isinstance(found, Action) else None,
 )
 def test_a_storm_over_the_api_is_asked_through(
-    livepair: Recovering, monkeypatch: pytest.MonkeyPatch, storm: Action, calls: int
+    livepair: Livepair, monkeypatch: pytest.MonkeyPatch, storm: Action, calls: int
 ) -> None:
     """The second try brings the verdict; how many calls may have been executed is told."""
     monkeypatch.setattr(call, "CALL_SECONDS", 1.0)
     livepair.cloud.faults.add(COMPARE, then=storm)
-    survive(livepair, *PAIR)
+    survive(livepair)
     assert (livepair.data["outcome"], livepair.data["api"]["calls"]) == ("matched", calls)
 
 
-def test_an_api_that_answers_megabytes_is_asked_again(livepair: Recovering) -> None:
+def test_an_api_that_answers_megabytes_is_asked_again(livepair: Livepair) -> None:
     """Five of them are refused; four that are JSON are read, and told in few bytes."""
     large: dict[str, Any] = {
         "Response": {"Error": {"Code": "FailedOperation.LivessDetectFake", "Message": "x" * 4_000_000}}
@@ -724,57 +603,27 @@ def test_an_api_that_answers_megabytes_is_asked_again(livepair: Recovering) -> N
     livepair.cloud.faceid.script(
         Answer(raw=b" " * 5_000_000 + VERDICT), Answer(raw=json.dumps(large).encode())
     )
-    survive(livepair, *PAIR)
+    survive(livepair)
     assert livepair.data["outcome"] == "rejected"
     assert len(livepair.cloud.consumer.attempts[0].body) < 2000
-
-
-@pytest.mark.parametrize(
-    "frame",
-    [
-        BestFrame(seconds_per_byte=0.05),
-        BestFrame(padding=4_000_000),
-        BestFrame(status=302, headers={"Location": "/elsewhere"}),
-        BestFrame(status=502, body=HTML),
-        BestFrame(md5="0" * 32),
-        BestFrame(url="https://127.0.0.1:1/frame.jpg"),
-        BestFrame(url="http://[::1"),
-        BestFrame(url="https://a.cos.ap-singapore.myqcloud.com:99999/x"),
-    ],
-    ids=["drips", "huge", "redirect", "html", "md5", "elsewhere", "no link", "no port"],
-)
-def test_a_best_frame_that_cannot_be_had_is_null_and_holds_nothing_up(
-    livepair: Recovering, monkeypatch: pytest.MonkeyPatch, frame: BestFrame
-) -> None:
-    """The verdict is told without it."""
-    monkeypatch.setattr(call, "FRAME_SECONDS", SOON)
-    livepair.cloud.faceid.script(Answer(best_frame=frame))
-    survive(livepair, *PAIR)
-    assert (livepair.data["outcome"], livepair.data["best_frame"]) == ("matched", None)
-    assert len(livepair.cloud.faceid.calls) == 1
 
 
 @pytest.mark.parametrize(
     ("behave", "attempts"),
     [
         (lambda found: found.hang(), 2),
-        (lambda found: found.cut(), 2),
-        (lambda found: found.redirect(found.url), 2),
-        (lambda found: found.redirect("http://127.0.0.1:1/"), 2),
-        (lambda found: found.huge(10_000_000), 2),
         (lambda found: found.drip(0.05), 1),
         (lambda found: found.answer(304), 2),
-        (lambda found: found.answer(500, {"Retry-After": "x" * 1000}), 2),
     ],
-    ids=["hang", "cut", "redirect loop", "redirect", "huge", "drip", "304", "strange Retry-After"],
+    ids=["hang", "drip", "304"],
 )
 def test_a_storm_over_the_consumer_is_told_through(
-    livepair: Recovering, monkeypatch: pytest.MonkeyPatch, behave: Callable[[Any], object], attempts: int
+    livepair: Livepair, monkeypatch: pytest.MonkeyPatch, behave: Callable[[Any], object], attempts: int
 ) -> None:
     """Identical bytes until it answers; a 200 whose page never ends is a 200."""
     monkeypatch.setattr(webhook, "POST_SECONDS", SOON)
     behave(livepair.cloud.consumer)
-    survive(livepair, *PAIR)
+    survive(livepair)
     assert livepair.data["outcome"] == "matched"
     found = livepair.cloud.consumer.attempts
     assert len(found) == attempts

@@ -91,7 +91,7 @@ class Local:
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever)
         self._thread.start()
-        self.world = World(folder)
+        self.world = World(folder, slow=0.5)
         self.said: list[str] = []
         self.forwarder = Forwarder(forward_to, self.world.cloud.clock, retry_after=0.0)
         self.site = Site(self.world, self.forwarder, self.said.append)
@@ -469,8 +469,7 @@ def test_what_cos_refused_is_found_by_reconcile(local: Local) -> None:
     """The events failed for good; the daily timer finds the uploads in the bucket."""
     local.switch("cos")
     pair = local.upload("matched")
-    for _ in range(3):
-        local.pass_time(1)
+    local.pass_time(3)
     local.wait(pair, "left to reconcile")
     local.switch("cos", False)
     local.pass_time(11)

@@ -83,8 +83,12 @@ FAULTS = {
 class World:
     """The cloud and the function, until `close`. All methods may be called from any thread; some block."""
 
-    def __init__(self, folder: Path, port: int = 0) -> None:
-        """`folder` takes the function's code. Clients come in at `port`, or any where that is taken."""
+    def __init__(self, folder: Path, port: int = 0, slow: float = SLOW) -> None:
+        """`folder` takes the function's code. Clients come in at `port`, or any where that is taken.
+
+        `slow`: real seconds that a slow webhook takes to answer.
+        """
+        self._slowness = slow
         self.cloud = Cloud(bucket=BUCKET)
         try:
             self.url = self.cloud.proxy.listen(CLIENT, port)
@@ -181,7 +185,7 @@ class World:
         return self._answer(500)
 
     def _slow(self) -> Callable[[], object]:
-        return self._answer(204, delay=SLOW)
+        return self._answer(204, delay=self._slowness)
 
     def _answer(self, status: int, delay: float = 0.0) -> Callable[[], object]:
         behaviour = self.cloud.consumer.answer(status, delay=delay, times=None)

@@ -111,8 +111,10 @@ def isolated(tmp_path: Path, python310: Path) -> str:
 
 def test_it_holds_the_function_its_pinned_dependencies_and_nothing_else(built: Built) -> None:
     """No operator's command line, no tests, no tool's leftovers; each version the pinned one."""
-    own = {path.name for path in (PROJECT / "handler").glob("*.py")} - {"__main__.py"}
-    assert {path.name for path in (built.dist / "handler").iterdir()} - {"__pycache__"} == own
+    modules = {path.relative_to(PROJECT) for path in (PROJECT / "handler").rglob("*.py")}
+    own = {path for path in modules if path.parts[1] not in ("__main__.py", "cli")}
+    shipped_own = {path for path in (built.dist / "handler").rglob("*") if path.is_file()}
+    assert {path.relative_to(built.dist) for path in shipped_own if path.parent.name != "__pycache__"} == own
     assert (built.dist / "index.py").read_bytes() == (PROJECT / "handler" / "index.py").read_bytes()
     shipped = {}
     for path in built.dist.glob("*.dist-info"):

@@ -22,8 +22,8 @@ from tests import demo
 from tests.cloud import Cloud, Credentials, cam, samples
 from tests.cloud.cos_sign import Account
 from tests.cloud.faults import Operation
+from tests.support.harness import IMAGE, LIVE, Livepair
 from tests.support.project import PROJECT
-from tests.support.recovery import IMAGE, LIVE, Recovering
 
 BUCKET, STATE, REGION = "faces-1250000000", "faces-state-1250000000", "ap-singapore"
 ROLE = (PROJECT / "handler" / "policy.json").read_text()
@@ -61,13 +61,13 @@ def cloud() -> Iterator[Cloud]:
         yield running
 
 
-def everything(livepair: Recovering) -> None:
+def everything(livepair: Livepair) -> None:
     """All that the function does in a bucket and with the API; each step is checked.
 
     A best frame; a consumer that is down until the outcome is given up; uploads that no event told of; the
     relay; uploads that are deleted once judged.
     """
-    uploads = livepair.cloud.cos.bucket(BUCKET)
+    uploads = livepair.bucket
     livepair.cloud.consumer.answer(500, times=None)
     assert livepair.pair() == ["matched"]
     assert len(livepair.state("best-frames/")) == 1
@@ -94,7 +94,7 @@ def everything(livepair: Recovering) -> None:
 
 def test_the_role_can_do_all_of_the_functions_work(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     """And asks for nothing that its policy does not name."""
-    livepair = Recovering(cloud, monkeypatch)
+    livepair = Livepair(cloud, monkeypatch)
     role = livepair.allowed = Role(policy())
     everything(livepair)
     assert role.refused == []
@@ -112,7 +112,7 @@ def test_no_action_is_there_in_vain(
     less["statement"][number]["action"].remove(action)
     if not less["statement"][number]["action"]:
         del less["statement"][number]
-    livepair = Recovering(cloud, monkeypatch)
+    livepair = Livepair(cloud, monkeypatch)
     role = livepair.allowed = Role(less)
     with pytest.raises(Exception):  # noqa: B017, PT011 # whatever notices first
         everything(livepair)
@@ -180,7 +180,7 @@ def test_without_their_settings_two_statements_are_not_needed(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Deleting uploads and the relay: a role that is not meant to delete cannot."""
-    livepair = Recovering(cloud, monkeypatch)
+    livepair = Livepair(cloud, monkeypatch)
     role = livepair.allowed = Role(policy(statements=ALWAYS))
     assert livepair.pair() == ["matched"]
     livepair.cloud.clock.advance(3600)

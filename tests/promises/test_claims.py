@@ -3,40 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
 import pytest
 
 from handler.edges.bucket import CosError
-from tests.cloud import Cloud, faults, samples
+from tests.cloud import faults, samples
 from tests.cloud.faceid import COMPARE, UPLOAD_URL, Answer
 from tests.cloud.faults import Action, Gate
-from tests.support.recovery import BUCKET, IMAGE, LIVE, Recovering, beside
+from tests.support.harness import IMAGE, LIVE, Livepair, beside
 
 CLAIMS, RECORDS = "livepair/claims/*", "livepair/records/*"
 
 
-@pytest.fixture
-def livepair(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Recovering:
-    return Recovering(cloud, monkeypatch)
-
-
-@pytest.fixture
-def configured(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Recovering]:
-    return lambda **settings: Recovering(cloud, monkeypatch, **settings)
-
-
-@pytest.fixture
-def gate() -> Iterator[Gate]:
-    """Holds requests until the test lets them go, or fails."""
-    gate = Gate()
-    yield gate
-    gate.release()
-
-
-def told_once(livepair: Recovering, calls: int = 1) -> None:
+def told_once(livepair: Livepair, calls: int = 1) -> None:
     """Check that there is one message, byte for byte the stored one, with so many calls in it."""
     assert livepair.data["outcome"] == "matched"
     assert livepair.data["api"]["calls"] == calls
@@ -51,7 +33,7 @@ def told_once(livepair: Recovering, calls: int = 1) -> None:
 
 @pytest.mark.parametrize("fault", [faults.server_error_after_effect(), faults.cut_after()])
 @pytest.mark.parametrize("key", [CLAIMS, RECORDS, "livepair/agenda/*", "livepair/best-frames/*"])
-def test_a_write_whose_answer_was_lost_is_a_write(livepair: Recovering, key: str, fault: Action) -> None:
+def test_a_write_whose_answer_was_lost_is_a_write(livepair: Livepair, key: str, fault: Action) -> None:
     """Whoever wrote a claim or a record finds it there, and is not told that another was first."""
     livepair.cloud.faults.add("PutObject", key=key, then=fault)
     assert livepair.pair() == ["matched"]
@@ -62,7 +44,7 @@ def test_a_write_whose_answer_was_lost_is_a_write(livepair: Recovering, key: str
 
 @pytest.mark.parametrize("fault", [faults.refuse(503, "ServiceUnavailable"), faults.cut_before()])
 @pytest.mark.parametrize("key", [CLAIMS, RECORDS])
-def test_a_write_that_failed_is_made_again(livepair: Recovering, key: str, fault: Action) -> None:
+def test_a_write_that_failed_is_made_again(livepair: Livepair, key: str, fault: Action) -> None:
     """The verdict is not asked for again: the record is tried in the time there is, the claim by a sweep."""
     livepair.cloud.faults.add("PutObject", key=key, then=fault, times=2)
     assert [*livepair.pair(), *livepair.finish()] == ["matched"]
@@ -70,7 +52,7 @@ def test_a_write_that_failed_is_made_again(livepair: Recovering, key: str, fault
     told_once(livepair)
 
 
-def test_nothing_is_told_that_is_not_recorded(livepair: Recovering) -> None:
+def test_nothing_is_told_that_is_not_recorded(livepair: Livepair) -> None:
     """No record can be written for a whole invocation: the verdict is lost, asked for again, and counted."""
     fault = livepair.cloud.faults.add(
         "PutObject", key=RECORDS, then=faults.refuse(503, "ServiceUnavailable"), times=None
@@ -83,7 +65,7 @@ def test_nothing_is_told_that_is_not_recorded(livepair: Recovering) -> None:
     told_once(livepair, calls=2)
 
 
-def test_a_state_bucket_that_is_down_fails_the_invocation(livepair: Recovering) -> None:
+def test_a_state_bucket_that_is_down_fails_the_invocation(livepair: Livepair) -> None:
     """So that the platform tries again: not even the agenda could be written."""
     livepair.put(IMAGE, samples.image())
     livepair.run()
@@ -103,10 +85,9 @@ def test_a_state_bucket_that_is_down_fails_the_invocation(livepair: Recovering) 
 # --- repeated events and leases -----------------------------------------------------------------------
 
 
-def calling(livepair: Recovering, gate: Gate) -> tuple[list[dict[str, Any]], Future[dict[str, Any]]]:
+def calling(livepair: Livepair, gate: Gate) -> tuple[list[dict[str, Any]], Future[dict[str, Any]]]:
     """Have an instance wait for the API's answer. Returns both events and what will come of it."""
-    livepair.put(IMAGE, samples.image())
-    livepair.put(LIVE, samples.live())
+    livepair.put_pair()
     events = list(livepair.events)
     livepair.events.clear()
     livepair.cloud.faults.add(COMPARE, then=faults.hold_answer(gate))
@@ -116,7 +97,7 @@ def calling(livepair: Recovering, gate: Gate) -> tuple[list[dict[str, Any]], Fut
     return events, future
 
 
-def test_repeated_events_cost_no_call_while_another_instance_calls(livepair: Recovering, gate: Gate) -> None:
+def test_repeated_events_cost_no_call_while_another_instance_calls(livepair: Livepair, gate: Gate) -> None:
     """Both events, twice each, on a cold instance and on a warm one."""
     events, future = calling(livepair, gate)
     for event in [*events, *events]:
@@ -129,7 +110,7 @@ def test_repeated_events_cost_no_call_while_another_instance_calls(livepair: Rec
     told_once(livepair)
 
 
-def test_an_expired_lease_is_taken_over_by_a_sweep_alone(livepair: Recovering, gate: Gate) -> None:
+def test_an_expired_lease_is_taken_over_by_a_sweep_alone(livepair: Livepair, gate: Gate) -> None:
     """Events do not, the sweep does; the lost call counts. The first record is told, whoever wakes late."""
     events, future = calling(livepair, gate)
     livepair.cloud.clock.advance(200)
@@ -145,7 +126,7 @@ def test_an_expired_lease_is_taken_over_by_a_sweep_alone(livepair: Recovering, g
     told_once(livepair, calls=2)
 
 
-def test_a_lease_that_runs_is_not_taken_over_by_sweeps(livepair: Recovering, gate: Gate) -> None:
+def test_a_lease_that_runs_is_not_taken_over_by_sweeps(livepair: Livepair, gate: Gate) -> None:
     """Nor by reconcile: its owner is still calling."""
     _, future = calling(livepair, gate)
     assert livepair.sweep(0.9) == []
@@ -156,10 +137,9 @@ def test_a_lease_that_runs_is_not_taken_over_by_sweeps(livepair: Recovering, gat
     told_once(livepair)
 
 
-def test_repeated_events_do_not_skip_a_back_off(livepair: Recovering) -> None:
+def test_repeated_events_do_not_skip_a_back_off(livepair: Livepair) -> None:
     """A claim given back says when the next try is allowed; events before that burn no try."""
-    livepair.put(IMAGE, samples.image())
-    livepair.put(LIVE, samples.live(error="FailedOperation.LivessSystemError"))
+    livepair.put_pair(samples.live(error="FailedOperation.LivessSystemError"))
     events = list(livepair.events)
     livepair.run()
     for asked in (2, 3, 4, 5):
@@ -172,7 +152,7 @@ def test_repeated_events_do_not_skip_a_back_off(livepair: Recovering) -> None:
         livepair.due()
 
 
-def lose_every_verdict(livepair: Recovering) -> None:
+def lose_every_verdict(livepair: Livepair) -> None:
     """Let no invocation live long enough to record its verdict, until nobody asks any more."""
 
     def die() -> None:
@@ -182,8 +162,7 @@ def lose_every_verdict(livepair: Recovering) -> None:
     refused = livepair.cloud.faults.add(
         "PutObject", key=RECORDS, then=faults.refuse(503, "ServiceUnavailable"), times=None
     )
-    livepair.put(IMAGE, samples.image())
-    livepair.put(LIVE, samples.live())
+    livepair.put_pair()
     for event in list(livepair.events):
         with contextlib.suppress(CosError):
             livepair.handle(event)
@@ -195,7 +174,7 @@ def lose_every_verdict(livepair: Recovering) -> None:
     livepair.cloud.faults.remove(refused)
 
 
-def test_a_pair_whose_instances_all_die_ends_failed(livepair: Recovering) -> None:
+def test_a_pair_whose_instances_all_die_ends_failed(livepair: Livepair) -> None:
     """Seven calls without a record, and no eighth: `Livepair.AnswerLost`."""
     lose_every_verdict(livepair)
     assert len(livepair.asked) == 7
@@ -204,7 +183,7 @@ def test_a_pair_whose_instances_all_die_ends_failed(livepair: Recovering) -> Non
     assert len(livepair.asked) == 7
 
 
-def test_no_more_calls_are_counted_than_were_made(livepair: Recovering) -> None:
+def test_no_more_calls_are_counted_than_were_made(livepair: Livepair) -> None:
     """Once the API is no longer asked, a lease that ran out is no call."""
     lose_every_verdict(livepair)
     livepair.finish()
@@ -216,11 +195,11 @@ def test_no_more_calls_are_counted_than_were_made(livepair: Recovering) -> None:
 
 @pytest.mark.parametrize("key", [LIVE, IMAGE])
 def test_an_upload_replaced_before_the_verdict_starts_another_verification(
-    livepair: Recovering, key: str
+    livepair: Livepair, key: str
 ) -> None:
     """The API reports the MD5; the new bytes are judged at once, nothing is told of those that are gone."""
     new = samples.live(seed=2) if key == LIVE else samples.image(seed=2)
-    bucket = livepair.cloud.cos.bucket(BUCKET)
+    bucket = livepair.bucket
 
     def replace() -> None:
         bucket.put(key, new)
@@ -234,18 +213,18 @@ def test_an_upload_replaced_before_the_verdict_starts_another_verification(
     assert len(livepair.asked) == 2
 
 
-def test_an_upload_deleted_before_the_verdict_is_a_missing_half(livepair: Recovering) -> None:
+def test_an_upload_deleted_before_the_verdict_is_a_missing_half(livepair: Livepair) -> None:
     """The pair waits for its partner again."""
-    bucket = livepair.cloud.cos.bucket(BUCKET)
+    bucket = livepair.bucket
     livepair.cloud.faults.add(COMPARE, then=faults.run_before(lambda: bucket.delete(LIVE)))
     assert livepair.pair() == []
     assert set(livepair.finish()) == {"incomplete"}
     assert livepair.data["live"] is None
 
 
-def test_the_first_bytes_put_back_start_again(livepair: Recovering) -> None:
+def test_the_first_bytes_put_back_start_again(livepair: Livepair) -> None:
     """Their claim was given back, so nothing has to run out first."""
-    bucket = livepair.cloud.cos.bucket(BUCKET)
+    bucket = livepair.bucket
     livepair.cloud.faults.add(COMPARE, then=faults.run_before(lambda: _put(bucket, samples.live(seed=2))))
     assert livepair.pair() == ["matched"]
     livepair.cloud.clock.advance(3)
@@ -256,13 +235,14 @@ def test_the_first_bytes_put_back_start_again(livepair: Recovering) -> None:
 
 
 def test_the_first_bytes_put_back_start_again_with_the_relay_too(
-    configured: Callable[..., Recovering],
+    configured: Callable[..., Livepair],
 ) -> None:
     """Replaced while it was passed through: no call was made for them, and none is counted."""
     livepair = configured(PASS_RESOURCES="upload_url")
-    bucket = livepair.cloud.cos.bucket(BUCKET)
+    bucket = livepair.bucket
     livepair.cloud.faults.add(UPLOAD_URL, then=faults.run_before(lambda: _put(bucket, samples.live(seed=2))))
     assert livepair.pair() == ["matched"]
+    assert livepair.data["live"]["md5"] == bucket.get(LIVE).md5 == livepair.calls[0].params["LiveDataMd5"]
     livepair.cloud.clock.advance(3)
     livepair.put(LIVE, samples.live())
     assert livepair.run() == ["matched"]
@@ -273,14 +253,13 @@ def _put(bucket: Any, live: bytes) -> None:
     bucket.put(LIVE, live)
 
 
-def test_a_verdict_that_was_given_is_told_whatever_replaced_its_uploads(livepair: Recovering) -> None:
+def test_a_verdict_that_was_given_is_told_whatever_replaced_its_uploads(livepair: Livepair) -> None:
     """The new bytes have their own message."""
-    bucket = livepair.cloud.cos.bucket(BUCKET)
+    bucket = livepair.bucket
     livepair.cloud.faults.add(
         COMPARE, then=faults.run_after(lambda: _put(bucket, samples.live(seed=2, sim=5.0)))
     )
-    livepair.put(IMAGE, samples.image())
-    livepair.put(LIVE, samples.live())
+    livepair.put_pair()
     assert livepair.run() == ["matched", "mismatched"]
     assert len(livepair.asked) == 2
 
@@ -291,7 +270,7 @@ def test_a_verdict_that_was_given_is_told_whatever_replaced_its_uploads(livepair
 @pytest.mark.parametrize(
     "live", [samples.live(), samples.live(sim=3.0), samples.live(result="FailedOperation.LivessDetectFake")]
 )
-def test_the_same_bytes_uploaded_again_are_the_same_verification(livepair: Recovering, live: bytes) -> None:
+def test_the_same_bytes_uploaded_again_are_the_same_verification(livepair: Livepair, live: bytes) -> None:
     """Nothing is called or told again, neither by their events nor by sweeps or reconcile."""
     livepair.pair(live)
     livepair.cloud.clock.advance(3600)
@@ -304,11 +283,10 @@ def test_the_same_bytes_uploaded_again_are_the_same_verification(livepair: Recov
     assert livepair.state("agenda/") == []
 
 
-def test_after_failed_the_same_bytes_are_judged_again(livepair: Recovering) -> None:
+def test_after_failed_the_same_bytes_are_judged_again(livepair: Livepair) -> None:
     """As run 2, with an id, a record and a message of its own; run 3 only after another failure."""
     livepair.cloud.faceid.script(Answer(error="FailedOperation.BrandNew"))
-    livepair.put(IMAGE, samples.image())
-    livepair.put(LIVE, samples.live())
+    livepair.put_pair()
     events = list(livepair.events)
     assert livepair.run() == ["failed"]
     assert [livepair.handle(event)["outcomes"] for event in events] == [[], []]
@@ -327,7 +305,7 @@ def test_after_failed_the_same_bytes_are_judged_again(livepair: Recovering) -> N
 
 @pytest.mark.parametrize("fault", [faults.refuse(503, "ServiceUnavailable"), faults.cut_before()])
 def test_after_failed_another_run_starts_also_where_its_claim_was_refused(
-    livepair: Recovering, fault: Action
+    livepair: Livepair, fault: Action
 ) -> None:
     """What is read back then is the claim of the one that failed; its record calls for another run."""
     livepair.cloud.faceid.script(Answer(error="FailedOperation.BrandNew"))
@@ -339,7 +317,7 @@ def test_after_failed_another_run_starts_also_where_its_claim_was_refused(
     assert [message["data"]["run"] for message in livepair.messages] == [1, 2]
 
 
-def test_after_incomplete_the_same_half_waits_again(livepair: Recovering) -> None:
+def test_after_incomplete_the_same_half_waits_again(livepair: Livepair) -> None:
     """Uploaded again it is run 2: incomplete again without a partner, each told once."""
     for _ in range(2):
         livepair.put(LIVE, samples.live())

@@ -19,29 +19,19 @@ from handler.rules.schedule import DELIVERIES
 from tests.cloud import Cloud, faults, samples
 from tests.cloud.consumer import SECRET
 from tests.cloud.faceid import Answer
-from tests.support.recovery import IMAGE, LIVE, NO_WAIT, Recovering, lines
+from tests.support.harness import IMAGE, LIVE, RECONCILE, Livepair, lines
 
 RECORDS = "livepair/records/*"
 OTHER_SECRET = "whsec_" + base64.b64encode(b"another-fake-secret-for-rotating").decode()
 
 
-@pytest.fixture
-def livepair(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Recovering:
-    return Recovering(cloud, monkeypatch)
-
-
-@pytest.fixture
-def configured(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Recovering]:
-    return lambda **settings: Recovering(cloud, monkeypatch, **settings)
-
-
-def gaps(livepair: Recovering) -> list[timedelta]:
+def gaps(livepair: Livepair) -> list[timedelta]:
     """The time between the attempts."""
     at = [attempt.at for attempt in livepair.cloud.consumer.attempts]
     return [later - earlier for earlier, later in pairwise(at)]
 
 
-def one_message(livepair: Recovering) -> None:
+def one_message(livepair: Livepair) -> None:
     """Check that all attempts were genuine and carried the stored bytes under one id, each signed afresh."""
     attempts = livepair.cloud.consumer.attempts
     assert all(attempt.verified for attempt in attempts)
@@ -57,7 +47,7 @@ def one_message(livepair: Recovering) -> None:
 
 
 @pytest.mark.parametrize("status", [500, 503, 429, 404, 400, 401])
-def test_a_delivery_that_fails_is_made_again_after_five_seconds(livepair: Recovering, status: int) -> None:
+def test_a_delivery_that_fails_is_made_again_after_five_seconds(livepair: Livepair, status: int) -> None:
     """In the same invocation, where there is time for it."""
     livepair.cloud.consumer.answer(status)
     assert livepair.pair() == ["matched"]
@@ -68,7 +58,7 @@ def test_a_delivery_that_fails_is_made_again_after_five_seconds(livepair: Recove
     assert livepair.state("agenda/") == []
 
 
-def test_without_time_the_second_attempt_is_a_sweeps(livepair: Recovering) -> None:
+def test_without_time_the_second_attempt_is_a_sweeps(livepair: Livepair) -> None:
     """The invocation ends in time, and the agenda knows."""
     livepair.cloud.consumer.answer(500)
     livepair.cloud.faults.add(
@@ -81,7 +71,7 @@ def test_without_time_the_second_attempt_is_a_sweeps(livepair: Recovering) -> No
     assert livepair.state("agenda/") == []
 
 
-def test_without_any_time_the_first_attempt_is_a_sweeps(livepair: Recovering) -> None:
+def test_without_any_time_the_first_attempt_is_a_sweeps(livepair: Livepair) -> None:
     """Recorded, but not told yet."""
     livepair.cloud.faults.add(
         "PutObject", key=RECORDS, then=faults.run_before(lambda: livepair.clock.lose(87))
@@ -93,7 +83,7 @@ def test_without_any_time_the_first_attempt_is_a_sweeps(livepair: Recovering) ->
     assert livepair.state("agenda/") == []
 
 
-def test_a_consumer_that_is_down_is_told_on_the_promised_schedule(livepair: Recovering) -> None:
+def test_a_consumer_that_is_down_is_told_on_the_promised_schedule(livepair: Livepair) -> None:
     """At once, after 5 s, then minutes to a day, each within a tenth and rounded up to the next sweep."""
     livepair.cloud.consumer.answer(500, times=None)
     assert livepair.pair() == ["matched"]
@@ -107,7 +97,7 @@ def test_a_consumer_that_is_down_is_told_on_the_promised_schedule(livepair: Reco
 
 
 def test_a_consumer_that_stays_down_is_given_up_into_dead(
-    livepair: Recovering, capsys: pytest.CaptureFixture[str]
+    livepair: Livepair, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """After ten attempts: the last error is kept, the log is loud, and nothing is posted ever after."""
     livepair.cloud.consumer.answer(500, times=None)
@@ -125,7 +115,7 @@ def test_a_consumer_that_stays_down_is_given_up_into_dead(
     assert len(livepair.cloud.consumer.attempts) == 10
 
 
-def test_gone_is_gone(livepair: Recovering) -> None:
+def test_gone_is_gone(livepair: Livepair) -> None:
     """410 ends it at once."""
     livepair.cloud.consumer.answer(410)
     assert livepair.pair() == ["matched"]
@@ -137,7 +127,7 @@ def test_gone_is_gone(livepair: Recovering) -> None:
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect_is_not_followed(livepair: Recovering, status: int) -> None:
+def test_a_redirect_is_not_followed(livepair: Livepair, status: int) -> None:
     """It counts as a failure: whoever can redirect could read the message."""
     elsewhere = livepair.cloud.consumer.url.replace("/webhook", "/elsewhere")
     livepair.cloud.consumer.redirect(elsewhere, status)
@@ -146,44 +136,52 @@ def test_a_redirect_is_not_followed(livepair: Recovering, status: int) -> None:
     one_message(livepair)
 
 
+SCHEDULED = (270, 400)
+"""Seconds until the third attempt, if nothing is asked for: five minutes, and a sweep comes within one."""
+
+
+def third_attempt(livepair: Livepair, retry_after: str) -> float:
+    """Seconds from the second attempt to the third, where the consumer answered with that Retry-After."""
+    livepair.cloud.consumer.answer(503, {"Retry-After": retry_after}, times=2)
+    livepair.pair()
+    livepair.due()
+    (second, third) = gaps(livepair)
+    assert second < timedelta(seconds=10)
+    one_message(livepair)
+    return third.total_seconds()
+
+
 @pytest.mark.parametrize(
     ("asked", "lowest", "highest"),
-    [("0", 1, 5), ("3", 3, 8), ("120", 120, 190), ("3600", 3600, 3670), ("999999999", 3600, 3670)],
+    [
+        ("0", *SCHEDULED),
+        ("120", *SCHEDULED),
+        ("1200", 1200, 1270),
+        ("3600", 3600, 3670),
+        ("999999999", 3600, 3670),
+    ],
 )
-def test_what_a_consumer_asks_for_is_honoured_in_bounds(
-    livepair: Recovering, asked: str, lowest: int, highest: int
-) -> None:
-    """Retry-After in seconds, from 1 s to 1 h; a sweep comes at most a minute later."""
-    livepair.cloud.consumer.answer(503, {"Retry-After": asked})
-    livepair.pair()
-    if livepair.state("agenda/"):
-        livepair.due()
-    (gap,) = gaps(livepair)
-    assert timedelta(seconds=lowest) <= gap <= timedelta(seconds=highest)
-    one_message(livepair)
+def test_a_consumer_may_put_an_attempt_off(livepair: Livepair, asked: str, lowest: int, highest: int) -> None:
+    """By Retry-After in seconds, up to an hour; never for an earlier attempt."""
+    assert lowest <= third_attempt(livepair, asked) <= highest
 
 
 @pytest.mark.parametrize(
-    ("ahead", "lowest", "highest"), [(-600, 1, 5), (600, 598, 670), (90_000, 3600, 3670)]
+    ("ahead", "lowest", "highest"), [(-600, *SCHEDULED), (1200, 1190, 1270), (90_000, 3600, 3670)]
 )
-def test_a_date_asked_for_is_honoured_in_bounds(
-    livepair: Recovering, ahead: int, lowest: int, highest: int
+def test_a_consumer_may_name_the_time_of_an_attempt(
+    livepair: Livepair, ahead: int, lowest: int, highest: int
 ) -> None:
     """Retry-After as an HTTP date, in the past too."""
     at = livepair.cloud.clock.now() + timedelta(seconds=ahead)
-    livepair.cloud.consumer.answer(503, {"Retry-After": format_datetime(at, usegmt=True)})
-    livepair.pair()
-    if livepair.state("agenda/"):
-        livepair.due()
-    (gap,) = gaps(livepair)
-    assert timedelta(seconds=lowest) <= gap <= timedelta(seconds=highest)
+    assert lowest <= third_attempt(livepair, format_datetime(at, usegmt=True)) <= highest
 
 
 @pytest.mark.parametrize(
     "asked",
     ["soon", "-5", "1e9", "5.5", "Mon, 99 Xxx 2026 00:00:00 GMT", "Fri, 31 Dec 9999 23:59:59 -2359", "١٢"],
 )
-def test_nonsense_asked_for_is_no_harm(livepair: Recovering, asked: str) -> None:
+def test_nonsense_asked_for_is_no_harm(livepair: Livepair, asked: str) -> None:
     """The message is delivered by the next attempt, whenever that is."""
     livepair.cloud.consumer.answer(503, {"Retry-After": asked})
     assert livepair.pair() == ["matched"]
@@ -192,18 +190,18 @@ def test_nonsense_asked_for_is_no_harm(livepair: Recovering, asked: str) -> None
     one_message(livepair)
 
 
-def test_a_consumer_that_asks_for_patience_is_not_given_up_sooner(livepair: Recovering) -> None:
-    """A maintenance page with Retry-After: 60 for an hour costs no message."""
-    for _ in range(61):
-        livepair.cloud.consumer.answer(503, NO_WAIT)
+def test_a_maintenance_page_costs_no_message(livepair: Livepair) -> None:
+    """Retry-After: 60 for most of an hour uses up four attempts of ten."""
+    livepair.cloud.consumer.answer(503, {"Retry-After": "60"}, times=4)
     livepair.pair()
     livepair.finish()
     assert livepair.record()["delivered_at"] is not None
+    assert livepair.record()["attempts"] == 5
 
 
-def test_a_walk_does_not_jump_the_queue(livepair: Recovering) -> None:
+def test_a_walk_does_not_jump_the_queue(livepair: Livepair) -> None:
     """A delivery that waits for its next attempt is left to the agenda."""
-    livepair.cloud.consumer.answer(500, NO_WAIT, times=None)
+    livepair.cloud.consumer.answer(500, times=None)
     livepair.pair()
     livepair.cloud.clock.advance(1200)
     livepair.sweep(0)
@@ -212,19 +210,12 @@ def test_a_walk_does_not_jump_the_queue(livepair: Recovering) -> None:
     assert len(livepair.cloud.consumer.attempts) == attempts
 
 
-def test_a_walk_continued_by_a_sweep_tells_once(livepair: Recovering) -> None:
+def test_a_walk_continued_by_a_sweep_tells_once(livepair: Livepair) -> None:
     """Both halves of a pair are walked past; its message is posted once where it is taken at once."""
-    livepair.put(IMAGE, samples.image())
-    livepair.put(LIVE, samples.live())
+    livepair.put_pair()
     livepair.drop(2)
     livepair.cloud.clock.advance(3600)
-    event = {
-        "Type": "Timer",
-        "TriggerName": "reconcile",
-        "Time": "2026-11-22T12:00:00Z",
-        "Message": "reconcile",
-    }
-    livepair.handle(event, 25)
+    livepair.handle(RECONCILE, 25)
     livepair.finish()
     assert len(livepair.cloud.consumer.attempts) == 1
 
@@ -232,7 +223,7 @@ def test_a_walk_continued_by_a_sweep_tells_once(livepair: Recovering) -> None:
 # --- a consumer that misbehaves -----------------------------------------------------------------------
 
 
-def test_a_cut_connection_is_a_failure(livepair: Recovering) -> None:
+def test_a_cut_connection_is_a_failure(livepair: Livepair) -> None:
     """Posted again, and taken."""
     livepair.cloud.consumer.cut()
     assert livepair.pair() == ["matched"]
@@ -241,7 +232,7 @@ def test_a_cut_connection_is_a_failure(livepair: Recovering) -> None:
 
 
 @pytest.mark.parametrize(("status", "attempts"), [(500, 2), (200, 1)])
-def test_a_huge_answer_is_not_read(livepair: Recovering, status: int, attempts: int) -> None:
+def test_a_huge_answer_is_not_read(livepair: Livepair, status: int, attempts: int) -> None:
     """Its status counts, its body is nobody's business."""
     livepair.cloud.consumer.huge(20_000_000, status)
     assert livepair.pair() == ["matched"]
@@ -250,7 +241,7 @@ def test_a_huge_answer_is_not_read(livepair: Recovering, status: int, attempts: 
 
 
 def test_a_consumer_that_nobody_listens_at_is_told_later(
-    configured: Callable[..., Recovering], capsys: pytest.CaptureFixture[str]
+    configured: Callable[..., Livepair], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The record waits for it, and no log line holds the webhook's path, which may be a secret."""
     livepair = configured(WEBHOOK_URL="http://127.0.0.1:1/secret-path")
@@ -278,7 +269,7 @@ def test_a_consumer_that_hangs_is_bounded(cloud: Cloud) -> None:
 # --- signatures ---------------------------------------------------------------------------------------
 
 
-def test_each_of_several_secrets_signs(configured: Callable[..., Recovering]) -> None:
+def test_each_of_several_secrets_signs(configured: Callable[..., Livepair]) -> None:
     """While rotating, a consumer that knows either of them is content."""
     livepair = configured(WEBHOOK_SECRET=f"{OTHER_SECRET} {SECRET}")
     assert livepair.pair() == ["matched"]
@@ -289,9 +280,9 @@ def test_each_of_several_secrets_signs(configured: Callable[..., Recovering]) ->
         assert Webhook(secret).verify(attempt.body, attempt.headers)
 
 
-def test_secrets_can_be_rotated_while_a_delivery_waits(livepair: Recovering) -> None:
+def test_secrets_can_be_rotated_while_a_delivery_waits(livepair: Livepair) -> None:
     """What is stored is the body; each attempt is signed with the secrets of its time."""
-    livepair.cloud.consumer.answer(500, NO_WAIT)
+    livepair.cloud.consumer.answer(500, times=2)
     livepair.pair()
     livepair.cloud.consumer.secrets = [OTHER_SECRET]
     livepair.configure(WEBHOOK_SECRET=OTHER_SECRET)
@@ -302,7 +293,7 @@ def test_secrets_can_be_rotated_while_a_delivery_waits(livepair: Recovering) -> 
 # --- what is stored -----------------------------------------------------------------------------------
 
 
-def test_a_delivery_that_could_not_be_marked_is_told_again(livepair: Recovering) -> None:
+def test_a_delivery_that_could_not_be_marked_is_told_again(livepair: Livepair) -> None:
     """At least once: the same id and bytes, which the consumer drops; then it is settled."""
     livepair.cloud.faults.add(
         "PutObject", key=RECORDS, then=faults.refuse(503, "ServiceUnavailable"), skip=1, times=3
@@ -324,20 +315,20 @@ def test_a_delivery_that_could_not_be_marked_is_told_again(livepair: Recovering)
     ],
 )
 def test_every_outcome_survives_a_consumer_that_is_down(
-    livepair: Recovering, live: bytes, outcome: str
+    livepair: Livepair, live: bytes, outcome: str
 ) -> None:
     """Three failures, a cold start, and then it is told as it was decided."""
-    livepair.cloud.consumer.answer(500, NO_WAIT, times=3)
+    livepair.cloud.consumer.answer(500, times=3)
     assert livepair.pair(live) == [outcome]
     livepair.restart()
-    assert livepair.finish() == [outcome] * 3
+    assert livepair.finish() == [outcome] * 2
     assert livepair.data["outcome"] == outcome
     one_message(livepair)
 
 
-def test_incomplete_survives_a_consumer_that_is_down(livepair: Recovering) -> None:
+def test_incomplete_survives_a_consumer_that_is_down(livepair: Livepair) -> None:
     """It needed no claim, and is delivered like any other."""
-    livepair.cloud.consumer.answer(500, NO_WAIT, times=3)
+    livepair.cloud.consumer.answer(500, times=3)
     livepair.put(IMAGE, samples.image())
     livepair.run()
     livepair.finish()
@@ -346,9 +337,9 @@ def test_incomplete_survives_a_consumer_that_is_down(livepair: Recovering) -> No
     one_message(livepair)
 
 
-def test_runs_are_told_apart_while_the_consumer_is_down(livepair: Recovering) -> None:
+def test_runs_are_told_apart_while_the_consumer_is_down(livepair: Livepair) -> None:
     """Two runs of one pair wait for delivery; each is told once it can be, under its own id."""
-    livepair.cloud.consumer.answer(500, NO_WAIT, times=4)
+    livepair.cloud.consumer.answer(500, times=4)
     livepair.cloud.faceid.script(Answer(error="FailedOperation.BrandNew"))
     livepair.pair()
     livepair.cloud.clock.advance(10)

@@ -7,9 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.cloud import samples
-from tests.support.harness import Livepair
-
-LIVE, IMAGE = "uploads/42/live.gz", "uploads/42/image.jpg"
+from tests.support.harness import IMAGE, LIVE, Livepair
 
 
 def test_a_pair_becomes_one_signed_outcome(livepair: Livepair) -> None:
@@ -172,8 +170,7 @@ def test_half_a_pair_ends_incomplete(livepair: Livepair) -> None:
 def test_the_relay_passes_uploads_through(configured: Callable[..., Livepair]) -> None:
     """PASS_RESOURCES=upload_url: CreateUploadUrl twice, and no link to the bucket leaves the function."""
     livepair = configured(PASS_RESOURCES="upload_url")
-    livepair.put(IMAGE, samples.image())
-    livepair.put(LIVE, samples.live())
+    livepair.put_pair()
     assert livepair.run() == ["matched"]
     assert [call.action for call in livepair.cloud.faceid.calls] == [
         "CreateUploadUrl",

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,28 +11,9 @@ from tests.cloud.cos_store import Versioning
 from tests.cloud.faceid import COMPARE
 from tests.cloud.faults import Gate
 from tests.cloud.proxy import Logged
-from tests.cloud.scf import bundle
-from tests.support.harness import Livepair
-from tests.support.project import PROJECT
-from tests.support.recovery import BUCKET, IMAGE, LIVE, beside
+from tests.support.harness import BUCKET, SWEEP, Livepair, beside
 
 CLAIMS = "livepair/claims/*"
-
-
-@pytest.fixture
-def gate() -> Iterator[Gate]:
-    """Holds requests until the test lets them go, or fails."""
-    gate = Gate()
-    yield gate
-    gate.release()
-
-
-@pytest.fixture
-def code(tmp_path: Path) -> Iterator[Path]:
-    """The function as it is deployed."""
-    folder = bundle(PROJECT, tmp_path / "bundle")
-    yield folder
-    shutil.rmtree(folder)
 
 
 def asked(cloud: Cloud) -> list[Logged]:
@@ -54,8 +32,7 @@ def judged_once(cloud: Cloud, calls: int = 1) -> None:
 
 def uploads(livepair: Livepair) -> list[dict[str, Any]]:
     """Both halves, uploaded. Returns their events, which wait no longer."""
-    livepair.put(IMAGE, samples.image())
-    livepair.put(LIVE, samples.live())
+    livepair.put_pair()
     events = list(livepair.events)
     livepair.events.clear()
     return events
@@ -82,7 +59,7 @@ def test_of_two_instances_one_calls(livepair: Livepair, gate: Gate) -> None:
 
 def test_of_two_winners_one_calls(livepair: Livepair, gate: Gate) -> None:
     """The bucket tells both that they created the claim: only the one whose nonce stays goes on."""
-    bucket = livepair.cloud.cos.bucket(BUCKET)
+    bucket = livepair.bucket
     bucket.two_winners, bucket.two_winners_window = True, 30
     _, event = uploads(livepair)
     both_claim(livepair, gate, event)
@@ -91,7 +68,7 @@ def test_of_two_winners_one_calls(livepair: Livepair, gate: Gate) -> None:
 
 def test_of_two_winners_on_warm_instances_one_calls(livepair: Livepair, gate: Gate) -> None:
     """They trust the bucket, having written to it before, and create the claim before they read one."""
-    bucket = livepair.cloud.cos.bucket(BUCKET)
+    bucket = livepair.bucket
     bucket.two_winners, bucket.two_winners_window = True, 30
     livepair.put("uploads/warm/live.gz", samples.live())
     livepair.run()
@@ -107,7 +84,7 @@ def test_of_two_winners_on_warm_instances_one_calls(livepair: Livepair, gate: Ga
 @pytest.mark.parametrize("versioning", ["Enabled", "Suspended"])
 def test_on_a_bucket_with_versions_one_calls(livepair: Livepair, gate: Gate, versioning: Versioning) -> None:
     """It ignores that a claim may be created once only, so every writer succeeds."""
-    livepair.cloud.cos.bucket(BUCKET).versioning = versioning
+    livepair.bucket.versioning = versioning
     _, event = uploads(livepair)
     both_claim(livepair, gate, event)
     judged_once(livepair.cloud)
@@ -118,7 +95,7 @@ def test_on_a_bucket_with_versions_repeated_events_cost_nothing(
     livepair: Livepair, versioning: Versioning
 ) -> None:
     """Warm or cold, at once or after the lease: the record and the claim are read first."""
-    livepair.cloud.cos.bucket(BUCKET).versioning = versioning
+    livepair.bucket.versioning = versioning
     events = uploads(livepair)
     assert [outcome for event in events for outcome in livepair.handle(event)["outcomes"]] == ["matched"]
     for seconds in (0, 200):
@@ -135,7 +112,7 @@ def test_a_writer_that_comes_late_to_a_bucket_with_versions_does_not_call(
     livepair: Livepair, gate: Gate
 ) -> None:
     """Its PUT was under way while another instance judged the pair: the record is there to be read."""
-    livepair.cloud.cos.bucket(BUCKET).versioning = "Enabled"
+    livepair.bucket.versioning = "Enabled"
     _, event = uploads(livepair)
     livepair.cloud.faults.add("PutObject", key=CLAIMS, then=faults.hold(gate))
     late = beside(livepair, event)
@@ -157,11 +134,10 @@ def test_two_sweeps_at_once_take_over_once(livepair: Livepair, gate: Gate) -> No
     died.wait_reached()
     cloud.clock.advance(200)
     cloud.faults.add("PutObject", key=CLAIMS, then=faults.hold(gate), times=2)
-    timer = {"Type": "Timer", "TriggerName": "sweep", "Time": "2026-11-22T12:00:00Z", "Message": ""}
     sweeps = []
     for _ in range(2):
         livepair.restart()
-        sweeps.append(beside(livepair, timer))
+        sweeps.append(beside(livepair, SWEEP))
         gate.wait_reached()
     gate.release()
     for sweep in sweeps:
@@ -173,60 +149,3 @@ def test_two_sweeps_at_once_take_over_once(livepair: Livepair, gate: Gate) -> No
     (message,) = cloud.consumer.messages.values()
     assert message["data"]["api"]["calls"] == 2
     assert cloud.consumer.conflicts == []
-
-
-# --- real instances -----------------------------------------------------------------------------------
-
-
-def test_both_halves_at_once_on_real_instances(cloud: Cloud, code: Path) -> None:
-    """Uploaded in the same moment, each event delivered twice: four instances, one call, one message."""
-    cloud.deploy(code)
-    cloud.cos.bucket(BUCKET).two_winners = True
-    cloud.scf.duplicate(2, times=None)
-    cloud.scf.hold()
-    cloud.upload(IMAGE, samples.image())
-    cloud.upload(LIVE, samples.live())
-    cloud.scf.release()
-    cloud.scf.wait_idle()
-    cloud.scf.advance_minutes(3)
-    assert [each.error for each in cloud.scf.invocations if not each.ok] == []
-    judged_once(cloud)
-    assert cloud.cos.bucket(BUCKET).keys("livepair/agenda/") == []
-
-
-def test_an_instance_killed_with_the_answer_is_made_up_for(cloud: Cloud, code: Path) -> None:
-    """The platform's retry does not take over, a sweep does; the lost call is told as one."""
-    cloud.deploy(code)
-    cloud.faults.add(COMPARE, then=faults.kill_after())
-    cloud.upload(IMAGE, samples.image())
-    cloud.scf.wait_idle()
-    cloud.clock.advance(3)
-    cloud.upload(LIVE, samples.live())
-    cloud.scf.wait_idle()
-    assert len(asked(cloud)) == 1
-    cloud.scf.advance_minutes(1)
-    assert len(asked(cloud)) == 1
-    cloud.scf.advance_minutes(4)
-    judged_once(cloud, calls=2)
-    assert cloud.cos.bucket(BUCKET).keys("livepair/agenda/") == []
-
-
-@pytest.mark.parametrize("key", ["livepair/claims/*", "livepair/records/*", "livepair/agenda/*"])
-@pytest.mark.parametrize("kill", [faults.kill_before(), faults.kill_after()], ids=["before", "after"])
-def test_an_instance_killed_while_it_writes_is_made_up_for(
-    cloud: Cloud, code: Path, key: str, kill: faults.Action
-) -> None:
-    """Before or after the write, whatever it wrote: one message, and every call is counted."""
-    cloud.deploy(code)
-    cloud.upload(IMAGE, samples.image())
-    cloud.scf.wait_idle()
-    cloud.clock.advance(3)
-    cloud.faults.add("PutObject", key=key, then=kill)
-    cloud.upload(LIVE, samples.live())
-    cloud.scf.wait_idle()
-    cloud.scf.advance_minutes(6)
-    (message,) = cloud.consumer.messages.values()
-    assert message["data"]["outcome"] == "matched"
-    assert len(asked(cloud)) <= message["data"]["api"]["calls"] <= 2
-    assert cloud.consumer.conflicts == []
-    assert cloud.cos.bucket(BUCKET).keys("livepair/agenda/") == []

@@ -7,24 +7,12 @@ from typing import Any
 
 import pytest
 
-from handler.edges.bucket import CosError
-from tests.cloud import Cloud, faults, samples
+from tests.cloud import faults, samples
 from tests.cloud.faceid import COMPARE
-from tests.support.recovery import BUCKET, IMAGE, LIVE, NO_WAIT, STATE, Recovering
+from tests.support.harness import IMAGE, LIVE, STATE, Livepair
 
 
-@pytest.fixture
-def livepair(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Recovering:
-    return Recovering(cloud, monkeypatch)
-
-
-@pytest.fixture
-def configured(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Recovering]:
-    cloud.cos.create_bucket(STATE, cloud.region)
-    return lambda **settings: Recovering(cloud, monkeypatch, **settings)
-
-
-def test_a_clock_that_is_a_moment_behind_does_not_cost_a_minute(livepair: Recovering) -> None:
+def test_a_clock_that_is_a_moment_behind_does_not_cost_a_minute(livepair: Livepair) -> None:
     """The timer fires at second 0; an instance whose clock shows second 59 does what is due all the same."""
     clock = livepair.cloud.clock
     clock.advance((90 - clock.now().second) % 60)
@@ -36,28 +24,28 @@ def test_a_clock_that_is_a_moment_behind_does_not_cost_a_minute(livepair: Recove
 # --- COS shows what it stored late --------------------------------------------------------------------
 
 
-def test_uploads_that_are_seen_late_are_looked_for_again(configured: Callable[..., Recovering]) -> None:
+def test_uploads_that_are_seen_late_are_looked_for_again(configured: Callable[..., Livepair]) -> None:
     """HEAD lags behind by half a minute: neither event finds its object, a sweep finds both."""
     livepair = configured(STATE_BUCKET=STATE)
-    livepair.cloud.cos.bucket(BUCKET).head_lag = 30
+    livepair.bucket.head_lag = 30
     assert livepair.pair() == []
     assert [livepair.sweep(2), livepair.sweep(2)] in ([["matched"], []], [[], ["matched"]])
     assert len(livepair.asked) == 1
 
 
-def test_an_upload_that_replaces_another_is_seen_late(configured: Callable[..., Recovering]) -> None:
+def test_an_upload_that_replaces_another_is_seen_late(configured: Callable[..., Livepair]) -> None:
     """Its event finds the old bytes, which are settled; the new ones are found a minute later."""
     livepair = configured(STATE_BUCKET=STATE)
     assert livepair.pair() == ["matched"]
     livepair.cloud.clock.advance(600)
-    livepair.cloud.cos.bucket(BUCKET).head_lag = 30
+    livepair.bucket.head_lag = 30
     livepair.put(LIVE, samples.live(seed=2, sim=1.0))
     assert livepair.run() == []
     assert [*livepair.sweep(2), *livepair.sweep(1)] == ["mismatched"]
     assert len(livepair.asked) == 2
 
 
-def test_a_claim_that_is_seen_late_does_not_hold_a_pair_up(configured: Callable[..., Recovering]) -> None:
+def test_a_claim_that_is_seen_late_does_not_hold_a_pair_up(configured: Callable[..., Livepair]) -> None:
     """The state bucket's GET lags by a second: no promise hangs on reading what was just written."""
     livepair = configured(STATE_BUCKET=STATE)
     livepair.cloud.cos.bucket(STATE).head_lag = 1
@@ -67,9 +55,9 @@ def test_a_claim_that_is_seen_late_does_not_hold_a_pair_up(configured: Callable[
     assert livepair.data["outcome"] == "matched"
 
 
-def test_an_agenda_that_is_listed_late_loses_nothing(livepair: Recovering) -> None:
+def test_an_agenda_that_is_listed_late_loses_nothing(livepair: Livepair) -> None:
     """LIST lags by two minutes: a throttled pair and half a pair are found by later sweeps."""
-    livepair.cloud.cos.bucket(BUCKET).list_lag = 120
+    livepair.bucket.list_lag = 120
     livepair.throttled_pairs(1)
     livepair.put(IMAGE, samples.image())
     livepair.run()
@@ -82,16 +70,15 @@ def test_an_agenda_that_is_listed_late_loses_nothing(livepair: Recovering) -> No
 
 
 @pytest.mark.parametrize("lost", [0, 1])
-def test_one_lost_event_is_made_up_for_by_the_other_half(livepair: Recovering, lost: int) -> None:
+def test_one_lost_event_is_made_up_for_by_the_other_half(livepair: Livepair, lost: int) -> None:
     """Whichever it is, no later than a sweep."""
-    livepair.put(IMAGE, samples.image())
-    livepair.put(LIVE, samples.live())
+    livepair.put_pair()
     del livepair.events[lost]
     assert livepair.run() == ["matched"]
     assert len(livepair.asked) == 1
 
 
-def test_a_lost_event_of_the_later_half_is_made_up_for_by_a_look(livepair: Recovering) -> None:
+def test_a_lost_event_of_the_later_half_is_made_up_for_by_a_look(livepair: Livepair) -> None:
     """The first half looks for its partner again after a minute."""
     livepair.put(LIVE, samples.live())
     assert livepair.run() == []
@@ -101,10 +88,9 @@ def test_a_lost_event_of_the_later_half_is_made_up_for_by_a_look(livepair: Recov
     assert livepair.state("agenda/") == []
 
 
-def test_reconcile_finds_what_no_event_told(livepair: Recovering) -> None:
+def test_reconcile_finds_what_no_event_told(livepair: Livepair) -> None:
     """Once it is ten minutes old; younger uploads are left to their events."""
-    livepair.put(IMAGE, samples.image())
-    livepair.put(LIVE, samples.live())
+    livepair.put_pair()
     livepair.drop(2)
     assert livepair.sweep(5) == livepair.reconcile() == []
     assert livepair.requests("HeadObject") == []
@@ -113,7 +99,7 @@ def test_reconcile_finds_what_no_event_told(livepair: Recovering) -> None:
     assert livepair.state("agenda/") == []
 
 
-def test_reconcile_finds_half_a_pair(livepair: Recovering) -> None:
+def test_reconcile_finds_half_a_pair(livepair: Livepair) -> None:
     """It ends incomplete at once where PAIR_TIMEOUT is over."""
     livepair.put(LIVE, samples.live())
     livepair.drop()
@@ -122,18 +108,17 @@ def test_reconcile_finds_half_a_pair(livepair: Recovering) -> None:
     assert livepair.state("agenda/") == []
 
 
-def test_reconcile_covers_the_time_in_which_the_function_could_not_run(livepair: Recovering) -> None:
+def test_reconcile_covers_the_time_in_which_the_function_could_not_run(livepair: Livepair) -> None:
     """Three days of lost events, and no walk since before them."""
     assert livepair.reconcile() == []
     livepair.cloud.clock.advance(3600)
-    livepair.put(IMAGE, samples.image())
-    livepair.put(LIVE, samples.live())
+    livepair.put_pair()
     livepair.drop(2)
     livepair.cloud.clock.advance(3 * 86_400)
     assert livepair.reconcile() == ["matched"]
 
 
-def test_reconcile_does_not_walk_through_history(livepair: Recovering) -> None:
+def test_reconcile_does_not_walk_through_history(livepair: Livepair) -> None:
     """What is older than a day before the last finished walk costs no request of its own."""
     livepair.pair()
     livepair.cloud.clock.advance(2 * 86_400)
@@ -144,11 +129,10 @@ def test_reconcile_does_not_walk_through_history(livepair: Recovering) -> None:
     assert livepair.requests("HeadObject") == []
 
 
-def test_a_walk_that_runs_out_of_time_is_taken_up_by_a_sweep(livepair: Recovering) -> None:
+def test_a_walk_that_runs_out_of_time_is_taken_up_by_a_sweep(livepair: Livepair) -> None:
     """Its place is on the agenda; the next walk begins where this one did."""
     for number in range(3):
-        livepair.put(f"uploads/{number}/image.jpg", samples.image())
-        livepair.put(f"uploads/{number}/live.gz", samples.live(seed=number))
+        livepair.put_pair(samples.live(seed=number), name=number)
     livepair.drop(6)
     livepair.cloud.clock.advance(3600)
     livepair.cloud.faults.add(COMPARE, then=faults.run_after(lambda: livepair.clock.lose(65)), times=2)
@@ -170,7 +154,7 @@ SETTLED: list[dict[str, Any]] = [
 @pytest.mark.parametrize("delete", ["none", "live", "both"])
 @pytest.mark.parametrize("live", SETTLED)
 def test_reconcile_leaves_what_is_settled(
-    configured: Callable[..., Recovering], live: dict[str, Any], delete: str
+    configured: Callable[..., Livepair], live: dict[str, Any], delete: str
 ) -> None:
     """No call, no post, nothing on the agenda, whether the uploads are still there or were deleted."""
     livepair = configured(DELETE_UPLOADS=delete)
@@ -184,7 +168,7 @@ def test_reconcile_leaves_what_is_settled(
     assert livepair.state("agenda/") == []
 
 
-def test_reconcile_leaves_what_is_incomplete(livepair: Recovering) -> None:
+def test_reconcile_leaves_what_is_incomplete(livepair: Livepair) -> None:
     """It was told."""
     livepair.put(IMAGE, samples.image())
     livepair.run()
@@ -194,12 +178,12 @@ def test_reconcile_leaves_what_is_incomplete(livepair: Recovering) -> None:
     assert len(livepair.cloud.consumer.attempts) == 1
 
 
-def test_reconcile_tells_what_was_decided_and_lost_its_agenda(livepair: Recovering) -> None:
+def test_reconcile_tells_what_was_decided_and_lost_its_agenda(livepair: Livepair) -> None:
     """The agenda is a hint; the record is the truth."""
-    livepair.cloud.consumer.answer(500, NO_WAIT)
+    livepair.cloud.consumer.answer(500, times=2)
     livepair.pair()
     for key in livepair.state("agenda/"):
-        livepair.cloud.cos.bucket(BUCKET).delete(f"livepair/{key}")
+        livepair.bucket.delete(f"livepair/{key}")
     assert livepair.sweep(600) == []
     assert livepair.reconcile() == []
     assert livepair.sweep() == ["matched"]
@@ -209,9 +193,9 @@ def test_reconcile_tells_what_was_decided_and_lost_its_agenda(livepair: Recoveri
 # --- deleting uploads ---------------------------------------------------------------------------------
 
 
-def left(livepair: Recovering) -> set[str]:
+def left(livepair: Livepair) -> set[str]:
     """The uploads that are still there."""
-    return set(livepair.cloud.cos.bucket(BUCKET).keys("uploads/"))
+    return set(livepair.bucket.keys("uploads/"))
 
 
 @pytest.mark.parametrize(
@@ -229,7 +213,7 @@ def left(livepair: Recovering) -> set[str]:
     ],
 )
 def test_uploads_are_deleted_as_the_setting_says(
-    configured: Callable[..., Recovering], setting: str, live: dict[str, Any], kept: set[str]
+    configured: Callable[..., Livepair], setting: str, live: dict[str, Any], kept: set[str]
 ) -> None:
     """Once the outcome is delivered. The image stays where the person is to try again, both on failure."""
     livepair = configured(DELETE_UPLOADS=setting)
@@ -240,7 +224,7 @@ def test_uploads_are_deleted_as_the_setting_says(
     assert len(livepair.messages) == 1
 
 
-def test_a_shared_image_is_never_deleted(configured: Callable[..., Recovering]) -> None:
+def test_a_shared_image_is_never_deleted(configured: Callable[..., Livepair]) -> None:
     """The next attempt needs it."""
     livepair = configured(
         DELETE_UPLOADS="both", LIVE_KEY="uploads/{user}/{attempt}/live.gz", IMAGE_KEY="uploads/{user}.jpg"
@@ -251,7 +235,7 @@ def test_a_shared_image_is_never_deleted(configured: Callable[..., Recovering]) 
     assert left(livepair) == {"uploads/u.jpg"}
 
 
-def test_incomplete_deletes_nothing(configured: Callable[..., Recovering]) -> None:
+def test_incomplete_deletes_nothing(configured: Callable[..., Livepair]) -> None:
     """The partner may come yet."""
     livepair = configured(DELETE_UPLOADS="both")
     livepair.put(LIVE, samples.live())
@@ -260,10 +244,10 @@ def test_incomplete_deletes_nothing(configured: Callable[..., Recovering]) -> No
     assert left(livepair) == {LIVE}
 
 
-def test_nothing_is_deleted_that_was_not_delivered(configured: Callable[..., Recovering]) -> None:
+def test_nothing_is_deleted_that_was_not_delivered(configured: Callable[..., Livepair]) -> None:
     """The consumer is down, then gone: the uploads may be all there is."""
     livepair = configured(DELETE_UPLOADS="both")
-    livepair.cloud.consumer.answer(500, NO_WAIT)
+    livepair.cloud.consumer.answer(500, times=2)
     livepair.cloud.consumer.answer(410)
     livepair.pair()
     assert left(livepair) == {LIVE, IMAGE}
@@ -271,21 +255,21 @@ def test_nothing_is_deleted_that_was_not_delivered(configured: Callable[..., Rec
     assert left(livepair) == {LIVE, IMAGE}
 
 
-def test_a_late_delivery_deletes_too(configured: Callable[..., Recovering]) -> None:
+def test_a_late_delivery_deletes_too(configured: Callable[..., Livepair]) -> None:
     """A sweep delivers, and then deletes."""
     livepair = configured(DELETE_UPLOADS="both")
-    livepair.cloud.consumer.answer(500, NO_WAIT)
+    livepair.cloud.consumer.answer(500, times=2)
     livepair.pair()
     livepair.finish()
     assert left(livepair) == set()
 
 
 def test_an_upload_that_replaced_what_was_judged_is_not_deleted(
-    configured: Callable[..., Recovering],
+    configured: Callable[..., Livepair],
 ) -> None:
     """It has not been judged yet."""
     livepair = configured(DELETE_UPLOADS="both")
-    livepair.cloud.consumer.answer(500, NO_WAIT)
+    livepair.cloud.consumer.answer(500, times=2)
     livepair.pair()
     livepair.put(LIVE, samples.live(seed=2))
     livepair.drop()
@@ -293,30 +277,10 @@ def test_an_upload_that_replaced_what_was_judged_is_not_deleted(
     assert left(livepair) == {LIVE}
 
 
-def test_a_deletion_that_is_refused_heals(configured: Callable[..., Recovering]) -> None:
-    """Told once; the log says what is missing, and once it is granted the uploads go."""
-    livepair = configured(DELETE_UPLOADS="both")
-    livepair.allowed = lambda asked: "Delete" not in asked.name or not asked.key.startswith("uploads/")
-    livepair.pair()
-    for _ in range(3):
-        with pytest.raises(CosError, match="name/cos:DeleteObject"):
-            livepair.sweep(3)
-    livepair.allowed = None
-    livepair.sweep(1)
-    assert left(livepair) == set()
-    assert len(livepair.cloud.consumer.attempts) == 1
-    livepair.run()
-    for _ in range(4):
-        livepair.sweep(60)
-    assert livepair.state("agenda/") == []
-    assert len(livepair.messages) == 1
-
-
-def test_a_late_event_of_a_deleted_upload_is_no_new_pair(configured: Callable[..., Recovering]) -> None:
+def test_a_late_event_of_a_deleted_upload_is_no_new_pair(configured: Callable[..., Livepair]) -> None:
     """Neither half is told to be missing after it was judged."""
     livepair = configured(DELETE_UPLOADS="live")
-    livepair.put(IMAGE, samples.image())
-    livepair.put(LIVE, samples.live())
+    livepair.put_pair()
     events = list(livepair.events)
     livepair.run()
     for event in events:
@@ -325,10 +289,10 @@ def test_a_late_event_of_a_deleted_upload_is_no_new_pair(configured: Callable[..
     assert [message["data"]["outcome"] for message in livepair.messages] == ["matched"]
 
 
-def test_an_application_may_delete_a_judged_upload_itself(livepair: Recovering) -> None:
+def test_an_application_may_delete_a_judged_upload_itself(livepair: Livepair) -> None:
     """The other half has had its outcome, and is not told to be incomplete by the next walk."""
     livepair.pair()
-    livepair.cloud.cos.bucket(BUCKET).delete(LIVE)
+    livepair.bucket.delete(LIVE)
     livepair.run()
     livepair.cloud.clock.advance(7200)
     livepair.reconcile()
@@ -336,7 +300,7 @@ def test_an_application_may_delete_a_judged_upload_itself(livepair: Recovering) 
 
 
 def test_the_same_image_uploaded_for_another_attempt_is_not_dropped(
-    configured: Callable[..., Recovering],
+    configured: Callable[..., Livepair],
 ) -> None:
     """Its live package never comes: that is incomplete, and not what was told of the last attempt."""
     livepair = configured(DELETE_UPLOADS="both")

@@ -9,34 +9,23 @@ from typing import Any
 
 import pytest
 
-from handler import index
 from handler.edges.bucket import CosError
-from tests.cloud import Cloud, faults, samples
+from handler.rules.settings import SettingsError
+from tests.cloud import faults, samples
 from tests.cloud.faceid import COMPARE, Answer
-from tests.support.recovery import BUCKET, IMAGE, LIVE, NO_WAIT, STATE, Recovering, SkippingClock, lines
+from tests.support.harness import BUCKET, IMAGE, LIVE, RECONCILE, STATE, SWEEP, Livepair, SkippingClock, lines
 
-GARBAGE = [b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"version": 1}', b'{"version": 99}', b'"text"']
-
-
-@pytest.fixture
-def livepair(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Recovering:
-    return Recovering(cloud, monkeypatch)
-
-
-@pytest.fixture
-def configured(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Recovering]:
-    cloud.cos.create_bucket(STATE, cloud.region)
-    return lambda **settings: Recovering(cloud, monkeypatch, **settings)
+GARBAGE = [b"", b"\xff\xfe", b'{"version": 1}', b'{"version": 99}', b'"text"']
 
 
 # --- broken state -------------------------------------------------------------------------------------
 
 
-def judged_before(livepair: Recovering) -> str:
+def judged_before(livepair: Livepair) -> str:
     """The verification of the sample pair, whose state is then wiped out as if it had never been."""
     livepair.pair()
     which: str = livepair.data["verification_id"]
-    bucket = livepair.cloud.cos.bucket(BUCKET)
+    bucket = livepair.bucket
     for key in bucket.keys("livepair/"):
         bucket.delete(key)
     livepair.cloud.consumer.forget()
@@ -46,11 +35,11 @@ def judged_before(livepair: Recovering) -> str:
 
 @pytest.mark.parametrize("garbage", GARBAGE)
 def test_a_broken_agenda_entry_is_stepped_over(
-    livepair: Recovering, garbage: bytes, capsys: pytest.CaptureFixture[str]
+    livepair: Livepair, garbage: bytes, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It is reported and removed, and the others have their turn."""
     livepair.throttled_pairs(2)
-    bucket = livepair.cloud.cos.bucket(BUCKET)
+    bucket = livepair.bucket
     for name in ("0", "look-0", "deliver-0", "take_over-zz", "reconcile-1"):
         bucket.put(f"livepair/agenda/20200101T0000Z/{name}", garbage)
     bucket.put("livepair/agenda/", garbage)
@@ -76,7 +65,7 @@ def test_a_broken_agenda_entry_is_stepped_over(
         {"kind": "reconcile", "key": "\uffff", "since": "9999-12-31T23:59:59.000+00:00"},
     ],
 )
-def test_a_strange_agenda_entry_is_stepped_over(livepair: Recovering, strange: dict[str, Any]) -> None:
+def test_a_strange_agenda_entry_is_stepped_over(livepair: Livepair, strange: dict[str, Any]) -> None:
     """Whoever wrote it: it holds nobody else up, and it does not make every sweep fail for ever."""
     livepair.throttled_pairs(1)
     (due,) = livepair.state("agenda/")
@@ -89,20 +78,22 @@ def test_a_strange_agenda_entry_is_stepped_over(livepair: Recovering, strange: d
     livepair.sweep(600)
 
 
-def test_an_agenda_entry_of_other_settings_is_left_alone(livepair: Recovering) -> None:
-    """Another function's, or one from before LIVE_KEY was changed: not ours to remove."""
+def test_an_agenda_entry_of_other_settings_is_put_off(livepair: Livepair) -> None:
+    """Another function's, or one from before LIVE_KEY was changed: not ours, and in nobody's way."""
     livepair.put("uploads/1/live.gz", samples.live())
     livepair.run()
     (entry,) = livepair.state("agenda/")
     livepair.configure(LIVE_KEY="other/{id}/live.gz", IMAGE_KEY="other/{id}/image.jpg")
     assert livepair.sweep(90) == []
-    assert livepair.state("agenda/") == [entry]
+    (put_off,) = livepair.state("agenda/")
+    assert put_off > entry
+    assert put_off.rpartition("/")[2] == entry.rpartition("/")[2]
     livepair.configure(LIVE_KEY="uploads/{id}/live.gz", IMAGE_KEY="uploads/{id}/image.jpg")
-    assert livepair.sweep(0) == ["incomplete"]
+    assert livepair.sweep(2) == ["incomplete"]
 
 
 @pytest.mark.parametrize("garbage", GARBAGE)
-def test_a_broken_claim_is_stepped_over(livepair: Recovering, garbage: bytes) -> None:
+def test_a_broken_claim_is_stepped_over(livepair: Livepair, garbage: bytes) -> None:
     """It counts as one whose instance died: a sweep takes over, and the call that it may have made counts."""
     which = judged_before(livepair)
     livepair.restart()
@@ -113,12 +104,11 @@ def test_a_broken_claim_is_stepped_over(livepair: Recovering, garbage: bytes) ->
     assert len(livepair.asked) == 1
 
 
-def test_a_broken_claim_is_stepped_over_by_a_warm_instance(livepair: Recovering) -> None:
+def test_a_broken_claim_is_stepped_over_by_a_warm_instance(livepair: Livepair) -> None:
     """Which creates its claim before it reads one."""
     which = judged_before(livepair)
     livepair.put(f"livepair/claims/42/{which}/1", b"{")
-    livepair.put(IMAGE, samples.image())
-    livepair.put(LIVE, samples.live())
+    livepair.put_pair()
     livepair.drop()
     livepair.run()
     for _ in range(4):
@@ -128,7 +118,7 @@ def test_a_broken_claim_is_stepped_over_by_a_warm_instance(livepair: Recovering)
 
 @pytest.mark.parametrize("garbage", GARBAGE)
 def test_a_broken_record_costs_no_call_and_stops_nobody(
-    livepair: Recovering, garbage: bytes, capsys: pytest.CaptureFixture[str]
+    livepair: Livepair, garbage: bytes, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Judging again could bill again, so it is reported with its key; the other pairs go on."""
     livepair.pair()
@@ -147,28 +137,27 @@ def test_a_broken_record_costs_no_call_and_stops_nobody(
     assert livepair.state("agenda/") == []
 
 
-def test_a_broken_record_does_not_stop_a_sweep(livepair: Recovering) -> None:
+def test_a_broken_record_does_not_stop_a_sweep(livepair: Livepair) -> None:
     """Its delivery is due, and so are others."""
-    livepair.cloud.consumer.answer(500, NO_WAIT)
+    livepair.cloud.consumer.answer(500, times=2)
     livepair.pair()
     (record,) = livepair.state("records/")
     livepair.put(f"livepair/{record}", b"{")
     livepair.throttled_pairs(2)
-    assert livepair.sweep(3) == ["matched", "matched"]
+    assert livepair.sweep(7) == ["matched", "matched"]
     assert livepair.state("agenda/") == []
 
 
-def test_a_broken_note_of_the_last_walk_is_stepped_over(livepair: Recovering) -> None:
+def test_a_broken_note_of_the_last_walk_is_stepped_over(livepair: Livepair) -> None:
     """The walk then begins with everything, like the first."""
-    livepair.put(IMAGE, samples.image())
-    livepair.put(LIVE, samples.live())
+    livepair.put_pair()
     livepair.drop(2)
     livepair.put("livepair/reconciled.json", b"{")
     livepair.cloud.clock.advance(3600)
     assert livepair.reconcile() == ["matched"]
 
 
-def test_one_entry_that_fails_does_not_hold_up_the_others(livepair: Recovering) -> None:
+def test_one_entry_that_fails_does_not_hold_up_the_others(livepair: Livepair) -> None:
     """COS fails for one pair: the others are judged, the invocation fails, the pair stays on the agenda."""
     livepair.throttled_pairs(3)
     fault = livepair.cloud.faults.add(
@@ -190,14 +179,12 @@ class YieldingClock(SkippingClock):
         return super().elapsed()
 
 
-def test_lanes_share_the_last_entry_of_a_sweep(
-    configured: Callable[..., Recovering], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Ten sweeps with more entries than lanes: none fails."""
+def test_lanes_share_the_last_entry_of_a_sweep(configured: Callable[..., Livepair]) -> None:
+    """Sweeps with more entries than lanes: none fails."""
     livepair = configured(PAIR_TIMEOUT="60", API_RATE="1")
     livepair.clock = YieldingClock(livepair.cloud.clock)
-    monkeypatch.setattr(index, "_clock", livepair.clock)
-    for sweep in range(10):
+    livepair.restart()
+    for sweep in range(4):
         for number in range(7):
             livepair.put(f"uploads/{sweep}-{number}/live.gz", samples.live())
         livepair.run()
@@ -207,21 +194,43 @@ def test_lanes_share_the_last_entry_of_a_sweep(
 # --- time ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seconds", [3, 10, 20, 21.5])
-def test_no_call_starts_with_too_little_time(livepair: Recovering, seconds: float) -> None:
-    """Under 20 s left is too little: a later sweep judges the pair."""
-    livepair.put(IMAGE, samples.image())
-    livepair.put(LIVE, samples.live())
-    for event in livepair.events:
-        assert livepair.handle(event, seconds) == {"outcomes": []}
-    livepair.events.clear()
+@pytest.mark.parametrize(
+    ("passed", "seconds", "least"),
+    [("presigned", 3, 26), ("presigned", 25.9, 26), ("upload_url", 26, 46), ("upload_url", 45.9, 46)],
+)
+def test_a_time_limit_without_time_for_a_call_is_refused(
+    configured: Callable[..., Livepair], passed: str, seconds: float, least: int
+) -> None:
+    """Whatever wakes the function; the error says which number to set."""
+    livepair = configured(PASS_RESOURCES=passed)
+    livepair.put_pair()
+    for event in (*livepair.events, SWEEP):
+        with pytest.raises(SettingsError, match=f"set {least} s or more"):
+            livepair.handle(event, seconds)
     assert livepair.asked == []
-    assert livepair.finish() == ["matched"]
-    assert livepair.data["api"]["calls"] == 1
+
+
+@pytest.mark.parametrize(("passed", "seconds"), [("presigned", 26), ("presigned", 30), ("upload_url", 46)])
+def test_the_least_time_limit_is_enough_for_all_work(
+    configured: Callable[..., Livepair], passed: str, seconds: float
+) -> None:
+    """Events judge, sweeps judge what was throttled, and a walk finds what was lost."""
+    livepair = configured(PASS_RESOURCES=passed)
+    livepair.put_pair(name="event")
+    assert [outcome for event in livepair.events for outcome in livepair.handle(event, seconds)["outcomes"]]
+    livepair.events.clear()
+    livepair.throttled_pairs(1)
+    livepair.cloud.clock.advance(120)
+    assert livepair.handle(SWEEP, seconds)["outcomes"] == ["matched"]
+    livepair.put_pair(name="lost")
+    livepair.events.clear()
+    livepair.cloud.clock.advance(1200)
+    assert livepair.handle(RECONCILE, seconds)["outcomes"] == ["matched"]
+    assert {message["data"]["api"]["calls"] for message in livepair.messages} == {1}
 
 
 @pytest.mark.parametrize("at", ["HeadObject", "PutObject"])
-def test_no_call_starts_when_the_time_has_run_out(livepair: Recovering, at: str) -> None:
+def test_no_call_starts_when_the_time_has_run_out(livepair: Livepair, at: str) -> None:
     """COS was slow before the claim, or after it: the claim is given back, no call is counted."""
     livepair.put(IMAGE, samples.image())
     livepair.run()
@@ -233,19 +242,19 @@ def test_no_call_starts_when_the_time_has_run_out(livepair: Recovering, at: str)
     assert livepair.data["api"]["calls"] == 1
 
 
-def test_a_sweep_without_time_leaves_the_agenda_as_it_is(livepair: Recovering) -> None:
+def test_a_sweep_without_time_leaves_the_agenda_as_it_is(livepair: Livepair) -> None:
     """The next one has more."""
     livepair.throttled_pairs(1)
     before = livepair.state("agenda/")
     livepair.cloud.clock.advance(120)
-    event = {"Type": "Timer", "TriggerName": "sweep", "Time": "2026-11-22T12:00:00Z", "Message": ""}
-    assert livepair.handle(event, 20) == {"outcomes": []}
+    livepair.cloud.faults.add("GetBucket", then=faults.run_after(lambda: livepair.clock.lose(70)))
+    assert livepair.handle(SWEEP) == {"outcomes": []}
     assert livepair.asked == []
     assert livepair.state("agenda/") == before
     assert livepair.finish() == ["matched"]
 
 
-def test_a_low_rate_does_not_outlast_the_invocation(configured: Callable[..., Recovering]) -> None:
+def test_a_low_rate_does_not_outlast_the_invocation(configured: Callable[..., Livepair]) -> None:
     """API_RATE 0.02, one call in 50 s: a pair whose turn comes too late is left to another sweep."""
     livepair = configured(API_RATE="0.02")
     livepair.throttled_pairs(3)
@@ -258,9 +267,9 @@ def test_a_low_rate_does_not_outlast_the_invocation(configured: Callable[..., Re
 # --- what is left behind ------------------------------------------------------------------------------
 
 
-def test_no_settled_pair_stays_on_the_agenda(livepair: Recovering) -> None:
+def test_no_settled_pair_stays_on_the_agenda(livepair: Livepair) -> None:
     """Every outcome, events twice and in both orders, a webhook that fails: gone after a few sweeps."""
-    livepair.cloud.consumer.answer(500, NO_WAIT, times=3)
+    livepair.cloud.consumer.answer(500, times=3)
     kinds: list[dict[str, Any]] = [
         {},
         {"sim": 1.0},
@@ -269,8 +278,7 @@ def test_no_settled_pair_stays_on_the_agenda(livepair: Recovering) -> None:
         {"error": "FailedOperation.BrandNew"},
     ]
     for number, live in enumerate(kinds):
-        livepair.put(f"uploads/{number}/image.jpg", samples.image())
-        livepair.put(f"uploads/{number}/live.gz", samples.live(seed=number, **live))
+        livepair.put_pair(samples.live(seed=number, **live), name=number)
     livepair.cloud.faceid.script(Answer(error="FailedOperation.LivessSystemError"))
     livepair.events += [*reversed(livepair.events), *livepair.events]
     livepair.run()
@@ -283,7 +291,7 @@ def test_no_settled_pair_stays_on_the_agenda(livepair: Recovering) -> None:
     assert len(livepair.requests()) == 1
 
 
-def test_everything_is_kept_under_the_state_prefix(configured: Callable[..., Recovering]) -> None:
+def test_everything_is_kept_under_the_state_prefix(configured: Callable[..., Livepair]) -> None:
     """Claims, records, agenda, frames, dead letters and the walk's note, and nothing beside them."""
     livepair = configured(STATE_PREFIX="private/state.v1/")
     livepair.cloud.consumer.answer(410)
@@ -292,20 +300,21 @@ def test_everything_is_kept_under_the_state_prefix(configured: Callable[..., Rec
     livepair.run()
     livepair.cloud.clock.advance(1200)
     livepair.reconcile()
-    keys = set(livepair.cloud.cos.bucket(BUCKET).keys())
+    keys = set(livepair.bucket.keys())
     state = {key for key in keys if key.startswith("private/state.v1/")}
     assert keys - state == {LIVE, IMAGE, "uploads/half/live.gz"}
     assert {key.split("/")[2] for key in state} == {
         "agenda",
         "best-frames",
         "claims",
+        "create-only",
         "dead",
         "reconciled.json",
         "records",
     }
 
 
-def test_a_state_bucket_of_its_own_holds_all_state(configured: Callable[..., Recovering]) -> None:
+def test_a_state_bucket_of_its_own_holds_all_state(configured: Callable[..., Livepair]) -> None:
     """Under the bucket's name, so that functions sharing it never meet; the uploads' bucket is only read."""
     livepair = configured(STATE_BUCKET=STATE)
     livepair.cloud.faults.add(COMPARE, then=faults.refuse(200, "RequestLimitExceeded"), times=2)
@@ -318,7 +327,7 @@ def test_a_state_bucket_of_its_own_holds_all_state(configured: Callable[..., Rec
     state = livepair.cloud.cos.bucket(STATE).keys()
     assert len(livepair.messages) == 1
     assert [key for key in state if not key.startswith(f"livepair/{BUCKET}/")] == []
-    assert livepair.cloud.cos.bucket(BUCKET).keys() == [IMAGE, LIVE, "uploads/half/live.gz"]
+    assert livepair.bucket.keys() == [IMAGE, LIVE, "uploads/half/live.gz"]
     assert livepair.data["best_frame"]["bucket"] == STATE
     written = [logged for logged in livepair.requests("PutObject") if logged.bucket == BUCKET]
     assert written == []

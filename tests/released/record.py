@@ -19,7 +19,7 @@ import pytest
 from tests.cloud import Cloud, faults, samples
 from tests.cloud.faceid import COMPARE, Answer
 from tests.support.operator import Operator
-from tests.support.recovery import IMAGE, LIVE, NO_WAIT, Recovering
+from tests.support.recovery import IMAGE, LIVE, Recovering
 from tests.support.released_state import move_to, scene_of
 
 BEGIN = datetime(2100, 1, 1, 12, microsecond=100_000, tzinfo=timezone.utc)
@@ -146,7 +146,7 @@ def look_for_a_run(livepair: Recovering, snap: Snap) -> None:
 
 
 def deliver(livepair: Recovering, snap: Snap) -> None:
-    livepair.cloud.consumer.answer(500, NO_WAIT)
+    livepair.cloud.consumer.answer(500, times=2)
     livepair.pair()
     snap()
 

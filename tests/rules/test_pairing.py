@@ -520,6 +520,12 @@ def test_a_path_can_be_read_by_people(values: tuple[str, ...], path: str) -> Non
     assert values_pair(*values).path == path
 
 
+def test_long_values_that_begin_alike_have_different_paths() -> None:
+    """The digest is of all of them."""
+    paths = {values_pair(*values).path for values in (["x" * 800 + "a"], ["x" * 800 + "b"], ["x" * 801])}
+    assert len(paths) == 3
+
+
 def test_a_path_that_is_too_long_becomes_a_digest() -> None:
     """400 bytes are kept as they are; one more and it is `~` and 64 hex digits, a shape no other path has."""
     assert values_pair("x" * MAX_PATH).path == "x" * MAX_PATH

@@ -41,9 +41,17 @@ class Record(NamedTuple):
 class History:
     """One history, from its first upload to its last check."""
 
-    def __init__(self, seed: int, drawn: Plan, *, tracing: bool = False, skew: float = SKEW) -> None:
+    def __init__(
+        self,
+        seed: int,
+        drawn: Plan,
+        *,
+        tracing: bool = False,
+        skew: float = SKEW,
+        world: World | None = None,
+    ) -> None:
         self.plan = drawn
-        self.world = World(seed, tracing=tracing)
+        self.world = world or World(seed, tracing=tracing)
         self.books = Books(drawn.mood)
         self.skew = skew
         self.invocations = 0
@@ -82,7 +90,7 @@ class History:
     def _run(self, check: Callable[[History, bool], None]) -> None:
         world = self.world
         for number, put in enumerate(self.plan.puts, 1):
-            world.at(put.at, partial(self._put, number, put))
+            world.at(put.at, partial(self.put, number, put))
         for at in self.plan.walks:
             for function in self.functions:
                 world.at(at, partial(function.invoke, "walk", reconcile))
@@ -115,7 +123,8 @@ class History:
         )
         self._sweeps = 0
 
-    def _put(self, number: int, put: Put) -> None:
+    def put(self, number: int, put: Put) -> None:
+        """Make an upload, number `number`, and have its events arrive."""
         world, function = self.world, self.functions[put.function]
         if put.content is None:
             if function.uploads.now(put.key):

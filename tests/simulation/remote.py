@@ -58,6 +58,11 @@ class Remote:
         world, instance = self.world, self.instance
         if instance.dead:
             raise Death
+        if world.exchange is not None:
+            answered: tuple[T] | None = world.exchange(
+                says, effect, seconds, check=check, took=took, lost=lost, fails=fails
+            )
+            return answered
         mood = self.books.mood
         lane = world.lane
         assert lane is not None

@@ -50,6 +50,14 @@ def test_a_trace_tells_what_the_api_and_the_consumer_answered() -> None:
     assert any(" post msg_" in line and "→ Delivery(ok=True" in line for line in trace)
 
 
+def test_a_trace_changes_nothing() -> None:
+    """A history that is replayed with its trace is the one that was run without."""
+    for seed in range(20):
+        once, replayed = run(seed), run(seed, tracing=True)
+        assert replayed.violations == []
+        assert (replayed.calls, replayed.faults) == (once.calls, once.faults)
+
+
 def _first_violation(protection: Protection) -> Result | None:
     seeds = range(protection.first, protection.first + protection.seeds)
     for result in run_many(seeds, partial(run, profile=protection.profile)):

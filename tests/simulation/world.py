@@ -50,6 +50,8 @@ class World:
         self.violations: list[str] = []
         self.trace: list[str] | None = [] if tracing else None
         self.lane: Lane | None = None
+        self.exchange: Callable[..., Any] | None = None
+        """Takes the place of `Remote.exchange` where the order of things is chosen, and not drawn."""
         self._hub: Any = getcurrent()
         self._calls: list[tuple[float, int, Callable[[], object]]] = []
         self._number = 0
