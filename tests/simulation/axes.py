@@ -125,7 +125,7 @@ def commanded(rng: random.Random, plan: Plan) -> Plan:
         if name == "reconcile" and rng.random() < 0.5:
             at = last + 26 * 3600  # so long after that no later walk would look at what it left out
         commands.append(Command(at, name, rng.randrange(1 << 30), 0.1 if rng.random() < 0.4 else 0.0))
-    return replace(plan, commands=tuple(commands), kind_at=max(plan.kind_at, max(c.at for c in commands) + 1))
+    return replace(plan, commands=tuple(commands))
 
 
 def deleted_and_lagging(rng: random.Random, plan: Plan) -> Plan:

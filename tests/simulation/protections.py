@@ -142,7 +142,7 @@ EVERY = (
         switches.anybody_records,
         profiles.overtaken,
         costs=("verdict",),
-        first=340,
+        first=110,
     ),
     Protection(
         "told-when-worked-off",
@@ -255,7 +255,7 @@ EVERY = (
         "told before it was recorded",
         50,
         switches.no_certain_record,
-        first=50,
+        first=0,
     ),
     Protection(
         "waiting-marks",
