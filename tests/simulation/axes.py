@@ -13,7 +13,7 @@ LIMITS = (26.0, 28.0, 30.0, 60.0, 300.0, 900.0)
 RELAY_LIMIT = 60.0
 """A call through the relay needs more than a shorter one has."""
 
-THRICE = (0.0, 20.0, 40.0)
+THRICE = ((0.0, 20.0, 40.0), (0.0, 0.05, 0.5), (0.0, 10.0, 15.5))
 """When in a minute a timer fires that makes sweeps overlap."""
 
 REORDERED: Environment = (
@@ -49,7 +49,7 @@ def limited(rng: random.Random, plan: Plan) -> Plan:
 
 def thrice(rng: random.Random, plan: Plan) -> Plan:
     """The timer fires three times a minute."""
-    return replace(plan, timer=THRICE)
+    return replace(plan, timer=rng.choice(THRICE))
 
 
 def suspended(rng: random.Random, plan: Plan) -> Plan:
@@ -125,7 +125,7 @@ def commanded(rng: random.Random, plan: Plan) -> Plan:
         if name == "reconcile" and rng.random() < 0.5:
             at = last + 26 * 3600  # so long after that no later walk would look at what it left out
         commands.append(Command(at, name, rng.randrange(1 << 30), 0.1 if rng.random() < 0.4 else 0.0))
-    return replace(plan, commands=tuple(commands), kind_at=max(plan.kind_at, max(c.at for c in commands) + 1))
+    return replace(plan, commands=tuple(commands))
 
 
 def deleted_and_lagging(rng: random.Random, plan: Plan) -> Plan:

@@ -256,6 +256,8 @@ def no_mark_waits_for_ever(
     history: History, function: Function, found: Found, reconciled: bool
 ) -> Iterator[str]:
     """A mark that a live package waits for its image is gone within days, whether the image came or not."""
+    if not reconciled:
+        return  # a walk takes it off
     prefix = f"{function.settings.state_prefix}waiting/"
     for key in function.state.names(prefix):
         version = function.state.now(key)

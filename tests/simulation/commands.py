@@ -162,6 +162,10 @@ def _forget(history: History, function: Function, services: Services, chosen: in
     if match is None:
         return True
     subject = subject_of(deployment, match[1])
+    for path in subject.paths:
+        for name in function.state.names(f"{deployment.state_prefix('records')}{path}/"):
+            # The same bytes, uploaded again later, are told of anew.
+            history.books.bodies.pop(f"msg_{name.rpartition('/')[2].removesuffix('.json')}", None)
     erasure = forget(deployment, output, subject)
     if erasure.complete:
         history.books.erased.append((history.world.now, function.number, match[1].path, subject.uploads))

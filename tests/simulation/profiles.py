@@ -7,8 +7,18 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from handler.flow.call import LEASE_SECONDS
-from tests.simulation.axes import AXES
-from tests.simulation.plan import OWN_PAIRS, SHARED_IMAGE, Environment, Plan, Put
+from tests.simulation.axes import AXES, thrice
+from tests.simulation.plan import (
+    ALTERNATIVES,
+    OWN_PAIRS,
+    SHARED_IMAGE,
+    Command,
+    Environment,
+    Expiry,
+    Junk,
+    Plan,
+    Put,
+)
 from tests.simulation.store import Mood
 
 Profile = Callable[[random.Random, Plan], Plan]
@@ -230,6 +240,94 @@ def down_for_days(rng: random.Random, plan: Plan) -> Plan:
     return replace(plan, mood=mood, kind_at=plan.puts[-1].at + 2.8 * day)
 
 
+def retried(rng: random.Random, plan: Plan) -> Plan:
+    """The operator retries what failed, and the API stumbles in the first call of that run."""
+    plan = halves_at_once(rng, plan)
+    live, image = 7 + 8 * rng.getrandbits(100), 8 * rng.getrandbits(100)
+    puts = tuple(replace(put, content=live if put.key.endswith("gz") else image) for put in plan.puts)
+    at = 100 + 60 * rng.random()
+    code = rng.choice(("RequestLimitExceeded", "InternalError", "AuthFailure.SecretIdNotFound"))
+    mood = Mood(api_down=(at, at + 130, code))
+    return replace(plan, puts=puts, mood=mood, retries=(at,), kind_at=at + 200)
+
+
+def shared_and_expired(rng: random.Random, plan: Plan) -> Plan:
+    """A live package goes before the image comes that serves it and others."""
+    environments = _with(plan.environments[:1], **dict(SHARED_IMAGE))
+    live = Put(10.0, 0, "uploads/u/a/live.gz", rng.getrandbits(120), 500, True, 0.0, 0.0, 0, (0.1,))
+    image = replace(live, at=100.0, key="faces/u.jpg", content=rng.getrandbits(120))
+    expiries = (Expiry(50.0, "live"),)
+    return replace(
+        plan, environments=environments, puts=(live, image), mood=Mood(), expiries=expiries, kind_at=8000.0
+    )
+
+
+def walked_since(rng: random.Random, plan: Plan) -> Plan:
+    """All events are lost; a day later an operator has the last hour walked, before the daily walk comes."""
+    puts = tuple(replace(put, arrivals=()) for put in _pairs_of_one(plan))
+    at = puts[-1].at + 26 * 3600
+    return replace(
+        plan, puts=puts, walks=(), retries=(), commands=(Command(at, "reconcile", 0, 0.0),), kind_at=at + 1
+    )
+
+
+def thrice_while_down(rng: random.Random, plan: Plan) -> Plan:
+    """The consumer is down for a day, and sweeps overlap."""
+    plan = thrice(rng, halves_at_once(rng, plan))
+    how = rng.choice(("answers 500", "refuses connections", "hangs"))
+    mood = Mood(hook_down=(0.0, 86_400.0, how), slow=0.5)
+    return replace(plan, mood=mood, kind_at=86_400.0)
+
+
+def merged_and_short(rng: random.Random, plan: Plan) -> Plan:
+    """Several records an event, slow calls, and a short time limit."""
+    puts = tuple(replace(put, arrivals=(0.1,)) for put in plan.puts if put.content is not None)
+    mood = replace(plan.mood, slow_call=0.9, die=0.0, head_lag=0.0)
+    return replace(plan, puts=puts, mood=mood, merged_s=60.0, limit_s=60.0)
+
+
+def junk_among_marks(rng: random.Random, plan: Plan) -> Plan:
+    """Before the marks of who waits for an image lies one that cannot be read."""
+    plan = image_at_the_timeout(rng, plan)
+    live, image = plan.puts
+    image = replace(image, at=image.at + 200)
+    junk = (Junk(image.at - 50, "waiting", 11 * (3 * rng.randrange(1 << 20) + 1) + rng.randrange(10)),)
+    return replace(plan, puts=(live, image), junk=junk, mood=Mood(), kind_at=image.at + 10)
+
+
+def deleted_while_list_lags(rng: random.Random, plan: Plan) -> Plan:
+    """Half a pair is deleted once it is told; an event repeats while LIST does not show the record."""
+    environments = _with(plan.environments[:1], **dict(OWN_PAIRS), DELETE_UPLOADS="live", PAIR_TIMEOUT="60")
+    image = Put(10.0, 0, "uploads/p/image.jpg", rng.getrandbits(120), 500, True, 0.0, 0.0, 0, (0.1, 65.0))
+    live = replace(image, at=50 + 10 * rng.random(), key="uploads/p/live.gz", arrivals=(0.1,))
+    return replace(
+        plan, environments=environments, puts=(image, live), mood=Mood(list_lag=0.9), walks=(), kind_at=300.0
+    )
+
+
+def alternatives_deleted(rng: random.Random, plan: Plan) -> Plan:
+    """Both alternatives of an image are there, and what was judged is deleted once it is told."""
+    environments = _with(plan.environments[:1], **dict(ALTERNATIVES), DELETE_UPLOADS="both")
+    image = Put(5.0, 0, "uploads/p/image.png", 8 * rng.getrandbits(90), 500, True, 0.0, 0.0, 0, (0.1,))
+    newer = replace(image, at=20.0, key="uploads/p/image.jpg", content=8 * rng.getrandbits(90))
+    live = replace(image, at=30.0, key="uploads/p/live.gz", content=8 * rng.getrandbits(90))
+    puts = (image, newer, live)
+    return replace(plan, environments=environments, puts=puts, mood=Mood(), walks=(), kind_at=8000.0)
+
+
+def image_never(rng: random.Random, plan: Plan) -> Plan:
+    """A live package waits for an image that never comes, for more than a week."""
+    environments = _with(plan.environments[:1], **dict(SHARED_IMAGE))
+    live = Put(10.0, 0, "uploads/u/a/live.gz", rng.getrandbits(120), 500, True, 0.0, 0.0, 0, (0.1,))
+    return replace(plan, environments=environments, puts=(live,), mood=Mood(), walks=(), kind_at=8 * 86_400.0)
+
+
+def huge_entry(rng: random.Random, plan: Plan) -> Plan:
+    """Among what is on the agenda lies something larger than any state object."""
+    plan = halves_at_once(rng, plan)
+    return replace(plan, mood=Mood(), junk=(Junk(20.0, "agenda", 11 * rng.randrange(1 << 20) + 10),))
+
+
 # --- beyond what is assumed ---------------------------------------------------------------------------
 
 
@@ -305,6 +403,16 @@ PROFILES: dict[str, Profile] = {
         stale_reads,
         late_effects,
         halves_at_once,
+        retried,
+        shared_and_expired,
+        walked_since,
+        thrice_while_down,
+        merged_and_short,
+        junk_among_marks,
+        deleted_while_list_lags,
+        alternatives_deleted,
+        image_never,
+        huge_entry,
         *(axis for axis, _ in AXES),
     )
 }
