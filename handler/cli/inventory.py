@@ -10,10 +10,10 @@ from urllib.parse import unquote
 
 from handler.cli.bucket import OperatorBucket, UnfinishedUpload, Version
 from handler.cli.deployment import Deployment
-from handler.cli.find import agenda, certain_pair, json_object, side_by_side, stored_json
+from handler.cli.find import Scheduled, agenda, certain_pair, json_object, side_by_side, stored_json
 from handler.rules.pairing import Pair, SharedImage
 
-KINDS = ("claims", "records", "best-frames", "dead")
+KINDS = ("claims", "records", "best-frames", "dead", "settled")
 """Where the state of a pair lies, each under `<kind>/<pair>/`."""
 
 OWN = re.compile(r"[0-9a-f]{32}(/\d{1,4}|\.json|\.jpg)?")
@@ -141,12 +141,16 @@ def _live_keys(deployment: Deployment, path: str) -> set[str]:
 # --- what is stored about them --------------------------------------------------------------------------
 
 
-def take_inventory(deployment: Deployment, about: Subject) -> Inventory:
-    """All that is stored about a subject."""
+def take_inventory(
+    deployment: Deployment, about: Subject, entries: Iterable[Scheduled] | None = None
+) -> Inventory:
+    """All that is stored about a subject; `entries` are those of the agenda, where they were read already."""
     ledger, uploads, state = deployment.ledger, deployment.uploads, deployment.state
     lists: list[Callable[[], Inventory]] = []
     lists += [partial(_exactly, uploads, key) for key in about.uploads]
-    lists += [partial(_exactly, state, key) for key in _entries(deployment, about)]
+    if entries is None:
+        entries = entries_about(deployment, about)
+    lists += [partial(_exactly, state, entry.key) for entry in entries]
     lists += [partial(_exactly, state, key) for key in _marks(deployment, about)]
     for kind in KINDS:
         prefix = deployment.state_prefix(kind)
@@ -155,14 +159,13 @@ def take_inventory(deployment: Deployment, about: Subject) -> Inventory:
     return joined([*side_by_side(lists), _taken_off(deployment, about)])
 
 
-def _entries(deployment: Deployment, about: Subject) -> set[str]:
-    """The keys of the agenda's entries about a subject; a walk that has come to it is none."""
-
-    return {
-        entry.key
+def entries_about(deployment: Deployment, about: Subject) -> list[Scheduled]:
+    """The agenda's entries about a subject; a walk that has come to it is none."""
+    return [
+        entry
         for entry in agenda(deployment)
         if entry.path in about.paths or entry.upload_key in about.uploads
-    }
+    ]
 
 
 def _marks(deployment: Deployment, about: Subject) -> set[str]:

@@ -246,13 +246,15 @@ def links(chosen: Options, output: Output, values: tuple[str, ...], seconds: int
 
 @main.command("forget", short_help="Erase everything about a person's pair.")
 @click.argument("reference", metavar="ID|KEY")
+@click.option("--wait", is_flag=True, help="Wait for an instance at work, then erase what it wrote.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @command
-def forget_command(chosen: Options, output: Output, reference: str, yes: bool) -> bool:
+def forget_command(chosen: Options, output: Output, reference: str, wait: bool, yes: bool) -> bool:
     """Erase everything about a person's pair: uploads, all verifications, best frames, all versions.
 
     The key of an image that serves many stands for all its pairs. What the webhook's consumer and the log
-    service keep is theirs to erase.
+    service keep is theirs to erase. While an instance may be at work on the pair this fails and says until
+    when: run it again then, or have it --wait.
     """
     deployment = chosen.deployment()
     pair = find_pair(deployment, reference)
@@ -266,24 +268,22 @@ def forget_command(chosen: Options, output: Output, reference: str, yes: bool) -
     if not yes:
         objects = count(len(inventory), "object")
         click.confirm(f"Erase {objects} for good, old versions counted?", abort=True, err=True)
-    erasure = forget(deployment, output, subject)
+    erasure = forget(deployment, output, subject, wait=wait)
     output.value({"erased": erasure.erased, "left": erasure.left.keys, "busy_until": erasure.busy_until})
     output.say(f"Erased {count(len(erasure.erased), 'key')}, with all versions.")
     if isinstance(pair, Pair) and pair.shared:
         output.say(
             f"The image serves others too and was left: `forget {pair.image_keys[0]}` erases them all."
         )
-    _say_what_may_come(output, erasure)
+    _say_what_may_come(output, erasure, pair.live_keys[0] if isinstance(pair, Pair) else reference)
     return erasure.complete
 
 
-def _say_what_may_come(output: Output, erasure: Erasure) -> None:
-    """What `forget` has to be run again for."""
+def _say_what_may_come(output: Output, erasure: Erasure, key: str) -> None:
+    """What `forget` has to be run again for, by a key: an ID is erased with its record."""
     if erasure.left:
-        output.table(("still there",), [(key,) for key in erasure.left.keys])
+        output.table(("still there",), [(each,) for each in erasure.left.keys])
         output.err.print(Text("Something is left, perhaps written by an instance at work: run it again."))
     if erasure.busy_until:
-        until = when(erasure.busy_until)
-        output.err.print(
-            Text(f"An instance was at work on it, and may write until {until}: run it again then.")
-        )
+        said = f"An instance was at work on it, and may write until {when(erasure.busy_until)}"
+        output.err.print(Text(f"{said}: run `forget {plain(key)}` again then."))
