@@ -11,7 +11,6 @@ from typing import Any
 import click
 import requests
 from click.core import ParameterSource
-from rich.text import Text
 
 from handler import __version__
 from handler.cli import act, story, under_way, upload
@@ -140,22 +139,29 @@ def show(chosen: Options, output: Output, reference: str) -> None:
 @command
 def redeliver(
     chosen: Options, output: Output, reference: str | None, dead: bool, since: str | None, yes: bool
-) -> None:
-    """Have messages posted once more: the same id, the same bytes, a fresh signature."""
+) -> bool:
+    """Have messages posted once more: the same id, the same bytes, a fresh signature.
+
+    A record that cannot be read is named, and keeps no other from being posted; the exit status is then 1.
+    """
     if (reference is not None) + dead + (since is not None) != 1:
         raise click.UsageError("Give one of ID, --dead and --since.")
     deployment = chosen.deployment()
     if reference is not None:
-        records = [find_record(deployment, reference)]
+        found = act.Found([find_record(deployment, reference)], {})
     elif dead:
-        records = act.dead(deployment)
+        found = act.dead(deployment)
     else:
-        records = act.decided_since(deployment, output, moment(since or "", deployment.clock.now()))
-    if records and reference is None and not yes:
-        click.confirm(f"Post {count(len(records), 'message')} again?", abort=True, err=True)
-    done = act.redeliver(deployment, output, records)
-    output.value({"redelivered": done})
+        found = act.decided_since(deployment, output, moment(since or "", deployment.clock.now()))
+    if found.records and reference is None and not yes:
+        click.confirm(f"Post {count(len(found.records), 'message')} again?", abort=True, err=True)
+    done, unreadable = act.redeliver(deployment, output, found.records)
+    unreadable = {**found.unreadable, **unreadable}
+    for why in unreadable.values():
+        output.warn(why)
+    output.value({"redelivered": done, "unreadable": sorted(unreadable)})
     output.say(f"{count(len(done), 'message')} to be posted. {act.NEXT_SWEEP}" if done else "There is none.")
+    return not unreadable
 
 
 @main.command(short_help="Have what ended failed or incomplete judged again.")
@@ -283,7 +289,7 @@ def _say_what_may_come(output: Output, erasure: Erasure, key: str) -> None:
     """What `forget` has to be run again for, by a key: an ID is erased with its record."""
     if erasure.left:
         output.table(("still there",), [(each,) for each in erasure.left.keys])
-        output.err.print(Text("Something is left, perhaps written by an instance at work: run it again."))
+        output.warn("Something is left, perhaps written by an instance at work: run it again.")
     if erasure.busy_until:
         said = f"An instance was at work on it, and may write until {when(erasure.busy_until)}"
-        output.err.print(Text(f"{said}: run `forget {plain(key)}` again then."))
+        output.warn(f"{said}: run `forget {key}` again then.")

@@ -118,7 +118,7 @@ def one_of_each(livepair: Recovering) -> None:
     livepair.put("uploads/waits/live.gz", samples.live(seed=1))
     livepair.run()
     livepair.throttled_pairs(1)
-    livepair.cloud.consumer.answer(500, times=1, headers={"Retry-After": "600"})
+    livepair.cloud.consumer.answer(500, times=2)
     livepair.put("uploads/undelivered/image.jpg", samples.image())
     livepair.put("uploads/undelivered/live.gz", samples.live(seed=2))
     assert livepair.run() == ["matched"]
@@ -143,7 +143,7 @@ def test_list_tells_what_is_under_way(livepair: Recovering, operator: Operator) 
     ]
     assert items["waiting"]["detail"] == "live was uploaded"
     assert items["running"]["detail"].startswith("RequestLimitExceeded, tried 1 time; next try from ")
-    assert items["undelivered"]["detail"] == "matched, 1 attempt so far"
+    assert items["undelivered"]["detail"] == "matched, 2 attempts so far"
     assert items["dead"]["detail"] == "answered 410"
     assert all(item["since"] for item in items.values())
     shown = operator.fine("list")
@@ -187,10 +187,24 @@ def test_list_shows_a_pair_that_waits_beside_its_dead_letter(
     assert (counts["waiting"], counts["dead"]) == (1, 1)
 
 
+def test_list_and_show_tell_where_work_keeps_failing(livepair: Recovering, operator: Operator) -> None:
+    """How often, and when it is tried again."""
+    livepair.throttled_pairs(1)
+    refused = faults.refuse(403, "AccessDenied")
+    livepair.cloud.faults.add("GetObject", key="*/claims/*", source="livepair", then=refused, times=None)
+    for _ in range(3):
+        livepair.due()
+    (item,) = operator.json("list")["items"]
+    assert item["failures"] == 3
+    assert ("; failed 3 times, again at " + item["due"].replace("T", " ")) in item["detail"]
+    last = operator.json("show", "uploads/0/live.gz")["events"][-1]
+    assert (last["what"], last["detail"]) == ("take over", "failed 3 times")
+
+
 def test_show_tells_the_story_in_order(livepair: Recovering, operator: Operator) -> None:
     """By a key, a verification's ID or its message's: uploads, claims, outcome, delivery, what is to come."""
     livepair.cloud.faceid.script(Answer(error="FailedOperation.BrandNew"))
-    livepair.cloud.consumer.answer(500, times=1, headers={"Retry-After": "600"})
+    livepair.cloud.consumer.answer(500, times=2)
     assert livepair.pair() == ["failed"]
     which = livepair.record()["verification"]
     stories = [operator.json("show", each) for each in (LIVE, IMAGE, which, f"msg_{which}")]
@@ -202,7 +216,7 @@ def test_show_tells_the_story_in_order(livepair: Recovering, operator: Operator)
     assert events[-1]["what"] == "deliver"
     shown = operator.fine("show", which)
     assert "FailedOperation.BrandNew" in shown
-    assert "attempt 2" in shown
+    assert "attempt 3" in shown
 
 
 def test_show_of_what_is_unknown_says_what_to_give(livepair: Recovering, operator: Operator) -> None:
@@ -243,7 +257,7 @@ def test_redeliver_posts_the_same_message_again(livepair: Recovering, operator: 
     """Same id, same bytes; once for each time it is asked for, and marked delivered again."""
     assert livepair.pair() == ["matched"]
     which = livepair.record()["verification"]
-    assert operator.json("redeliver", which) == {"redelivered": [which]}
+    assert operator.json("redeliver", which) == {"redelivered": [which], "unreadable": []}
     operator.fine("redeliver", f"msg_{which}")
     assert livepair.record()["delivered_at"] is None
     assert operator.json("list")["items"][0]["detail"] == "matched, 0 attempts so far"
@@ -272,6 +286,63 @@ def test_a_redelivery_that_ended_half_way_is_on_the_agenda(livepair: Recovering,
     assert len(livepair.cloud.consumer.attempts) == 2
 
 
+def test_redeliver_begins_the_schedule_anew(livepair: Recovering, operator: Operator) -> None:
+    """Also of what is not told yet: its attempts are counted from now, and no other is made beside them."""
+    livepair.cloud.consumer.answer(500, times=None)
+    assert livepair.pair() == ["matched"]
+    for _ in range(3):
+        livepair.due()
+    which = livepair.record()["verification"]
+    (entry,) = livepair.state("agenda/")
+    assert entry.endswith("-6")
+    asked_at = livepair.cloud.clock.now()
+    operator.fine("redeliver", which)
+    told_from = datetime.fromisoformat(livepair.record()["told_from"])
+    assert timedelta(0) <= told_from - asked_at < timedelta(minutes=1)
+    posted = len(livepair.cloud.consumer.attempts)
+    livepair.sweep(1)
+    (entry,) = livepair.state("agenda/")
+    assert entry.endswith("-3")  # the time of the second went by until the sweep
+    livepair.finish()
+    assert len(livepair.cloud.consumer.attempts) - posted == 9
+    assert len(livepair.state("dead/")) == 1
+
+
+@pytest.mark.parametrize("chosen", [("--dead",), ("--since", "1h")])
+def test_redeliver_names_what_it_cannot_read_and_goes_on(
+    livepair: Recovering, operator: Operator, chosen: tuple[str, ...]
+) -> None:
+    """One record that somebody spoilt keeps no other from its delivery; the command fails after the rest."""
+    livepair.cloud.consumer.answer(410, times=2)
+    livepair.throttled_pairs(2)
+    livepair.finish()
+    spoilt, kept = livepair.state("records/")
+    bucket = livepair.cloud.cos.bucket(BUCKET)
+    bucket.put(f"livepair/{spoilt}", b"{", silent=True)
+    said = operator("redeliver", *chosen, "--yes")
+    assert said.exit_code == 1
+    assert f"the state object livepair/{spoilt} cannot be read" in said.stderr
+    assert "1 message to be posted" in said.stdout
+    told = operator.json("redeliver", "--since", "1h", "--yes", status=1)
+    which = livepair.stored(kept)["verification"]
+    assert told == {"redelivered": [which], "unreadable": [f"livepair/{spoilt}"]}
+    livepair.finish()
+    assert livepair.cloud.consumer.accepted == {f"msg_{which}"}
+
+
+def test_redeliver_leaves_a_letter_that_outlived_its_cause(livepair: Recovering, operator: Operator) -> None:
+    """Where it was killed before: what is delivered since is neither dead nor posted again."""
+    livepair.cloud.consumer.answer(410, times=1)
+    livepair.pair()
+    (letter,) = livepair.state("dead/")
+    data = livepair.cloud.cos.bucket(BUCKET).get(f"livepair/{letter}").data
+    operator.fine("redeliver", "--dead", "--yes")
+    livepair.finish()
+    livepair.cloud.cos.bucket(BUCKET).put(f"livepair/{letter}", data, silent=True)
+    assert operator.json("list")["counts"]["dead"] == 0
+    assert operator.json("redeliver", "--dead", "--yes")["redelivered"] == []
+
+
 def test_redeliver_takes_dead_letters_out_again(livepair: Recovering, operator: Operator) -> None:
     """All of them; one that fails again is tried on the schedule from its start."""
     livepair.cloud.consumer.answer(410, times=2)
@@ -286,7 +357,7 @@ def test_redeliver_takes_dead_letters_out_again(livepair: Recovering, operator: 
     livepair.finish()
     assert len(livepair.cloud.consumer.accepted) == 2
     assert livepair.state("dead/") == []
-    assert operator.json("redeliver", "--dead", "--yes") == {"redelivered": []}
+    assert operator.json("redeliver", "--dead", "--yes") == {"redelivered": [], "unreadable": []}
 
 
 def test_redeliver_since_replays_what_was_decided_since(livepair: Recovering, operator: Operator) -> None:
@@ -311,7 +382,7 @@ def test_redeliver_brings_nothing_back_that_was_erased(livepair: Recovering, ope
         livepair.cloud.cos.bucket(BUCKET).delete(key)
 
     livepair.cloud.faults.add("GetObject", key=key, then=faults.run_after(erase))
-    assert operator.json("redeliver", "--since", "1h", "--yes") == {"redelivered": []}
+    assert operator.json("redeliver", "--since", "1h", "--yes") == {"redelivered": [], "unreadable": []}
     assert livepair.state("records/") == livepair.state("agenda/") == []
 
 
