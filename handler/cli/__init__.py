@@ -7,6 +7,7 @@
     act         redeliver, retry, reconcile
     upload      verify, links
     forget      erase what an inventory holds
+    at_work     until when an instance may be at work on a pair
     inventory   everything that is stored about a person's pairs
     find        from an ID or a key to a pair, and what is stored about it
     deployment  the settings, the region and the buckets that a command works with
