@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import NamedTuple
 
+from handler.cli.by_key import there
 from handler.cli.deployment import Deployment
 from handler.cli.find import (
     Scheduled,
@@ -18,6 +19,7 @@ from handler.cli.find import (
 )
 from handler.cli.inventory import Subject
 from handler.rules.agenda import Entry, Look, Task
+from handler.rules.pairing import Pair
 from handler.rules.records import Record
 from handler.rules.schedule import lease_end
 from handler.rules.uploads import Stored
@@ -47,14 +49,20 @@ def guard(deployment: Deployment, work: AtWork) -> Entry:
     return Entry(work.until, Look(deployment.settings.bucket, work.key, step=ERASED))
 
 
-def at_work(deployment: Deployment, about: Subject, entries: Iterable[Scheduled]) -> list[AtWork]:
+def at_work(
+    deployment: Deployment, about: Subject, entries: Iterable[Scheduled], known: Iterable[str] = ()
+) -> list[AtWork]:
     """Until when instances may be at work on a subject; empty where none is.
 
     One may as long as an agenda entry about it is due or was written within the function's time limit, or a
-    claim's lease runs that led to nothing yet. `entries` are the agenda's about the subject.
+    claim's lease runs that led to nothing yet. `entries` are the agenda's about the subject, `known` the
+    state keys that its uploads lead to, which LIST may not show yet.
     """
     now, limit = deployment.clock.now(), timedelta(seconds=deployment.time_limit)
-    found = [*_on_entries(about, entries, now, limit), *_on_claims(deployment, about, limit)]
+    found = [
+        *_on_entries(about, entries, now, limit),
+        *_on_claims(deployment, about, limit, there(deployment, known)),
+    ]
     latest: dict[str, datetime] = {}
     for work in found:
         if work.until > now:
@@ -77,13 +85,14 @@ def _on_entries(
             yield AtWork(key, entry.due)
 
 
-def _on_claims(deployment: Deployment, about: Subject, limit: timedelta) -> Iterator[AtWork]:
+def _on_claims(
+    deployment: Deployment, about: Subject, limit: timedelta, known: list[Stored]
+) -> Iterator[AtWork]:
     """A claim keeps its lease when its verification is settled, which nobody is at work on then."""
     for pair in about.pairs:
-        settled = _settled(deployment, pair.path)
-        claims = [
-            each for each in under(deployment, "claims", pair.path) if _verification(each) not in settled
-        ]
+        settled = _settled(deployment, _of(deployment, "records", pair, known))
+        every = _of(deployment, "claims", pair, known)
+        claims = [stored for stored in every if _verification(stored) not in settled]
         texts = side_by_side(partial(stored_json, deployment, stored.key) for stored in claims)
         for stored, claim in zip(claims, texts, strict=True):
             lease = stored_time(claim, "lease_until")
@@ -93,11 +102,17 @@ def _on_claims(deployment: Deployment, about: Subject, limit: timedelta) -> Iter
                 yield AtWork(pair.live_keys[0], _whole_minute(until + CLOCKS))
 
 
-def _settled(deployment: Deployment, path: str) -> set[str]:
-    """The IDs of a pair's verifications that nothing is left to do for."""
-    keys = [stored.key for stored in under(deployment, "records", path)]
-    records = side_by_side(partial(_record, deployment, key) for key in keys)
-    return {record.verification.id for record in records if record and record.settled}
+def _of(deployment: Deployment, kind: str, pair: Pair, known: Iterable[Stored]) -> list[Stored]:
+    """A pair's state objects of a kind: what LIST shows, and what is known of beside it."""
+    prefix = f"{deployment.state_prefix(kind)}{pair.path}/"
+    named = [stored for stored in known if stored.key.startswith(prefix)]
+    return list({stored.key: stored for stored in (*under(deployment, kind, pair.path), *named)}.values())
+
+
+def _settled(deployment: Deployment, records: Iterable[Stored]) -> set[str]:
+    """The IDs of verifications that nothing is left to do for."""
+    read = side_by_side(partial(_record, deployment, stored.key) for stored in records)
+    return {record.verification.id for record in read if record and record.settled}
 
 
 def _record(deployment: Deployment, key: str) -> Record | None:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from handler.cli.at_work import AtWork, at_work, guard
 from handler.cli.bucket import Version
+from handler.cli.by_key import state_keys
 from handler.cli.deployment import Deployment
 from handler.cli.find import side_by_side
 from handler.cli.inventory import Inventory, Subject, entries_about, take_inventory
@@ -56,18 +57,19 @@ def _erase_all(deployment: Deployment, output: Output, subject: Subject) -> Eras
     """Erase what there is, and what is written meanwhile; leave guards where more may be written later."""
     erased: set[str] = set()
     busy: dict[str, datetime] = {}
+    known = state_keys(deployment, subject.pairs)  # asked while the uploads are there
     rounds = 0
     while True:
         entries = entries_about(deployment, subject)
         # Asked before anything is erased, since what tells it is erased with the rest.
-        for work in at_work(deployment, subject, entries):
+        for work in at_work(deployment, subject, entries, known):
             busy[work.key] = max(work.until, busy.get(work.key, work.until))
         guards = {deployment.ledger.put_on(guard(deployment, AtWork(*each))) for each in busy.items()}
-        left = _without(guards, take_inventory(deployment, subject, entries))
+        left = _without(guards, take_inventory(deployment, subject, entries, known))
         if not left or rounds == ROUNDS:
             return Erasure(sorted(erased), left, max(busy.values(), default=None))
         if not rounds and _hide_uploads(deployment, left):
-            left = _without(guards, take_inventory(deployment, subject))
+            left = _without(guards, take_inventory(deployment, subject, entries, known))
         _erase(deployment, output, left)
         erased |= set(left.keys)
         deployment.clock.sleep(SETTLE_SECONDS)

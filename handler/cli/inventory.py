@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from handler.cli.bucket import OperatorBucket, UnfinishedUpload, Version
+from handler.cli.by_key import state_keys
 from handler.cli.deployment import Deployment
 from handler.cli.find import Scheduled, agenda, certain_pair, json_object, side_by_side, stored_json
 from handler.rules.pairing import Pair, SharedImage
@@ -142,9 +143,34 @@ def _live_keys(deployment: Deployment, path: str) -> set[str]:
 
 
 def take_inventory(
-    deployment: Deployment, about: Subject, entries: Iterable[Scheduled] | None = None
+    deployment: Deployment,
+    about: Subject,
+    entries: Iterable[Scheduled] | None = None,
+    known: Iterable[str] | None = None,
 ) -> Inventory:
-    """All that is stored about a subject; `entries` are those of the agenda, where they were read already."""
+    """All that is stored about a subject.
+
+    `entries` are those of the agenda, where they were read already; `known` the state keys that its uploads
+    lead to, or led to before they were erased.
+    """
+    listed = _listed(deployment, about, entries)
+    if known is None:
+        known = state_keys(deployment, about.pairs)
+    return joined([listed, _not_listed(deployment, about, listed, known)])
+
+
+def _not_listed(deployment: Deployment, about: Subject, listed: Inventory, known: Iterable[str]) -> Inventory:
+    """What is there and LIST does not show yet. Of a bucket that keeps versions only LIST tells these."""
+    shown = {version.key for _, version in listed.versions}
+    found: list[tuple[OperatorBucket, Version]] = []
+    for bucket, keys in ((deployment.uploads, about.uploads), (deployment.state, known)):
+        if not bucket.keeps_versions():
+            stored = side_by_side(partial(bucket.objects.head, key) for key in set(keys) - shown)
+            found += [(bucket, Version(each.key, "")) for each in stored if each]
+    return Inventory(found, [])
+
+
+def _listed(deployment: Deployment, about: Subject, entries: Iterable[Scheduled] | None) -> Inventory:
     ledger, uploads, state = deployment.ledger, deployment.uploads, deployment.state
     lists: list[Callable[[], Inventory]] = []
     lists += [partial(_exactly, uploads, key) for key in about.uploads]

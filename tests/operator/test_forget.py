@@ -523,3 +523,30 @@ def test_forget_takes_the_note_that_an_upload_stays(
     assert "stays" in [event["what"] for event in operator.json("show", IMAGE)["events"]]
     operator.fine("forget", IMAGE, "--yes")
     assert everything(livepair.cloud) == []
+
+
+def test_forget_does_not_trust_a_list_that_lags(livepair: Recovering, operator: Operator) -> None:
+    """A pair that was judged a moment ago is erased by its keys, though LIST does not show it yet."""
+    livepair.cloud.cos.bucket(BUCKET).list_lag = 120
+    livepair.put(LIVE, samples.live())
+    livepair.run()
+    livepair.put(IMAGE, samples.image())
+    assert livepair.run() == ["matched"]
+    assert operator.json("forget", LIVE, "--yes")["left"] == []
+    assert everything(livepair.cloud) == []
+
+
+def test_forget_sees_a_claim_that_a_list_does_not_show_yet(livepair: Recovering, operator: Operator) -> None:
+    """By its key: the instance that took it is at work."""
+    livepair.cloud.cos.bucket(BUCKET).list_lag = 120
+    gate = faults.Gate()
+    livepair.cloud.faults.add(COMPARE, then=faults.hold(gate))
+    livepair.put(IMAGE, samples.image())
+    livepair.put(LIVE, samples.live())
+    judged = beside(livepair, livepair.events.pop())
+    gate.wait_reached()
+    said = operator("forget", LIVE, "--yes")
+    gate.release()
+    judged.result()
+    assert said.exit_code == 1
+    assert "may write until" in said.stderr
