@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from typing import TypeVar
 
 from handler.cli.deployment import Deployment
 from handler.cli.find import side_by_side
-from handler.rules.agenda import all_looks
+from handler.rules.agenda import Entry, all_looks, at_lease_end, delivery, take_over
 from handler.rules.outcome import Verification, verification
 from handler.rules.pairing import Pair
+from handler.rules.schedule import deliveries
 from handler.rules.uploads import Seen, Stored, seen_of
 from handler.state.objects import CorruptState
+
+T = TypeVar("T")
 
 MOST = 50
 """Runs of a pair, and claims of a verification, that are looked for by key."""
@@ -46,22 +50,31 @@ def _keys(deployment: Deployment, seen: Seen) -> Iterator[str]:
     for run in range(1, MOST):
         current = verification(seen, run)
         yield from (ledger.record_key(current), ledger.frame_key(current), ledger.dead_key(current))
-        yield from _claims(deployment, current)
-        if not _is_decided(deployment, current):
+        yield from _claims(deployment, seen, current)
+        record = _read(partial(ledger.record, current))
+        if record is None:
             return
+        for attempt in deliveries(*record.schedule):
+            yield ledger.agenda_key(Entry(attempt.at, delivery(record, attempt.number)))
 
 
-def _claims(deployment: Deployment, current: Verification) -> Iterator[str]:
-    """The keys of a verification's claims, and of the one that may come."""
+def _claims(deployment: Deployment, seen: Seen, current: Verification) -> Iterator[str]:
+    """The keys of a verification's claims and of the entries that come back to them."""
+    ledger = deployment.ledger
     for n in range(1, MOST):
-        key = deployment.ledger.claim_key(current, n)
-        yield key
-        if deployment.state.objects.head(key) is None:
+        yield ledger.claim_key(current, n)
+        claim = _read(partial(ledger.claim, current, n))
+        if claim is None or not seen.complete:
             return
+        task = take_over(seen, current, n)
+        yield ledger.agenda_key(at_lease_end(task, claim.lease_until))
+        if claim.retry_at is not None:
+            yield ledger.agenda_key(Entry(claim.retry_at, task))
 
 
-def _is_decided(deployment: Deployment, current: Verification) -> bool:
+def _read(read: Callable[[], T | None]) -> T | None:
+    """A state object, None where it is gone or cannot be read."""
     try:
-        return deployment.ledger.record(current) is not None
+        return read()
     except CorruptState:
-        return True
+        return None

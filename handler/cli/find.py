@@ -161,6 +161,13 @@ def agenda(
     """Everything on the agenda, or what is of some kinds, due or not, in order of time."""
     every = deployment.state.every(deployment.state_prefix("agenda"))
     chosen = [stored for stored in every if stored.key.rpartition("/")[2].startswith(kinds)]
+    return scheduled(deployment, chosen, done)
+
+
+def scheduled(
+    deployment: Deployment, chosen: list[Stored], done: Callable[[], object] = nothing
+) -> list[Scheduled]:
+    """The agenda's entries that these objects are."""
     tasks = side_by_side((partial(_task, deployment, stored.key) for stored in chosen), done)
     return [
         Scheduled(

@@ -60,7 +60,7 @@ def _erase_all(deployment: Deployment, output: Output, subject: Subject) -> Eras
     known = state_keys(deployment, subject.pairs)  # asked while the uploads are there
     rounds = 0
     while True:
-        entries = entries_about(deployment, subject)
+        entries = entries_about(deployment, subject, known)
         # Asked before anything is erased, since what tells it is erased with the rest.
         for work in at_work(deployment, subject, entries, known):
             busy[work.key] = max(work.until, busy.get(work.key, work.until))

@@ -9,9 +9,17 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from handler.cli.bucket import OperatorBucket, UnfinishedUpload, Version
-from handler.cli.by_key import state_keys
+from handler.cli.by_key import state_keys, there
 from handler.cli.deployment import Deployment
-from handler.cli.find import Scheduled, agenda, certain_pair, json_object, side_by_side, stored_json
+from handler.cli.find import (
+    Scheduled,
+    agenda,
+    certain_pair,
+    json_object,
+    scheduled,
+    side_by_side,
+    stored_json,
+)
 from handler.rules.pairing import Pair, SharedImage
 
 KINDS = ("claims", "records", "best-frames", "dead", "settled")
@@ -185,11 +193,17 @@ def _listed(deployment: Deployment, about: Subject, entries: Iterable[Scheduled]
     return joined([*side_by_side(lists), _taken_off(deployment, about)])
 
 
-def entries_about(deployment: Deployment, about: Subject) -> list[Scheduled]:
-    """The agenda's entries about a subject; a walk that has come to it is none."""
+def entries_about(deployment: Deployment, about: Subject, known: Iterable[str] = ()) -> list[Scheduled]:
+    """The agenda's entries about a subject; a walk that has come to it is none.
+
+    `known` are state keys beside those that LIST shows.
+    """
+    listed = agenda(deployment)
+    prefix = deployment.state_prefix("agenda")
+    more = {key for key in known if key.startswith(prefix)} - {entry.key for entry in listed}
     return [
         entry
-        for entry in agenda(deployment)
+        for entry in (*listed, *scheduled(deployment, there(deployment, more)))
         if entry.path in about.paths or entry.upload_key in about.uploads
     ]
 

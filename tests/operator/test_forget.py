@@ -550,3 +550,14 @@ def test_forget_sees_a_claim_that_a_list_does_not_show_yet(livepair: Recovering,
     judged.result()
     assert said.exit_code == 1
     assert "may write until" in said.stderr
+
+
+def test_forget_sees_a_delivery_that_a_list_does_not_show_yet(
+    livepair: Recovering, operator: Operator
+) -> None:
+    """Its entry derives from its record; it is erased too."""
+    undelivered(livepair)
+    livepair.cloud.cos.bucket(BUCKET).list_lag = 120
+    told = operator.json("forget", LIVE, "--yes", status=1)
+    assert told["busy_until"]
+    assert not any("deliver-" in key for key in everything(livepair.cloud))
