@@ -66,6 +66,8 @@ def _erase_all(deployment: Deployment, output: Output, subject: Subject) -> Eras
             busy[work.key] = max(work.until, busy.get(work.key, work.until))
         guards = {deployment.ledger.put_on(guard(deployment, AtWork(*each))) for each in busy.items()}
         left = _without(guards, take_inventory(deployment, subject, entries, known))
+        if rounds:
+            left = _still_there(left)
         if not left or rounds == ROUNDS:
             return Erasure(sorted(erased), left, max(busy.values(), default=None))
         if not rounds and _hide_uploads(deployment, left):
@@ -78,6 +80,16 @@ def _erase_all(deployment: Deployment, output: Output, subject: Subject) -> Eras
 
 def _without(guards: set[str], inventory: Inventory) -> Inventory:
     return inventory.only(lambda key: key not in guards)
+
+
+def _still_there(inventory: Inventory) -> Inventory:
+    """Without what LIST shows though it is erased. Of versions it tells itself, by their ids."""
+    heads = side_by_side(
+        partial(bucket.objects.head, version.key) for bucket, version in inventory.versions if not version.id
+    )
+    there = {stored.key for stored in heads if stored}
+    kept = [each for each in inventory.versions if each[1].id or each[1].key in there]
+    return Inventory(kept, inventory.unfinished)
 
 
 def _hide_uploads(deployment: Deployment, inventory: Inventory) -> bool:

@@ -559,5 +559,6 @@ def test_forget_sees_a_delivery_that_a_list_does_not_show_yet(
     undelivered(livepair)
     livepair.cloud.cos.bucket(BUCKET).list_lag = 120
     told = operator.json("forget", LIVE, "--yes", status=1)
+    assert told["left"] == []
     assert told["busy_until"]
     assert not any("deliver-" in key for key in everything(livepair.cloud))
