@@ -34,7 +34,7 @@ NEVER_ENDS = (-24, 152, 255)
 
 
 class Survivor(NamedTuple):
-    """A mutant that nothing notices. `change` is the changed lines: `-` what stood there, `+` what did then."""
+    """A mutant that nothing notices. `change` is its lines: `-` what stood there, `+` what did then."""
 
     name: str
     function: str

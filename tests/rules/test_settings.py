@@ -472,8 +472,8 @@ def test_a_bucket_elsewhere_cannot_be_served(region: str) -> None:
     with pytest.raises(SettingsError) as caught:
         load().check_region(region)
     assert caught.value.faults == [
-        f"the bucket faces-1250000000 lies in {region}, where DetectReflectLivenessAndCompare is not offered; "
-        "use a bucket and a function in one of ap-bangkok, ap-hongkong, ap-singapore"
+        f"the bucket faces-1250000000 lies in {region}, where DetectReflectLivenessAndCompare is not "
+        "offered; use a bucket and a function in one of ap-bangkok, ap-hongkong, ap-singapore"
     ]
 
 

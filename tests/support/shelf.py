@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Iterable
 from datetime import datetime, timedelta
 
 from handler.clock import together
-from handler.edges.cos import Exists, Unavailable
+from handler.edges.cos import CosError, Exists, Unavailable
 from handler.rules.uploads import Stored
 from handler.state.ledger import Ledger, Memory
 from tests.support.values import NOON
@@ -38,6 +38,10 @@ class Shelf:
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
         self.reads: list[str] = []
+        self.seconds: list[float | None] = []
+        """How long the writes of what is no JSON were given."""
+        self.refuses: dict[str, CosError] = {}
+        """What is answered about a key, in place of the truth."""
         self.versioned = False
         self.answer_lost = False
         """The next write takes effect, and its answer is lost."""
@@ -50,10 +54,14 @@ class Shelf:
 
     def read(self, key: str) -> bytes | None:
         self.reads.append(key)
+        if key in self.refuses:
+            raise self.refuses[key]
         return self.objects.get(key)
 
     def write(self, key: str, data: bytes, content_type: str = "", seconds: float | None = None) -> bool:
         self.objects[key] = data
+        if content_type:
+            self.seconds.append(seconds)
         self.after_write(key)
         if self.answer_lost:
             self.answer_lost = False
