@@ -341,8 +341,7 @@ def test_a_best_frame_without_an_md5_is_kept() -> None:
     scene = Scene()
     scene.api.answers = [MATCH._replace(frame_md5=None)]
     scene.event()
-    assert scene.record().best_frame is not None
-    assert scene.record().best_frame["md5"] == ""  # type: ignore[index]
+    assert '"md5":""' in scene.record().body
 
 
 def test_an_unknown_code_is_told_and_logged_as_an_error() -> None:

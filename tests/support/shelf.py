@@ -47,6 +47,8 @@ class Shelf:
         """The next write takes effect, and its answer is lost."""
         self.after_write: Callable[[str], None] = lambda key: None
         """What others do once a write has taken effect."""
+        self.before_read: Callable[[str], None] = lambda key: None
+        """What others do before a read is answered."""
 
     def head(self, key: str) -> Stored | None:
         data = self.objects.get(key)
@@ -54,6 +56,7 @@ class Shelf:
 
     def read(self, key: str) -> bytes | None:
         self.reads.append(key)
+        self.before_read(key)
         if key in self.refuses:
             raise self.refuses[key]
         return self.objects.get(key)
