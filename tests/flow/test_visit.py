@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from handler.edges.cos import Changed
+from handler.flow.steps import Tell
+from handler.flow.visit import tell_now, work_off
 from handler.rules.agenda import Deliver, Entry, Look, TakeOver, Task
 from handler.rules.outcome import Answer
 from handler.rules.uploads import Seen, Stored
@@ -382,6 +384,23 @@ def test_a_shared_image_serves_who_waits_for_it() -> None:
     assert scene.event(keys=(FACE.key,)) == ["matched", "matched"]
     assert scene.ledger.marks(FACE.key) == []
     assert scene.agenda == []
+
+
+def test_what_a_sweep_finds_to_tell_is_handed_over() -> None:
+    """Also where one image leads to many: whoever found it need not wait for the consumer."""
+    scene = shared()
+    scene.uploads.stored[FACE.key] = FACE
+    key = scene.ledger.put_on(Entry(NOON, Look(BUCKET, FACE.key, "image", NOON)))
+    handed: list[Tell] = []
+    look = scene.ledger.task(key)
+    assert look is not None
+    assert work_off(scene.services(), key, look, handed.append) == []
+    assert [step.record.outcome for step in handed] == ["matched", "matched"]
+    assert [step.attempt for step in handed] == [1, 1]
+    assert scene.consumer.posts == []
+    assert [each["decided"] for each in scene.logged if "decided" in each] == ["matched", "matched"]
+    assert tell_now(scene.services(), handed[0]) == ["matched"]
+    assert len(scene.consumer.posts) == 1
 
 
 def test_a_shared_image_that_nobody_waits_for_waits_for_nobody() -> None:

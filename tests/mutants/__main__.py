@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -42,6 +43,10 @@ class Survivor(NamedTuple):
 
 
 def main(names: list[str]) -> int:
+    if not names:
+        shutil.rmtree(
+            MADE, ignore_errors=True
+        )  # or mutmut would take the former run's word for what is unchanged
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     ran = subprocess.run(
         [sys.executable, "-m", "mutmut", "run", *names], cwd=PROJECT, env={**os.environ, "PATH": path}

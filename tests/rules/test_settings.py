@@ -97,7 +97,7 @@ def test_three_settings_are_enough() -> None:
         ("LOG_LEVEL", "ERROR", "log_level", "ERROR"),
         ("LOCAL_CLOUD", "http://127.0.0.1:8080", "local_cloud", "http://127.0.0.1:8080"),
         ("LOCAL_CLOUD", "http://localhost:8080/", "local_cloud", "http://localhost:8080"),
-        ("LOCAL_CLOUD", "http://[::1]:8080", "local_cloud", "http://[::1]:8080"),
+        ("LOCAL_CLOUD", "http://[::1]:65535", "local_cloud", "http://[::1]:65535"),
     ],
 )
 def test_a_setting_takes_what_is_documented(name: str, text: str, field: str, value: object) -> None:
@@ -264,7 +264,8 @@ REFUSED: dict[str, list[tuple[str, str]]] = {
             "127.0.0.1:8080",
             "http://127.0.0.1",
             "http://127.0.0.1:8080/path",
-            "http://127.0.0.1:99999",
+            "http://127.0.0.1:65536",
+            "http://Xlocalhost:8080",
             "http://0.0.0.0:8080",
             "http://localhost.example.com:8080",
             "http://127.0.0.1@example.com:8080",
