@@ -137,8 +137,6 @@ def _webhook_secrets(text: str) -> tuple[str, ...]:
             ) from None
         if not key:
             raise ValueError(f"{which} is empty after whsec_")
-    if not secrets:
-        raise ValueError("is empty; give whsec_ followed by base64")
     return secrets
 
 

@@ -295,6 +295,45 @@ def test_a_setting_that_cannot_be_used_is_named_with_its_fault(name: str, text: 
     assert says in found[0]
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "fault"),
+    [
+        ("BUCKET", "faces", "'faces' is no bucket name with its appid, like faces-1250000000"),
+        ("WEBHOOK_URL", "https://[", "is no URL; give one like https://example.com/webhook"),
+        ("WEBHOOK_URL", "ftp://a", "is no URL; give one like https://example.com/webhook"),
+        ("WEBHOOK_URL", "http://a", "must be https (http is for loopback addresses only, a is none)"),
+        ("WEBHOOK_URL", "https://@a", "must hold no user or password; the signature proves who is calling"),
+        ("WEBHOOK_URL", "https://a#b", "must hold no fragment (#…) and no white space"),
+        ("WEBHOOK_SECRET", "x", "secret 1 of 1 must begin with whsec_, followed by base64"),
+        (
+            "WEBHOOK_SECRET",
+            "whsec_!",
+            "secret 1 of 1 is not base64 after whsec_; make one with: "
+            "echo whsec_$(head -c 32 /dev/urandom | base64)",
+        ),
+        ("WEBHOOK_SECRET", "whsec_", "secret 1 of 1 is empty after whsec_"),
+        ("MIN_SIMILARITY", "101", "'101' is no number from 0 to 100"),
+        ("PAIR_TIMEOUT", "0", "'0' is no whole number from 1 to 604800"),
+        ("DELETE_UPLOADS", "all", "'all' is not one of none, live, both"),
+        (
+            "STATE_PREFIX",
+            "a",
+            "'a' must end with / and hold only letters, digits, _, . and - between slashes "
+            "(100 characters at most), like livepair/",
+        ),
+        (
+            "FACEID_ENDPOINT",
+            "a",
+            "'a' is refused, since signed links to faces go there; use faceid.tencentcloudapi.com, "
+            "faceid.intl.tencentcloudapi.com, or the regional form of either",
+        ),
+    ],
+)
+def test_a_fault_says_what_to_do(name: str, text: str, fault: str) -> None:
+    """Word for word: whoever deploys reads it."""
+    assert faults(**{name: text}) == [f"{name}: {fault}"]
+
+
 @pytest.mark.parametrize("name", list(REQUIRED))
 def test_a_required_setting_has_no_default(name: str) -> None:
     """It is missed by name."""
