@@ -113,13 +113,13 @@ def _redeliver(history: History, function: Function, services: Services, chosen:
     output: Any = Silent()
     records: list[Record]
     if chosen % 3 == 0:
-        records = act.dead(deployment)
+        records = act.dead(deployment).records
     else:
         since = services.clock.now() - timedelta(seconds=(600, 86_400)[chosen % 2])
-        records = act.decided_since(deployment, output, since)
+        records = act.decided_since(deployment, output, since).records
     for record in records:
         history.books.redelivered.setdefault(record.verification.id, []).append(history.world.now)
-    for which in act.redeliver(deployment, output, records):
+    for which in act.redeliver(deployment, output, records).ids:
         history.books.promised.append((history.world.now, which))
     return True
 
