@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from handler.cli import act, find
 from handler.cli.bucket import UnfinishedUpload, Version
-from handler.cli.deployment import Problem
+from handler.cli.deployment import MOST_SECONDS, Problem
 from handler.cli.forget import forget
 from handler.cli.inventory import subject_of
 from handler.rules.records import Record
@@ -69,6 +69,7 @@ class SimulatedDeployment:
         self.uploads = SimulatedOperatorBucket(uploads)
         self.state = self.uploads if state is uploads else SimulatedOperatorBucket(state)
         self.function = "livepair"
+        self.time_limit = MOST_SECONDS
         self.templates = (*services.settings.templates.live, *services.settings.templates.image)
 
     def state_prefix(self, kind: str) -> str:
