@@ -165,7 +165,8 @@ def _forget(history: History, function: Function, services: Services, chosen: in
     for path in subject.paths:
         for name in function.state.names(f"{deployment.state_prefix('records')}{path}/"):
             # The same bytes, uploaded again later, are told of anew.
-            history.books.bodies.pop(f"msg_{name.rpartition('/')[2].removesuffix('.json')}", None)
+            message = f"msg_{name.rpartition('/')[2].removesuffix('.json')}"
+            history.books.former.append((message, history.books.bodies.pop(message, {})))
     erasure = forget(deployment, output, subject)
     if erasure.complete:
         history.books.erased.append((history.world.now, function.number, match[1].path, subject.uploads))

@@ -84,6 +84,14 @@ def _path(key: str, prefix: str, kind: str) -> str:
 
 
 def _expire(history: History, function: Function, expiry: Expiry) -> None:
+    if expiry.which == "records":
+        # Only a walk knows of what nothing stands for any more.
+        history.lost.update(range(1, len(history.plan.puts) + 1))
+        for key in function.state.names(f"{function.settings.state_prefix}records/"):
+            history.world.faults["a record expires"] += 1
+            history.world.tell("", f"{key} expires")
+            function.state.put(key, None)
+        return
     for key in function.uploads.names():
         if key.startswith(function.settings.state_prefix):
             continue
