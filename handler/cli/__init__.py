@@ -7,7 +7,9 @@
     act         redeliver, retry, reconcile
     upload      verify, links
     forget      erase what an inventory holds
+    at_work     until when an instance may be at work on a pair
     inventory   everything that is stored about a person's pairs
+    by_key      what may be stored about a pair, where LIST does not show it yet
     find        from an ID or a key to a pair, and what is stored about it
     deployment  the settings, the region and the buckets that a command works with
     bucket      a bucket as the operator sees it: versions, lifecycle rules, unfinished uploads

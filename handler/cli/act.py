@@ -5,19 +5,21 @@ So there is one path for everything that is told and judged, whoever asks for it
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 from handler.cli.deployment import Deployment, Problem
-from handler.cli.find import agenda, find_record, side_by_side, verification_of_key
+from handler.cli.find import agenda, find_record, nothing, side_by_side, verification_of_key
 from handler.cli.output import Output, when
 from handler.flow.reconcile import OVERLAP
-from handler.rules.agenda import Entry, Look, Walk, delivery
+from handler.rules.agenda import Entry, Look, Walk, delivery, is_delivery, verification_in
 from handler.rules.outcome import Verification
 from handler.rules.records import Record
 from handler.state.objects import CorruptState
+
+T = TypeVar("T")
 
 NEXT_SWEEP = "The function's next sweep, within a minute or so, does it."
 
@@ -31,23 +33,41 @@ RETRIED = ("failed", "incomplete")
 # --- redeliver ------------------------------------------------------------------------------------------
 
 
-def redeliver(deployment: Deployment, output: Output, records: Iterable[Record]) -> list[str]:
-    """Have messages posted once more, same id and same bytes. Returns the verifications' IDs.
+class Found(NamedTuple):
+    """Records, and why others cannot be read, by their keys."""
 
-    What was delivered or given up counts as untold again, and its schedule begins anew. What was erased since
-    it was listed stays erased.
+    records: list[Record]
+    unreadable: dict[str, str]
+
+
+class Redelivered(NamedTuple):
+    """The IDs of the verifications whose messages are to be posted, and records that cannot be read."""
+
+    ids: list[str]
+    unreadable: dict[str, str]
+
+
+def redeliver(deployment: Deployment, output: Output, records: Iterable[Record]) -> Redelivered:
+    """Have messages posted once more, same id and same bytes.
+
+    Each counts as untold again, and its schedule begins anew. What was erased since it was listed stays
+    erased; what cannot be read any more is left out.
     """
     chosen = [record.verification for record in records]
+    pending = _pending_deliveries(deployment)
     with output.progress() as progress:
         bar = progress.add_task("putting on the agenda", total=len(chosen))
-        results = side_by_side(
-            (partial(_redeliver, deployment, each) for each in chosen), lambda: progress.advance(bar)
-        )
-    return [verification.id for verification, done in zip(chosen, results, strict=True) if done]
+        calls = (partial(_redeliver, deployment, each, pending.get(each.id, ())) for each in chosen)
+        results = side_by_side(map(_or_why, calls), lambda: progress.advance(bar))
+    done = [each.id for each, result in zip(chosen, results, strict=True) if result is True]
+    return Redelivered(done, _unreadable(results))
 
 
-def _redeliver(deployment: Deployment, verification: Verification) -> bool:
-    """Returns whether there is still a record to deliver."""
+def _redeliver(deployment: Deployment, verification: Verification, pending: Iterable[str]) -> bool:
+    """Returns whether there is still a record to deliver. `pending` are its entries on the agenda.
+
+    Wherever it ends, the record is as it was, or an entry of the agenda brings it to be told.
+    """
     ledger, now = deployment.ledger, deployment.clock.now()
     record = ledger.record(verification)
     if record is None:
@@ -55,24 +75,36 @@ def _redeliver(deployment: Deployment, verification: Verification) -> bool:
     task = delivery(record, 1)
     # Due only after it has been marked, or a sweep would take it off; there before, should this end between.
     guard = ledger.put_on(Entry(now + GUARD, task))
-    if record.delivered_at or record.dead_at:
-        ledger.mark(record._replace(delivered_at=None, dead_at=None, attempts=0, told_from=now))
+    # Attempts of the schedule that ends here would be made beside those of the one that begins.
+    ledger.take_off(set(pending) - {guard})
+    ledger.mark(record._replace(delivered_at=None, dead_at=None, attempts=0, told_from=now))
     ledger.put_on(Entry(deployment.clock.now(), task))
     ledger.take_off([guard, ledger.dead_key(verification)])
     return True
 
 
-def dead(deployment: Deployment) -> list[Record]:
-    """The records whose delivery was given up."""
+def _pending_deliveries(deployment: Deployment) -> dict[str, list[str]]:
+    """The keys of the agenda's deliveries by their verification's ID."""
+    pending: dict[str, list[str]] = {}
+    for stored in deployment.state.every(deployment.state_prefix("agenda")):
+        id_ = verification_in(stored.key)
+        if id_ and is_delivery(stored.key):
+            pending.setdefault(id_, []).append(stored.key)
+    return pending
+
+
+def dead(deployment: Deployment) -> Found:
+    """The records whose delivery was given up.
+
+    A letter can outlive its cause, where `redeliver` ended before it took it out: that one is not meant.
+    """
     prefix = deployment.state_prefix("dead")
     names = [stored.key.removeprefix(prefix).rpartition("/") for stored in deployment.state.every(prefix)]
-    records = side_by_side(
-        partial(deployment.ledger.record, Verification(id_, 1, path)) for path, _, id_ in names
-    )
-    return [record for record in records if record]
+    found = _read(deployment, (Verification(id_, 1, path) for path, _, id_ in names))
+    return found._replace(records=[record for record in found.records if record.dead_at])
 
 
-def decided_since(deployment: Deployment, output: Output, since: datetime) -> list[Record]:
+def decided_since(deployment: Deployment, output: Output, since: datetime) -> Found:
     """The records decided at `since` or later, in order of time. Lists all records."""
     with output.progress() as progress:
         bar = progress.add_task("looking for records", total=None)
@@ -82,10 +114,35 @@ def decided_since(deployment: Deployment, output: Output, since: datetime) -> li
             for stored in deployment.state.every(deployment.state_prefix("records"))
             if stored.uploaded_at.timestamp() >= int(since.timestamp())
         ]
-        reads = (partial(deployment.ledger.record, verification_of_key(deployment, key)) for key in keys)
-        records = side_by_side(reads, lambda: progress.advance(bar))
-    chosen = [record for record in records if record and record.decided_at >= since]
-    return sorted(chosen, key=lambda record: record.decided_at)
+        chosen = (verification_of_key(deployment, key) for key in keys)
+        found = _read(deployment, chosen, lambda: progress.advance(bar))
+    records = [record for record in found.records if record.decided_at >= since]
+    return found._replace(records=sorted(records, key=lambda record: record.decided_at))
+
+
+def _read(
+    deployment: Deployment, chosen: Iterable[Verification], done: Callable[[], object] = nothing
+) -> Found:
+    """The records of verifications; without those that are gone."""
+    calls = (partial(deployment.ledger.record, each) for each in chosen)
+    results = side_by_side(map(_or_why, calls), done)
+    return Found([each for each in results if isinstance(each, Record)], _unreadable(results))
+
+
+def _or_why(call: Callable[[], T]) -> Callable[[], T | CorruptState]:
+    """The same call, which returns why an object cannot be read, so that it keeps nobody from the others."""
+
+    def attempt() -> T | CorruptState:
+        try:
+            return call()
+        except CorruptState as error:
+            return error
+
+    return attempt
+
+
+def _unreadable(results: Iterable[object]) -> dict[str, str]:
+    return {each.key: str(each) for each in results if isinstance(each, CorruptState)}
 
 
 # --- retry ----------------------------------------------------------------------------------------------

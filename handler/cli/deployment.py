@@ -12,7 +12,7 @@ import yaml
 from dotenv import dotenv_values
 
 from handler.cli.bucket import OperatorBucket
-from handler.clock import Deadline, SystemClock, together
+from handler.clock import Clock, Deadline, SystemClock, together
 from handler.edges.cos import CosBucket, Credentials
 from handler.edges.wire import Wire
 from handler.rules.settings import Settings, SettingsError, load_settings
@@ -20,7 +20,12 @@ from handler.rules.templates import Template
 from handler.state.ledger import Ledger
 from handler.state.objects import Memory
 
+_clock = SystemClock()
+
 SECONDS = 3600.0  # that one command may take
+MOST_SECONDS = 900.0
+"""The longest time limit that the platform lets a function have, in seconds."""
+
 FUNCTION = "livepair"
 
 CREDENTIALS = (
@@ -44,7 +49,9 @@ class Deployment:
         self.settings.check_region(self.region)
         self.credentials = _credentials(environ)
         self.function = str(declared.get("name") or FUNCTION)
-        self.clock = SystemClock()
+        self.time_limit = _time_limit(declared)
+        """How long one invocation of the function may take, in seconds, as far as is known here."""
+        self.clock: Clock = _clock
         self.wire = Wire(self.settings.local_cloud)
         self._session = self.wire.session()
         self._deadline = Deadline.after(self.clock, SECONDS)
@@ -117,6 +124,12 @@ def _region(environ: Mapping[str, str], declared: Mapping[str, Any]) -> str:
     if not region:
         raise SettingsError(["REGION is not set; give the bucket's, like ap-singapore"])
     return region
+
+
+def _time_limit(declared: Mapping[str, Any]) -> float:
+    """What serverless.yml sets; without it the most that there can be."""
+    seconds = declared.get("timeout")
+    return float(seconds) if isinstance(seconds, int) and 0 < seconds < MOST_SECONDS else MOST_SECONDS
 
 
 def _credentials(environ: Mapping[str, str]) -> Credentials:

@@ -128,12 +128,16 @@ def find_pair(deployment: Deployment, reference: str) -> Pair | SharedImage:
 
 
 class Scheduled(NamedTuple):
-    """An agenda entry. `path` is its pair's, empty for a walk; `task` is None where it cannot be read."""
+    """An agenda entry. `path` is its pair's, empty for a walk; `task` is None where it cannot be read.
+
+    `written` is its Last-Modified.
+    """
 
     key: str
     due: datetime | None
     task: Task | None
     path: str
+    written: datetime
 
     @property
     def is_walk(self) -> bool:
@@ -155,12 +159,25 @@ def agenda(
     deployment: Deployment, kinds: tuple[str, ...] = ("",), done: Callable[[], object] = nothing
 ) -> list[Scheduled]:
     """Everything on the agenda, or what is of some kinds, due or not, in order of time."""
-    every = (stored.key for stored in deployment.state.every(deployment.state_prefix("agenda")))
-    keys = [key for key in every if key.rpartition("/")[2].startswith(kinds)]
-    tasks = side_by_side((partial(_task, deployment, key) for key in keys), done)
+    every = deployment.state.every(deployment.state_prefix("agenda"))
+    chosen = [stored for stored in every if stored.key.rpartition("/")[2].startswith(kinds)]
+    return scheduled(deployment, chosen, done)
+
+
+def scheduled(
+    deployment: Deployment, chosen: list[Stored], done: Callable[[], object] = nothing
+) -> list[Scheduled]:
+    """The agenda's entries that these objects are."""
+    tasks = side_by_side((partial(_task, deployment, stored.key) for stored in chosen), done)
     return [
-        Scheduled(key, deployment.ledger.minute_of(key), task, _path(deployment, task))
-        for key, task in zip(keys, tasks, strict=True)
+        Scheduled(
+            stored.key,
+            deployment.ledger.minute_of(stored.key),
+            task,
+            _path(deployment, task),
+            stored.uploaded_at,
+        )
+        for stored, task in zip(chosen, tasks, strict=True)
     ]
 
 

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import IntEnum
 from functools import partial
 from typing import NamedTuple
 
+from handler.cli.at_work import AtWork, at_work, guard
 from handler.cli.bucket import Version
+from handler.cli.by_key import state_keys
 from handler.cli.deployment import Deployment
-from handler.cli.find import Scheduled, agenda, side_by_side, stored_json, stored_time
-from handler.cli.inventory import Inventory, Subject, take_inventory
-from handler.cli.output import Output
-from handler.edges.webhook import POST_SECONDS
-from handler.rules.agenda import Deliver, TakeOver
+from handler.cli.find import side_by_side
+from handler.cli.inventory import Inventory, Subject, entries_about, take_inventory
+from handler.cli.output import Output, when
 
 ROUNDS = 3  # an instance at work may write something after it was erased
+WAITS = 3  # and another may begin while one is waited for
+
+SETTLE_SECONDS = 2.0
+"""How long an instance that saw the uploads before they were erased may take to write that it is at work."""
 
 
 class Erasure(NamedTuple):
@@ -31,31 +35,74 @@ class Erasure(NamedTuple):
         return not self.left and not self.busy_until
 
 
-def forget(deployment: Deployment, output: Output, subject: Subject) -> Erasure:
-    """Erase everything about a subject, and take its inventory again until nothing is left."""
-    busy_until = _busy_until(deployment, subject)  # asked first: what tells it is erased with the rest
-    left = _hide_uploads(deployment, subject, take_inventory(deployment, subject))
-    erased: set[str] = set()
-    for _ in range(ROUNDS):
-        if not left:
+def forget(deployment: Deployment, output: Output, subject: Subject, *, wait: bool = False) -> Erasure:
+    """Erase everything about a subject, and take its inventory again until nothing is left.
+
+    An instance that is at work may write something anew: with `wait` it is waited for, and that is erased
+    too.
+    """
+    erasure = _erase_all(deployment, output, subject)
+    for _ in range(WAITS):
+        if not wait or erasure.busy_until is None:
             break
+        output.say(f"An instance was at work on it, and may write until {when(erasure.busy_until)}: waiting.")
+        left = erasure.busy_until - deployment.clock.now()
+        deployment.clock.sleep(max(0.0, left.total_seconds()) + 1)
+        again = _erase_all(deployment, output, subject)
+        erasure = again._replace(erased=sorted({*erasure.erased, *again.erased}))
+    return erasure
+
+
+def _erase_all(deployment: Deployment, output: Output, subject: Subject) -> Erasure:
+    """Erase what there is, and what is written meanwhile; leave guards where more may be written later."""
+    erased: set[str] = set()
+    busy: dict[str, datetime] = {}
+    known = state_keys(deployment, subject.pairs)  # asked while the uploads are there
+    rounds = 0
+    while True:
+        entries = entries_about(deployment, subject, known)
+        # Asked before anything is erased, since what tells it is erased with the rest.
+        for work in at_work(deployment, subject, entries, known):
+            busy[work.key] = max(work.until, busy.get(work.key, work.until))
+        guards = {deployment.ledger.put_on(guard(deployment, AtWork(*each))) for each in busy.items()}
+        left = _without(guards, take_inventory(deployment, subject, entries, known))
+        if rounds:
+            left = _still_there(left)
+        if not left or rounds == ROUNDS:
+            return Erasure(sorted(erased), left, max(busy.values(), default=None))
+        if not rounds and _hide_uploads(deployment, left):
+            left = _without(guards, take_inventory(deployment, subject, entries, known))
         _erase(deployment, output, left)
         erased |= set(left.keys)
-        left = take_inventory(deployment, subject)
-    return Erasure(sorted(erased), left, busy_until)
+        deployment.clock.sleep(SETTLE_SECONDS)
+        rounds += 1
 
 
-def _hide_uploads(deployment: Deployment, subject: Subject, inventory: Inventory) -> Inventory:
-    """Lay delete markers over uploads of which there are versions. Returns the inventory then.
+def _without(guards: set[str], inventory: Inventory) -> Inventory:
+    return inventory.only(lambda key: key not in guards)
+
+
+def _still_there(inventory: Inventory) -> Inventory:
+    """Without what LIST shows though it is erased. Of versions it tells itself, by their ids."""
+    heads = side_by_side(
+        partial(bucket.objects.head, version.key) for bucket, version in inventory.versions if not version.id
+    )
+    there = {stored.key for stored in heads if stored}
+    kept = [each for each in inventory.versions if each[1].id or each[1].key in there]
+    return Inventory(kept, inventory.unfinished)
+
+
+def _hide_uploads(deployment: Deployment, inventory: Inventory) -> bool:
+    """Lay delete markers over uploads of which there are versions. Returns whether there are any.
 
     Without a marker over them the version before the last would be an upload for a moment.
     """
     prefix = deployment.settings.state_prefix
     uploads = {version.key for _, version in inventory.versions if not version.key.startswith(prefix)}
     if not uploads or not deployment.uploads.keeps_versions():
-        return inventory
+        return False
     deployment.uploads.objects.delete(sorted(uploads))
-    return take_inventory(deployment, subject)
+    return True
 
 
 class Step(IntEnum):
@@ -90,24 +137,3 @@ def _step(deployment: Deployment, version: Version) -> Step:
     if version.key.startswith(deployment.settings.state_prefix):
         return Step.STATE
     return Step.MARKERS if version.marker else Step.UPLOADS
-
-
-def _busy_until(deployment: Deployment, subject: Subject) -> datetime | None:
-    """Until when an instance may write what it has in hand about a subject; None where none is at work."""
-    entries = agenda(deployment, ("take_over-", "deliver-"))
-    ends = [_in_hand_until(deployment, entry) for entry in entries if entry.path in subject.paths]
-    return max((end for end in ends if end), default=None)
-
-
-def _in_hand_until(deployment: Deployment, entry: Scheduled) -> datetime | None:
-    """Until when an instance may be at work on an agenda entry."""
-    task, now = entry.task, deployment.clock.now()
-    if isinstance(task, Deliver):
-        is_due = entry.due is not None and entry.due <= now
-        return now + timedelta(seconds=2 * POST_SECONDS) if is_due else None
-    if not isinstance(task, TakeOver):
-        return None
-    claim = stored_json(deployment, deployment.ledger.claim_key(task.verification, task.n))
-    lease = stored_time(claim, "lease_until")
-    runs = lease is not None and lease > now and claim.get("retry_at") is None
-    return lease if runs else None

@@ -9,11 +9,20 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from handler.cli.bucket import OperatorBucket, UnfinishedUpload, Version
+from handler.cli.by_key import state_keys, there
 from handler.cli.deployment import Deployment
-from handler.cli.find import agenda, certain_pair, json_object, side_by_side, stored_json
+from handler.cli.find import (
+    Scheduled,
+    agenda,
+    certain_pair,
+    json_object,
+    scheduled,
+    side_by_side,
+    stored_json,
+)
 from handler.rules.pairing import Pair, SharedImage
 
-KINDS = ("claims", "records", "best-frames", "dead")
+KINDS = ("claims", "records", "best-frames", "dead", "settled")
 """Where the state of a pair lies, each under `<kind>/<pair>/`."""
 
 OWN = re.compile(r"[0-9a-f]{32}(/\d{1,4}|\.json|\.jpg)?")
@@ -141,12 +150,41 @@ def _live_keys(deployment: Deployment, path: str) -> set[str]:
 # --- what is stored about them --------------------------------------------------------------------------
 
 
-def take_inventory(deployment: Deployment, about: Subject) -> Inventory:
-    """All that is stored about a subject."""
+def take_inventory(
+    deployment: Deployment,
+    about: Subject,
+    entries: Iterable[Scheduled] | None = None,
+    known: Iterable[str] | None = None,
+) -> Inventory:
+    """All that is stored about a subject.
+
+    `entries` are those of the agenda, where they were read already; `known` the state keys that its uploads
+    lead to, or led to before they were erased.
+    """
+    listed = _listed(deployment, about, entries)
+    if known is None:
+        known = state_keys(deployment, about.pairs)
+    return joined([listed, _not_listed(deployment, about, listed, known)])
+
+
+def _not_listed(deployment: Deployment, about: Subject, listed: Inventory, known: Iterable[str]) -> Inventory:
+    """What is there and LIST does not show yet. Of a bucket that keeps versions only LIST tells these."""
+    shown = {version.key for _, version in listed.versions}
+    found: list[tuple[OperatorBucket, Version]] = []
+    for bucket, keys in ((deployment.uploads, about.uploads), (deployment.state, known)):
+        if not bucket.keeps_versions():
+            stored = side_by_side(partial(bucket.objects.head, key) for key in set(keys) - shown)
+            found += [(bucket, Version(each.key, "")) for each in stored if each]
+    return Inventory(found, [])
+
+
+def _listed(deployment: Deployment, about: Subject, entries: Iterable[Scheduled] | None) -> Inventory:
     ledger, uploads, state = deployment.ledger, deployment.uploads, deployment.state
     lists: list[Callable[[], Inventory]] = []
     lists += [partial(_exactly, uploads, key) for key in about.uploads]
-    lists += [partial(_exactly, state, key) for key in _entries(deployment, about)]
+    if entries is None:
+        entries = entries_about(deployment, about)
+    lists += [partial(_exactly, state, entry.key) for entry in entries]
     lists += [partial(_exactly, state, key) for key in _marks(deployment, about)]
     for kind in KINDS:
         prefix = deployment.state_prefix(kind)
@@ -155,14 +193,19 @@ def take_inventory(deployment: Deployment, about: Subject) -> Inventory:
     return joined([*side_by_side(lists), _taken_off(deployment, about)])
 
 
-def _entries(deployment: Deployment, about: Subject) -> set[str]:
-    """The keys of the agenda's entries about a subject; a walk that has come to it is none."""
+def entries_about(deployment: Deployment, about: Subject, known: Iterable[str] = ()) -> list[Scheduled]:
+    """The agenda's entries about a subject; a walk that has come to it is none.
 
-    return {
-        entry.key
-        for entry in agenda(deployment)
+    `known` are state keys beside those that LIST shows.
+    """
+    listed = agenda(deployment)
+    prefix = deployment.state_prefix("agenda")
+    more = {key for key in known if key.startswith(prefix)} - {entry.key for entry in listed}
+    return [
+        entry
+        for entry in (*listed, *scheduled(deployment, there(deployment, more)))
         if entry.path in about.paths or entry.upload_key in about.uploads
-    }
+    ]
 
 
 def _marks(deployment: Deployment, about: Subject) -> set[str]:

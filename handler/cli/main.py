@@ -11,7 +11,6 @@ from typing import Any
 import click
 import requests
 from click.core import ParameterSource
-from rich.text import Text
 
 from handler import __version__
 from handler.cli import act, story, under_way, upload
@@ -140,22 +139,29 @@ def show(chosen: Options, output: Output, reference: str) -> None:
 @command
 def redeliver(
     chosen: Options, output: Output, reference: str | None, dead: bool, since: str | None, yes: bool
-) -> None:
-    """Have messages posted once more: the same id, the same bytes, a fresh signature."""
+) -> bool:
+    """Have messages posted once more: the same id, the same bytes, a fresh signature.
+
+    A record that cannot be read is named, and keeps no other from being posted; the exit status is then 1.
+    """
     if (reference is not None) + dead + (since is not None) != 1:
         raise click.UsageError("Give one of ID, --dead and --since.")
     deployment = chosen.deployment()
     if reference is not None:
-        records = [find_record(deployment, reference)]
+        found = act.Found([find_record(deployment, reference)], {})
     elif dead:
-        records = act.dead(deployment)
+        found = act.dead(deployment)
     else:
-        records = act.decided_since(deployment, output, moment(since or "", deployment.clock.now()))
-    if records and reference is None and not yes:
-        click.confirm(f"Post {count(len(records), 'message')} again?", abort=True, err=True)
-    done = act.redeliver(deployment, output, records)
-    output.value({"redelivered": done})
+        found = act.decided_since(deployment, output, moment(since or "", deployment.clock.now()))
+    if found.records and reference is None and not yes:
+        click.confirm(f"Post {count(len(found.records), 'message')} again?", abort=True, err=True)
+    done, unreadable = act.redeliver(deployment, output, found.records)
+    unreadable = {**found.unreadable, **unreadable}
+    for why in unreadable.values():
+        output.warn(why)
+    output.value({"redelivered": done, "unreadable": sorted(unreadable)})
     output.say(f"{count(len(done), 'message')} to be posted. {act.NEXT_SWEEP}" if done else "There is none.")
+    return not unreadable
 
 
 @main.command(short_help="Have what ended failed or incomplete judged again.")
@@ -246,13 +252,15 @@ def links(chosen: Options, output: Output, values: tuple[str, ...], seconds: int
 
 @main.command("forget", short_help="Erase everything about a person's pair.")
 @click.argument("reference", metavar="ID|KEY")
+@click.option("--wait", is_flag=True, help="Wait for an instance at work, then erase what it wrote.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @command
-def forget_command(chosen: Options, output: Output, reference: str, yes: bool) -> bool:
+def forget_command(chosen: Options, output: Output, reference: str, wait: bool, yes: bool) -> bool:
     """Erase everything about a person's pair: uploads, all verifications, best frames, all versions.
 
     The key of an image that serves many stands for all its pairs. What the webhook's consumer and the log
-    service keep is theirs to erase.
+    service keep is theirs to erase. While an instance may be at work on the pair this fails and says until
+    when: run it again then, or have it --wait.
     """
     deployment = chosen.deployment()
     pair = find_pair(deployment, reference)
@@ -266,24 +274,22 @@ def forget_command(chosen: Options, output: Output, reference: str, yes: bool) -
     if not yes:
         objects = count(len(inventory), "object")
         click.confirm(f"Erase {objects} for good, old versions counted?", abort=True, err=True)
-    erasure = forget(deployment, output, subject)
+    erasure = forget(deployment, output, subject, wait=wait)
     output.value({"erased": erasure.erased, "left": erasure.left.keys, "busy_until": erasure.busy_until})
     output.say(f"Erased {count(len(erasure.erased), 'key')}, with all versions.")
     if isinstance(pair, Pair) and pair.shared:
         output.say(
             f"The image serves others too and was left: `forget {pair.image_keys[0]}` erases them all."
         )
-    _say_what_may_come(output, erasure)
+    _say_what_may_come(output, erasure, pair.live_keys[0] if isinstance(pair, Pair) else reference)
     return erasure.complete
 
 
-def _say_what_may_come(output: Output, erasure: Erasure) -> None:
-    """What `forget` has to be run again for."""
+def _say_what_may_come(output: Output, erasure: Erasure, key: str) -> None:
+    """What `forget` has to be run again for, by a key: an ID is erased with its record."""
     if erasure.left:
-        output.table(("still there",), [(key,) for key in erasure.left.keys])
-        output.err.print(Text("Something is left, perhaps written by an instance at work: run it again."))
+        output.table(("still there",), [(each,) for each in erasure.left.keys])
+        output.warn("Something is left, perhaps written by an instance at work: run it again.")
     if erasure.busy_until:
-        until = when(erasure.busy_until)
-        output.err.print(
-            Text(f"An instance was at work on it, and may write until {until}: run it again then.")
-        )
+        said = f"An instance was at work on it, and may write until {when(erasure.busy_until)}"
+        output.warn(f"{said}: run `forget {key}` again then.")

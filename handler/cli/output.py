@@ -55,6 +55,10 @@ class Output:
         """A line for people; with JSON it goes to stderr."""
         (self.err if self.as_json else self.out).print(Text(plain(text)))
 
+    def warn(self, text: str) -> None:
+        """A line about what is wrong, on stderr."""
+        self.err.print(Text(plain(text)))
+
     def value(self, value: Any) -> None:
         """The command's result, where JSON is wanted: in ASCII, since a terminal may show it too."""
         if self.as_json:

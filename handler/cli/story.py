@@ -7,6 +7,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, NamedTuple
 
+from handler.cli.at_work import is_guard
 from handler.cli.deployment import Deployment
 from handler.cli.find import (
     agenda,
@@ -75,6 +76,9 @@ def _of_pair(deployment: Deployment, pair: Pair) -> Iterator[Event]:
     for stored in under(deployment, "dead", pair.path):
         error = str(stored_json(deployment, stored.key).get("error", ""))
         yield _written(stored, "dead letter", error, stored.key.rpartition("/")[2])
+    for stored in under(deployment, "settled", pair.path):
+        until = stored_json(deployment, stored.key).get("until")
+        yield _written(stored, "stays", f"an upload until {until}: its other half was deleted, it is settled")
     yield from _scheduled(deployment, pair)
 
 
@@ -152,10 +156,15 @@ def _scheduled(deployment: Deployment, pair: Pair) -> Iterator[Event]:
     for entry in agenda(deployment):
         if entry.path == pair.path and entry.task and entry.due:
             verification = entry.verification.id if entry.verification else ""
-            yield Event(entry.due, TASKS[kind_of(entry.task)], _asked(entry.task), verification)
+            what = "erase again" if is_guard(entry.task) else TASKS[kind_of(entry.task)]
+            yield Event(entry.due, what, ", ".join(_asked(entry.task)), verification)
 
 
-def _asked(task: Task) -> str:
+def _asked(task: Task) -> Iterator[str]:
+    """What an entry asks for, part by part, and how often its work failed."""
     if isinstance(task, Deliver):
-        return f"attempt {task.attempt}"
-    return f"run {task.run}" if isinstance(task, Look) and task.run else ""
+        yield f"attempt {task.attempt}"
+    elif isinstance(task, Look) and task.run:
+        yield f"run {task.run}"
+    if task.failures:
+        yield f"failed {count(task.failures, 'time')}"

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from typing import NamedTuple
 
+from handler.cli.at_work import is_guard
 from handler.cli.deployment import Deployment
 from handler.cli.find import Scheduled, agenda, side_by_side, stored_json, stored_time
 from handler.cli.output import Output, count, span, when
 from handler.rules.agenda import Deliver, Look, TakeOver, Task
 from handler.rules.claiming import Claim
+from handler.rules.outcome import Verification
 from handler.rules.records import Record
 from handler.state.objects import CorruptState
 
@@ -27,7 +30,8 @@ STATES = {
 class Item(NamedTuple):
     """Something under way. `since` is its upload, its first try or its decision; `due` when it goes on.
 
-    `pair` is the pair's path, `verification` an ID; a command with `--json` prints these fields.
+    `pair` is the pair's path, `verification` an ID, `failures` how often its work failed; a command with
+    `--json` prints these fields.
     """
 
     state: str
@@ -37,6 +41,7 @@ class Item(NamedTuple):
     since: datetime | None
     due: datetime | None
     detail: str
+    failures: int = 0
 
 
 class UnderWay(NamedTuple):
@@ -70,20 +75,38 @@ def under_way(deployment: Deployment, output: Output) -> UnderWay:
 
 
 def _each_once(items: list[Item]) -> Iterable[Item]:
-    """One item for each verification, the one that is due first; no pair waits that is being judged."""
+    """One item for each verification, the one that is due first; no pair waits that is being judged.
+
+    It tells of the one whose work failed most.
+    """
     running = {item.pair for item in items if item.state == "running"}
-    first: dict[tuple[str, str | None], Item] = {}
+    same: dict[tuple[str, str | None], list[Item]] = {}
     for item in sorted(items, key=lambda item: (item.due is None, item.due)):
-        if item.state != "waiting" or item.pair not in running:
-            first.setdefault((item.pair or item.key, item.verification), item)
-    return first.values()
+        if item.state != "waiting" or item.failures or item.pair not in running:
+            same.setdefault((item.pair or item.key, item.verification), []).append(item)
+    return [_with_failures(each) for each in same.values()]
+
+
+def _with_failures(same: list[Item]) -> Item:
+    """The first of several items of one verification, with what keeps failing."""
+    first, failing = same[0], max(same, key=lambda item: item.failures)
+    if not failing.failures:
+        return first
+    failed = f"failed {count(failing.failures, 'time')}, again at {when(failing.due)}"
+    detail = f"{first.detail}; {failed}" if first.detail else failed
+    return first._replace(detail=detail, failures=failing.failures)
 
 
 def _scheduled(deployment: Deployment, entry: Scheduled) -> Item | None:
     """What an agenda entry stands for; None for a walk, and for what a sweep only takes off."""
-    task, verification = entry.task, entry.verification
-    if task is None:
+    if entry.task is None:
         return Item("unreadable", "", entry.key, None, None, entry.due, "")
+    item = _item(deployment, entry, entry.task)
+    return item and item._replace(failures=entry.task.failures)
+
+
+def _item(deployment: Deployment, entry: Scheduled, task: Task) -> Item | None:
+    verification = entry.verification
     if isinstance(task, Look):
         return _waiting(entry, task)
     if verification is None:
@@ -101,7 +124,10 @@ def _scheduled(deployment: Deployment, entry: Scheduled) -> Item | None:
 
 
 def _waiting(entry: Scheduled, task: Look) -> Item:
-    detail = f"run {task.run} was asked for" if task.run else f"{task.role or 'it'} was uploaded"
+    if is_guard(task):
+        detail = "erased while an instance was at work: run `forget` again then"
+    else:
+        detail = f"run {task.run} was asked for" if task.run else f"{task.role or 'it'} was uploaded"
     return Item("waiting", entry.path, entry.upload_key, None, task.uploaded_at, entry.due, detail)
 
 
@@ -125,9 +151,14 @@ def _how_far(claim: Claim | None, now: datetime) -> str:
     return "its instance is gone; a sweep takes it over"
 
 
-def _dead(deployment: Deployment, key: str) -> Item:
+def _dead(deployment: Deployment, key: str) -> Item | None:
+    """A dead letter; None for one that is over, as where `redeliver` was killed before it took it out."""
     letter = stored_json(deployment, key)
     path, _, verification = key.removeprefix(deployment.state_prefix("dead")).rpartition("/")
+    with suppress(CorruptState):
+        record = deployment.ledger.record(Verification(verification, 1, path))
+        if record is not None and record.dead_at is None:
+            return None
     since, error = stored_time(letter, "at"), str(letter.get("error", ""))
     return Item("dead", path, key, verification, since, None, error)
 

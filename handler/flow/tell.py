@@ -13,7 +13,7 @@ from handler.rules.claiming import Leave, Move
 from handler.rules.pairing import ROLES, AmbiguousKey, Pair, Role
 from handler.rules.records import Record, may_delete
 from handler.rules.schedule import LONGEST_RETRY_AFTER, MOST_DELIVERIES, at_next_sweep, next_delivery
-from handler.rules.uploads import Seen
+from handler.rules.uploads import Seen, Stored
 from handler.services import Services
 
 LEAST_SECONDS = 2.0

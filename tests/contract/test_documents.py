@@ -234,12 +234,13 @@ def test_every_log_line_that_is_searched_for_is_written() -> None:
 
 
 def test_the_lifecycle_rules_spare_what_is_still_to_be_done() -> None:
-    """The documents to paste take uploads, claims, records and best frames, no state before its uploads."""
+    """The documents to paste take uploads and what is known of them, no state before its uploads."""
     pasted = re.findall(r"^```json\n(\{\"Rule\".*?)```", read(OPERATING), re.MULTILINE | re.DOTALL)
     rules = [rule for text in pasted for rule in json.loads(text)["Rule"]]
     days = {rule["Filter"]["Prefix"]: rule["Expiration"]["Days"] for rule in rules}
     state = "livepair/faces-1250000000/"
-    assert set(days) == {"uploads/", *(f"{state}{kind}/" for kind in ("claims", "records", "best-frames"))}
+    kinds = ("claims", "records", "settled", "best-frames")
+    assert set(days) == {"uploads/", *(f"{state}{kind}/" for kind in kinds)}
     assert all(days[prefix] >= days["uploads/"] for prefix in days)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,10 +13,9 @@ import requests
 
 from tests.cloud import Cloud, faults, samples
 from tests.cloud.faceid import COMPARE, Answer
-from tests.cloud.proxy import Request
 from tests.support.operator import Operator
 from tests.support.project import PROJECT
-from tests.support.recovery import BUCKET, IMAGE, LIVE, STATE, Recovering, beside
+from tests.support.recovery import BUCKET, IMAGE, LIVE, STATE, Recovering
 
 
 @pytest.fixture
@@ -120,7 +118,7 @@ def one_of_each(livepair: Recovering) -> None:
     livepair.put("uploads/waits/live.gz", samples.live(seed=1))
     livepair.run()
     livepair.throttled_pairs(1)
-    livepair.cloud.consumer.answer(500, times=1, headers={"Retry-After": "600"})
+    livepair.cloud.consumer.answer(500, times=2)
     livepair.put("uploads/undelivered/image.jpg", samples.image())
     livepair.put("uploads/undelivered/live.gz", samples.live(seed=2))
     assert livepair.run() == ["matched"]
@@ -145,7 +143,7 @@ def test_list_tells_what_is_under_way(livepair: Recovering, operator: Operator) 
     ]
     assert items["waiting"]["detail"] == "live was uploaded"
     assert items["running"]["detail"].startswith("RequestLimitExceeded, tried 1 time; next try from ")
-    assert items["undelivered"]["detail"] == "matched, 1 attempt so far"
+    assert items["undelivered"]["detail"] == "matched, 2 attempts so far"
     assert items["dead"]["detail"] == "answered 410"
     assert all(item["since"] for item in items.values())
     shown = operator.fine("list")
@@ -189,10 +187,24 @@ def test_list_shows_a_pair_that_waits_beside_its_dead_letter(
     assert (counts["waiting"], counts["dead"]) == (1, 1)
 
 
+def test_list_and_show_tell_where_work_keeps_failing(livepair: Recovering, operator: Operator) -> None:
+    """How often, and when it is tried again."""
+    livepair.throttled_pairs(1)
+    refused = faults.refuse(403, "AccessDenied")
+    livepair.cloud.faults.add("GetObject", key="*/claims/*", source="livepair", then=refused, times=None)
+    for _ in range(3):
+        livepair.due()
+    (item,) = operator.json("list")["items"]
+    assert item["failures"] == 3
+    assert ("; failed 3 times, again at " + item["due"].replace("T", " ")) in item["detail"]
+    last = operator.json("show", "uploads/0/live.gz")["events"][-1]
+    assert (last["what"], last["detail"]) == ("take over", "failed 3 times")
+
+
 def test_show_tells_the_story_in_order(livepair: Recovering, operator: Operator) -> None:
     """By a key, a verification's ID or its message's: uploads, claims, outcome, delivery, what is to come."""
     livepair.cloud.faceid.script(Answer(error="FailedOperation.BrandNew"))
-    livepair.cloud.consumer.answer(500, times=1, headers={"Retry-After": "600"})
+    livepair.cloud.consumer.answer(500, times=2)
     assert livepair.pair() == ["failed"]
     which = livepair.record()["verification"]
     stories = [operator.json("show", each) for each in (LIVE, IMAGE, which, f"msg_{which}")]
@@ -204,7 +216,7 @@ def test_show_tells_the_story_in_order(livepair: Recovering, operator: Operator)
     assert events[-1]["what"] == "deliver"
     shown = operator.fine("show", which)
     assert "FailedOperation.BrandNew" in shown
-    assert "attempt 2" in shown
+    assert "attempt 3" in shown
 
 
 def test_show_of_what_is_unknown_says_what_to_give(livepair: Recovering, operator: Operator) -> None:
@@ -245,7 +257,7 @@ def test_redeliver_posts_the_same_message_again(livepair: Recovering, operator: 
     """Same id, same bytes; once for each time it is asked for, and marked delivered again."""
     assert livepair.pair() == ["matched"]
     which = livepair.record()["verification"]
-    assert operator.json("redeliver", which) == {"redelivered": [which]}
+    assert operator.json("redeliver", which) == {"redelivered": [which], "unreadable": []}
     operator.fine("redeliver", f"msg_{which}")
     assert livepair.record()["delivered_at"] is None
     assert operator.json("list")["items"][0]["detail"] == "matched, 0 attempts so far"
@@ -274,6 +286,63 @@ def test_a_redelivery_that_ended_half_way_is_on_the_agenda(livepair: Recovering,
     assert len(livepair.cloud.consumer.attempts) == 2
 
 
+def test_redeliver_begins_the_schedule_anew(livepair: Recovering, operator: Operator) -> None:
+    """Also of what is not told yet: its attempts are counted from now, and no other is made beside them."""
+    livepair.cloud.consumer.answer(500, times=None)
+    assert livepair.pair() == ["matched"]
+    for _ in range(3):
+        livepair.due()
+    which = livepair.record()["verification"]
+    (entry,) = livepair.state("agenda/")
+    assert entry.endswith("-6")
+    asked_at = livepair.cloud.clock.now()
+    operator.fine("redeliver", which)
+    told_from = datetime.fromisoformat(livepair.record()["told_from"])
+    assert timedelta(0) <= told_from - asked_at < timedelta(minutes=1)
+    posted = len(livepair.cloud.consumer.attempts)
+    livepair.sweep(1)
+    (entry,) = livepair.state("agenda/")
+    assert entry.endswith("-3")  # the time of the second went by until the sweep
+    livepair.finish()
+    assert len(livepair.cloud.consumer.attempts) - posted == 9
+    assert len(livepair.state("dead/")) == 1
+
+
+@pytest.mark.parametrize("chosen", [("--dead",), ("--since", "1h")])
+def test_redeliver_names_what_it_cannot_read_and_goes_on(
+    livepair: Recovering, operator: Operator, chosen: tuple[str, ...]
+) -> None:
+    """One record that somebody spoilt keeps no other from its delivery; the command fails after the rest."""
+    livepair.cloud.consumer.answer(410, times=2)
+    livepair.throttled_pairs(2)
+    livepair.finish()
+    spoilt, kept = livepair.state("records/")
+    bucket = livepair.cloud.cos.bucket(BUCKET)
+    bucket.put(f"livepair/{spoilt}", b"{", silent=True)
+    said = operator("redeliver", *chosen, "--yes")
+    assert said.exit_code == 1
+    assert f"the state object livepair/{spoilt} cannot be read" in said.stderr
+    assert "1 message to be posted" in said.stdout
+    told = operator.json("redeliver", "--since", "1h", "--yes", status=1)
+    which = livepair.stored(kept)["verification"]
+    assert told == {"redelivered": [which], "unreadable": [f"livepair/{spoilt}"]}
+    livepair.finish()
+    assert livepair.cloud.consumer.accepted == {f"msg_{which}"}
+
+
+def test_redeliver_leaves_a_letter_that_outlived_its_cause(livepair: Recovering, operator: Operator) -> None:
+    """Where it was killed before: what is delivered since is neither dead nor posted again."""
+    livepair.cloud.consumer.answer(410, times=1)
+    livepair.pair()
+    (letter,) = livepair.state("dead/")
+    data = livepair.cloud.cos.bucket(BUCKET).get(f"livepair/{letter}").data
+    operator.fine("redeliver", "--dead", "--yes")
+    livepair.finish()
+    livepair.cloud.cos.bucket(BUCKET).put(f"livepair/{letter}", data, silent=True)
+    assert operator.json("list")["counts"]["dead"] == 0
+    assert operator.json("redeliver", "--dead", "--yes")["redelivered"] == []
+
+
 def test_redeliver_takes_dead_letters_out_again(livepair: Recovering, operator: Operator) -> None:
     """All of them; one that fails again is tried on the schedule from its start."""
     livepair.cloud.consumer.answer(410, times=2)
@@ -288,7 +357,7 @@ def test_redeliver_takes_dead_letters_out_again(livepair: Recovering, operator: 
     livepair.finish()
     assert len(livepair.cloud.consumer.accepted) == 2
     assert livepair.state("dead/") == []
-    assert operator.json("redeliver", "--dead", "--yes") == {"redelivered": []}
+    assert operator.json("redeliver", "--dead", "--yes") == {"redelivered": [], "unreadable": []}
 
 
 def test_redeliver_since_replays_what_was_decided_since(livepair: Recovering, operator: Operator) -> None:
@@ -313,7 +382,7 @@ def test_redeliver_brings_nothing_back_that_was_erased(livepair: Recovering, ope
         livepair.cloud.cos.bucket(BUCKET).delete(key)
 
     livepair.cloud.faults.add("GetObject", key=key, then=faults.run_after(erase))
-    assert operator.json("redeliver", "--since", "1h", "--yes") == {"redelivered": []}
+    assert operator.json("redeliver", "--since", "1h", "--yes") == {"redelivered": [], "unreadable": []}
     assert livepair.state("records/") == livepair.state("agenda/") == []
 
 
@@ -428,312 +497,6 @@ def test_links_want_every_placeholder(configured: Callable[..., Recovering], ope
     assert "COS allows 850" in operator.error("links", f"user={'日' * 280}", "attempt=1")
     assert "is not UTF-8" in operator.error("links", "user=\udcff", "attempt=1")
     assert operator.json("links", "user=ada", "attempt=1")["image"]["key"] == "uploads/ada-1.jpg"
-
-
-# --- forget -------------------------------------------------------------------------------------------
-
-
-def everything(cloud: Cloud) -> list[str]:
-    """Every key that there is, or was, in any bucket."""
-    return [each.key for name in (BUCKET, STATE) for each, _ in cloud.cos.bucket(name).all_versions("")] + [
-        upload.key for upload in cloud.cos.bucket(BUCKET).started_uploads()
-    ]
-
-
-def test_forget_erases_a_pair_and_nothing_else(
-    configured: Callable[..., Recovering], operator: Operator
-) -> None:
-    """Uploads, all verifications, best frames, dead letters, agenda, unfinished uploads; it asks first."""
-    livepair = configured(STATE_BUCKET=STATE)
-    livepair.cloud.consumer.answer(410, times=1)
-    livepair.pair()
-    livepair.cloud.clock.advance(60)
-    livepair.cloud.consumer.answer(500, times=1, headers={"Retry-After": "600"})
-    livepair.pair(samples.live(seed=2))
-    livepair.cloud.uploader.create_multipart_upload(Bucket=BUCKET, Key=LIVE)
-    which = livepair.messages[0]["data"]["verification_id"]
-    assert livepair.state("nothing") == []
-    mine = sorted(set(everything(livepair.cloud)))
-    livepair.put("uploads/421/image.jpg", samples.image())
-    livepair.put("uploads/421/live.gz", samples.live(seed=3))
-    livepair.run()
-    livepair.put(f"{LIVE}.old", b"another's")
-    livepair.cloud.uploader.create_multipart_upload(Bucket=BUCKET, Key=f"{IMAGE}.old")
-    others = sorted(set(everything(livepair.cloud)) - set(mine))
-    assert {f"{LIVE}.old", f"{IMAGE}.old"} <= set(others)
-    assert operator("forget", which, answer="n\n").exit_code == 1
-    assert len(set(everything(livepair.cloud))) == len(mine) + len(others)
-    told = operator.json("forget", which, "--yes")
-    assert sorted(told["erased"]) == sorted(
-        f"{STATE if key.startswith('livepair/') else BUCKET}/{key}" for key in mine
-    )
-    assert told["left"] == []
-    assert sorted(set(everything(livepair.cloud))) == others
-    assert livepair.sweep(60) == []
-
-
-def test_forget_erases_every_version(configured: Callable[..., Recovering], operator: Operator) -> None:
-    """Also of uploads that were replaced or deleted, and of delete markers."""
-    livepair = configured(STATE_BUCKET=STATE)
-    livepair.cloud.cos.bucket(BUCKET).versioning = "Enabled"
-    livepair.cloud.cos.bucket(STATE).versioning = "Enabled"
-    livepair.pair()
-    livepair.pair(samples.live(seed=2))
-    livepair.cloud.cos.bucket(BUCKET).delete(IMAGE)
-    livepair.cloud.cos.bucket(STATE).versioning = "Suspended"
-    assert operator.json("forget", LIVE, "--yes")["left"] == []
-    # What was taken off the agenda leaves delete markers, whose names tell of nobody.
-    assert [key for key in everything(livepair.cloud) if "agenda/" not in key] == []
-    kept = [each for each, _ in livepair.cloud.cos.bucket(STATE).all_versions("")]
-    assert kept
-    assert all(each.deleted for each in kept)
-
-
-def test_no_older_version_of_an_upload_shows_while_it_is_erased(
-    configured: Callable[..., Recovering], operator: Operator
-) -> None:
-    """A sweep could take it for an upload, and have it judged."""
-    livepair = configured(STATE_BUCKET=STATE)
-    bucket = livepair.cloud.cos.bucket(BUCKET)
-    bucket.versioning = "Enabled"
-    livepair.pair()
-    livepair.pair(samples.live(seed=2))
-    newest = bucket.get(LIVE).etag
-    shown: set[str | None] = set()
-
-    def look() -> None:
-        found = bucket.find(LIVE)
-        shown.add(found.etag if found else None)
-
-    livepair.cloud.faults.add("Delete*", then=faults.run_after(look), times=None)
-    assert operator.json("forget", LIVE, "--yes")["left"] == []
-    assert shown <= {newest, None}
-
-
-def test_an_erasure_that_fails_half_way_leaves_no_older_version_showing(
-    configured: Callable[..., Recovering], operator: Operator
-) -> None:
-    """What marks an upload as deleted goes only after every version under it."""
-    livepair = configured(STATE_BUCKET=STATE)
-    bucket = livepair.cloud.cos.bucket(BUCKET)
-    bucket.versioning = "Enabled"
-    livepair.pair()
-    livepair.pair(samples.live(seed=2))
-    uploaded = {each.version_id for each, _ in bucket.all_versions("")}
-
-    def keeps_uploads(request: Request, _: faults.Operation) -> faults.Action | None:
-        named = request.parameter("versionId")
-        return faults.refuse(403, "AccessDenied") if named in uploaded else None
-
-    livepair.cloud.faults.add("DeleteObject", bucket=BUCKET, then=keeps_uploads, times=None)
-    assert "name/cos:DeleteObject" in operator("forget", LIVE, "--yes").stderr
-    assert uploaded <= {each.version_id for each, _ in bucket.all_versions("")}
-    assert bucket.find(LIVE) is bucket.find(IMAGE) is None
-
-
-def test_forget_fails_where_something_is_left(
-    configured: Callable[..., Recovering], operator: Operator
-) -> None:
-    """Because somebody keeps writing it; what is left is named."""
-    livepair = configured(STATE_BUCKET=STATE)
-    livepair.pair()
-    bucket = livepair.cloud.cos.bucket(BUCKET)
-
-    def again() -> None:
-        bucket.put(LIVE, b"again")
-
-    livepair.cloud.faults.add("DeleteObject", key=LIVE, then=faults.run_after(again), times=None)
-    told = operator.json("forget", LIVE, "--yes", status=1)
-    assert told["left"] == [f"{BUCKET}/{LIVE}"]
-
-
-def test_forget_looks_again_for_what_was_written_meanwhile(
-    configured: Callable[..., Recovering], operator: Operator
-) -> None:
-    """And erases that too."""
-    livepair = configured()
-    livepair.pair()
-    bucket = livepair.cloud.cos.bucket(BUCKET)
-
-    def again() -> None:
-        bucket.put(LIVE, b"again", silent=True)
-
-    livepair.cloud.faults.add("DeleteObject", key=LIVE, then=faults.run_after(again), times=1)
-    assert operator.json("forget", LIVE, "--yes")["left"] == []
-    assert everything(livepair.cloud) == []
-
-
-def test_forget_fails_while_a_sweep_may_be_delivering(livepair: Recovering, operator: Operator) -> None:
-    """It would store the record anew: a delivery that is due may be in hand, one that is not is not."""
-    livepair.cloud.consumer.answer(500, times=1, headers={"Retry-After": "600"})
-    livepair.pair()
-    (entry,) = livepair.state("agenda/")
-    bucket = livepair.cloud.cos.bucket(BUCKET)
-    name = entry.rpartition("/")[2]
-    bucket.put(f"livepair/agenda/20260101T0000Z/{name}", bucket.get(f"livepair/{entry}").data, silent=True)
-    assert operator.json("forget", LIVE, "--yes", status=1)["busy_until"]
-    livepair.cloud.consumer.answer(500, times=1, headers={"Retry-After": "600"})
-    livepair.pair()
-    assert operator.json("forget", LIVE, "--yes")["busy_until"] is None
-
-
-def test_forget_knows_more_versions_than_a_list_shows(livepair: Recovering, operator: Operator) -> None:
-    """And more objects: both come by the thousand."""
-    bucket = livepair.cloud.cos.bucket(BUCKET)
-    for number in range(1001):
-        bucket.put(f"livepair/dead/42/{number:032}", b"", silent=True)
-    assert "Erase 1001 objects" in operator("forget", LIVE, answer="n\n").stderr
-    bucket.versioning = "Enabled"
-    for _ in range(1001):
-        bucket.put(LIVE, b"again", silent=True)
-    assert "Erase 2002 objects" in operator("forget", LIVE, answer="n\n").stderr
-
-
-def test_forget_of_an_image_that_serves_many_erases_all_its_pairs(
-    configured: Callable[..., Recovering], operator: Operator
-) -> None:
-    """One pair leaves the image to the others; the image's key stands for all of them, and nobody else."""
-    livepair = configured(
-        LIVE_KEY="uploads/{user}/{attempt}/live.gz",
-        IMAGE_KEY="faces/{user}.jpg",
-        STATE_BUCKET=STATE,
-        DELETE_UPLOADS="live",
-    )
-    livepair.put("faces/ada.jpg", samples.image())
-    livepair.put("faces/bob.jpg", samples.image())
-    for number, name in enumerate(("ada/1", "ada/2", "bob/1")):
-        livepair.put(f"uploads/{name}/live.gz", samples.live(seed=number))
-    livepair.run()
-    operator.fine("forget", "uploads/ada/1/live.gz", "--yes")
-    assert "faces/ada.jpg" in everything(livepair.cloud)
-    assert not any("ada/1" in key for key in everything(livepair.cloud))
-    assert any("ada/2" in key for key in everything(livepair.cloud))
-    operator.fine("forget", "faces/ada.jpg", "--yes")
-    assert not any("ada" in key for key in everything(livepair.cloud))
-    assert any("bob/1" in key for key in everything(livepair.cloud))
-    assert "Nothing is stored about it" in operator.fine("forget", "faces/ada.jpg")
-
-
-def test_forget_of_a_shared_image_knows_pairs_that_were_never_judged(
-    configured: Callable[..., Recovering], operator: Operator
-) -> None:
-    """By old versions, unfinished uploads, claims, best frames and marks, without a record of them."""
-    livepair = configured(LIVE_KEY="uploads/{user}/{attempt}/live.gz", IMAGE_KEY="faces/{user}.jpg")
-    livepair.put("uploads/ada/1/live.gz", samples.live())
-    livepair.run()
-    livepair.cloud.cos.bucket(BUCKET).versioning = "Enabled"
-    bucket = livepair.cloud.cos.bucket(BUCKET)
-    bucket.put("uploads/ada/2/live.gz", samples.live(), silent=True)
-    for number in (1, 2):
-        bucket.delete(f"uploads/ada/{number}/live.gz")
-    livepair.cloud.uploader.create_multipart_upload(Bucket=BUCKET, Key="uploads/ada/3/live.gz")
-    which = "0" * 32
-    for key in (f"best-frames/ada/4/{which}.jpg", f"claims/ada/%E6%97%A5/{which}/1", f"dead/ada/6/{which}"):
-        bucket.put(f"livepair/{key}", b"{}", silent=True)
-    others = f"livepair/best-frames/bob/1/{which}.jpg"
-    bucket.put(others, b"", silent=True)
-    operator("forget", "faces/ada.jpg", "--yes")
-    assert [key for key in everything(livepair.cloud) if "agenda/" not in key] == [others]
-
-
-def test_forget_of_a_live_package_takes_its_mark(
-    configured: Callable[..., Recovering], operator: Operator
-) -> None:
-    """That it waits for its image; the marks of others stay."""
-    livepair = configured(LIVE_KEY="uploads/{user}/{attempt}/live.gz", IMAGE_KEY="faces/{user}.jpg")
-    for number in (1, 2):
-        livepair.put(f"uploads/ada/{number}/live.gz", samples.live())
-    livepair.run()
-    operator.fine("forget", "uploads/ada/1/live.gz", "--yes")
-    assert [key.partition("/ada/")[2] for key in livepair.state("waiting/")] == ["2"]
-
-
-def test_forget_knows_pairs_by_their_digest(
-    configured: Callable[..., Recovering], operator: Operator
-) -> None:
-    """Values too long for a state key are known from the record."""
-    livepair = configured(LIVE_KEY="uploads/{user}/{attempt}/live.gz", IMAGE_KEY="faces/{user}.jpg")
-    attempt = "日" * 60
-    livepair.put("faces/ada.jpg", samples.image())
-    livepair.put(f"uploads/ada/{attempt}/live.gz", samples.live())
-    assert livepair.run() == ["matched"]
-    livepair.cloud.cos.bucket(BUCKET).delete(f"uploads/ada/{attempt}/live.gz")
-    assert livepair.state("records/")[0].startswith("records/~")
-    operator.fine("forget", "faces/ada.jpg", "--yes")
-    assert everything(livepair.cloud) == []
-
-
-def test_forget_takes_nothing_of_a_pair_whose_path_begins_alike(
-    configured: Callable[..., Recovering], operator: Operator
-) -> None:
-    """`ada` of one function is not `ada/1` of another that shares its state."""
-    other = {"LIVE_KEY": "b/{user}/{attempt}.gz", "IMAGE_KEY": "b/{user}/{attempt}.jpg"}
-    livepair = configured(**other)
-    livepair.cloud.consumer.answer(410, times=1)
-    livepair.put("b/ada/1.jpg", samples.image())
-    livepair.put("b/ada/1.gz", samples.live())
-    livepair.run()
-    kept = everything(livepair.cloud)
-    assert len(kept) == 6
-    livepair.configure(LIVE_KEY="a/{id}.gz", IMAGE_KEY="a/{id}.jpg")
-    livepair.put("a/ada.jpg", samples.image())
-    livepair.put("a/ada.gz", samples.live())
-    assert livepair.run() == ["matched"]
-    operator.fine("forget", "a/ada.gz", "--yes")
-    assert everything(livepair.cloud) == kept
-
-
-def test_forget_leaves_a_walk_that_has_come_to_the_pair(livepair: Recovering, operator: Operator) -> None:
-    """The walk goes on with other uploads; the entry is gone with it."""
-    livepair.put(LIVE, samples.live())
-    livepair.put("uploads/43/live.gz", samples.live())
-    livepair.drop(2)
-    livepair.cloud.clock.advance(3600)
-    operator.fine("reconcile", "--since", "all")
-    (entry,) = livepair.state("agenda/")
-    told = livepair.stored(entry) | {"key": LIVE}
-    livepair.cloud.cos.bucket(BUCKET).put(f"livepair/{entry}", json.dumps(told).encode(), silent=True)
-    assert [event["what"] for event in operator.json("show", LIVE)["events"]] == ["uploaded"]
-    operator.fine("forget", LIVE, "--yes")
-    assert livepair.state("agenda/") == [entry]
-
-
-def test_a_forget_that_ended_half_way_is_taken_up_by_the_same_id(
-    configured: Callable[..., Recovering], operator: Operator
-) -> None:
-    """The record goes last: with it nobody would know what the ID stands for."""
-    livepair = configured()
-    assert livepair.pair() == ["matched"]
-    which = livepair.record()["verification"]
-    (frame,) = livepair.state("best-frames/")
-    refused = faults.refuse(403, "AccessDenied")
-    livepair.cloud.faults.add("DeleteObject", key=f"livepair/{frame}", then=refused, times=1)
-    assert "name/cos:DeleteObject" in operator("forget", which, "--yes").stderr
-    operator.fine("forget", which, "--yes")
-    assert everything(livepair.cloud) == []
-
-
-def test_forget_fails_while_an_instance_is_at_work(
-    configured: Callable[..., Recovering], operator: Operator
-) -> None:
-    """What it has in hand it may write after all was erased; asked again, that is erased too."""
-    livepair = configured()
-    gate = faults.Gate()
-    livepair.cloud.faults.add(COMPARE, then=faults.hold(gate))
-    livepair.put(IMAGE, samples.image())
-    livepair.put(LIVE, samples.live())
-    judged = beside(livepair, livepair.events.pop())
-    gate.wait_reached()
-    livepair.put("uploads/43/live.gz", samples.live())
-    assert operator.json("forget", "uploads/43/live.gz", "--yes")["busy_until"] is None
-    said = operator("forget", LIVE, "--yes")
-    gate.release()
-    judged.result()
-    assert said.exit_code == 1
-    assert "may write until" in said.stderr
-    assert everything(livepair.cloud) != []
-    assert operator.json("forget", LIVE, "--yes")["busy_until"] is None
-    assert everything(livepair.cloud) == []
 
 
 # --- what no command prints ---------------------------------------------------------------------------

@@ -7,6 +7,7 @@ the simulation. Few preemptions find almost everything, so the schedules with th
 
     past       what has happened, told alike for orders that make no difference
     stage      a simulated world in which a schedule says what happens next
+    scene      what a scene is made of
     scenes     the scenes, and the protections that each shows
     explore    all schedules of a scene within bounds
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 from tests.prove.explore import (
+    BOTH,
     FULL,
     SMALL,
     USUAL,
@@ -28,8 +28,10 @@ from tests.prove.explore import (
     side_by_side,
     text_of,
 )
-from tests.prove.scenes import BY_NAME, NOT_SHOWN, SHOWN, Scene
+from tests.prove.scene import Scene
+from tests.prove.scenes import BY_NAME, NOT_SHOWN, SHOWN
 from tests.simulation.protections import COUNTED, EVERY, switched_off
+from tests.simulation.run import commit
 
 
 def main() -> int:
@@ -40,7 +42,9 @@ def main() -> int:
     parser.add_argument(
         "--break", dest="broken", choices=protections, metavar="NAME", help=", ".join(protections)
     )
-    parser.add_argument("--small", action="store_true", help="the bounds of the tests")
+    bounds = parser.add_mutually_exclusive_group()
+    bounds.add_argument("--small", action="store_const", const=SMALL, dest="bounds", help=f"{SMALL}")
+    bounds.add_argument("--both", action="store_const", const=BOTH, dest="bounds", help=f"{BOTH}")
     parser.add_argument(
         "--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="on how many cores"
     )
@@ -54,7 +58,7 @@ def main() -> int:
     with off:
         if chosen.schedule:
             return _replay(BY_NAME[chosen.scene], chosen.schedule)
-        broken = _all(those, SMALL if chosen.small else FULL, chosen.jobs, stop=bool(chosen.broken))
+        broken = _all(those, chosen.bounds or FULL, chosen.jobs, chosen.broken)
     if not chosen.scene and not chosen.broken:
         broken += _protections(chosen.jobs)
     return bool(broken)
@@ -67,17 +71,19 @@ def _replay(scene: Scene, text: str) -> int:
     return bool(stage.violations)
 
 
-def _all(names: Sequence[str], bounds: Bounds, jobs: int, *, stop: bool) -> int:
-    """Look at all schedules, or with `stop` until one violates something. Returns how much was violated."""
+def _all(names: Sequence[str], bounds: Bounds, jobs: int, broken: str | None) -> int:
+    """Look at all schedules, or where something is broken until that shows. Returns how much was violated."""
     began = time.perf_counter()
     print(f"{'scene':18} {'steps':>5} {'schedules':>9} {'violations':>10}", flush=True)
     total = violations = 0
-    look = partial(look_at, bounds=bounds, stop_at="" if stop else None)
+    look = partial(look_at, bounds=bounds, stop_at="" if broken else None)
     for found in side_by_side(look, largest_first(names), jobs):
         name, seen = found.scene, len(found.violations)
-        says = BY_NAME[name].says
+        says, fewer = BY_NAME[name].says, BY_NAME[name].beside_a_fault
+        if fewer < bounds.one_fault:
+            says += f" (beside a fault {fewer} preemption)"
         print(f"{name:18} {found.steps:5} {found.schedules:9,} {seen or 'none':>10}   {says}", flush=True)
-        _tell(found)
+        _tell(found, broken)
         total, violations = total + found.schedules, violations + seen
     seconds = time.perf_counter() - began
     print(f"{len(names)} scenes, {total:,} schedules in {seconds:.0f} s, {violations or 'no'} violations")
@@ -85,22 +91,12 @@ def _all(names: Sequence[str], bounds: Bounds, jobs: int, *, stop: bool) -> int:
     return violations
 
 
-def _tell(found: Found) -> None:
+def _tell(found: Found, broken: str | None) -> None:
+    off = f"--break {broken} " if broken else ""
     for text, schedule in found.violations.items():
         print(f"  {text}")
-        print(
-            f"  at {_commit()}: python -m tests.prove --scene {found.scene} --schedule {text_of(schedule)}",
-            flush=True,
-        )
-
-
-def _commit() -> str:
-    """The commit that is run, and whether files differ from it."""
-    asked = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
-    try:
-        return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return "no commit"
+        replay = f"{off}--scene {found.scene} --schedule {text_of(schedule)}"
+        print(f"  on commit {commit()}: python -m tests.prove {replay}", flush=True)
 
 
 def _protections(jobs: int) -> int:

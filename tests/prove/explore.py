@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from multiprocessing import get_context
 from typing import NamedTuple
 
-from tests.prove.scenes import BY_NAME, SHOWN, Scene
-from tests.prove.stage import LOST, Known, Schedule, Stage
+from tests.prove.scene import Scene
+from tests.prove.scenes import BY_NAME, SHOWN
+from tests.prove.stage import LOST, Known, Schedule, Stage, has_fault
 from tests.simulation.checks import check
 from tests.simulation.history import History
 from tests.simulation.protections import COUNTED, EVERY, switched_off
@@ -30,9 +31,9 @@ class Bounds(NamedTuple):
     -1: there are no such schedules.
     """
 
-    faultless: int = 2
-    one_fault: int = 2
-    both_faults: int = 0
+    faultless: int
+    one_fault: int
+    both_faults: int = -1
 
     def __str__(self) -> str:
         kinds = ("no fault", "one crash or one lost answer", "one of each")
@@ -46,7 +47,9 @@ class Bounds(NamedTuple):
         return spent.preemptions <= self[spent.crashes + spent.lost]
 
 
-FULL, SMALL = Bounds(), Bounds(1, 0, -1)
+SMALL, FULL, BOTH = Bounds(1, 0), Bounds(2, 2), Bounds(2, 2, 0)
+TO_SHOW = Bounds(2, 0)
+"""In these bounds every protection shows that is switched off."""
 
 
 class Next(NamedTuple):
@@ -92,14 +95,15 @@ def play(
     """
     stage = Stage(this.schedule, scene.first, scene.last, is_known=is_known, tracing=tracing)
     stage.draw = lambda: scene.draw
-    history = History(0, scene.plan, world=stage, skew=scene.skew)
+    faulty = has_fault(this.schedule)
+    history = History(0, scene.planned(faulty), world=stage, skew=scene.skew)
     scene.set(history, stage)
     try:
         history.run(check)
     except Known:
         stage.leave()
         return stage
-    for text in scene.check(history, faultless=not (this.spent.crashes or this.spent.lost)):
+    for text in scene.check(history, faultless=not faulty):
         stage.violation(text)
     return stage
 
@@ -119,16 +123,19 @@ def _further(this: Next, stage: Stage) -> Iterator[Next]:
             yield Next((*schedule, (number, option.name)), more)
 
 
-def look_at_all(scene: Scene, bounds: Bounds, *, stop_at: str | None = None) -> Found:
-    """Look at every schedule within the bounds, those with the fewest preemptions first.
+def look_at(name: str, bounds: Bounds, *, stop_at: str | None = None, merging: bool = True) -> Found:
+    """Look at every schedule of a scene within the bounds, those with the fewest preemptions first.
 
-    `stop_at`: only until a violation holds that text.
+    `stop_at`: only until a violation holds that text. Without `merging` each schedule is run to its end, also
+    where it comes to a situation that was met before.
     """
+    scene = BY_NAME[name]
+    bounds = bounds._replace(one_fault=min(bounds.one_fault, scene.beside_a_fault))
     found = Found(scene.name)
     known: set[Hashable] = set()
 
     def is_known(situation: Hashable) -> bool:
-        if situation in known:
+        if merging and situation in known:
             return True
         known.add(situation)
         return False
@@ -166,16 +173,11 @@ def _look(
                     levels[more.spent.preemptions].append(more)
 
 
-def look_at(name: str, bounds: Bounds, *, stop_at: str | None = None) -> Found:
-    """The same for the scene of a name."""
-    return look_at_all(BY_NAME[name], bounds, stop_at=stop_at)
-
-
 def look_for_protection(name: str) -> Found:
     """Switch off a protection and look for that in its scene; what is found names both."""
     (protection,) = (each for each in (*EVERY, *COUNTED) if each.name == name)
     with switched_off(protection):
-        found = look_at(SHOWN[name], FULL, stop_at="")
+        found = look_at(SHOWN[name], TO_SHOW, stop_at="")
     found.scene = f"{name}@{found.scene}"
     return found
 

@@ -20,7 +20,8 @@ STEP = 0.005
 GRAIN = 0.05
 """Seconds by which the time may differ in two situations that are else the same, and taken for one."""
 
-CRASH, LOST = "c", "l"
+EARLY, CRASH, LOST = "b", "c", "l"
+"""How an operation can end badly: its instance dies before it or after it, or its answer is lost."""
 
 CHANGING = ("write", "create", "delete", "compare", "post")
 """Operations that change the world. A crash after a read is a crash after what came before it; a read whose
@@ -59,6 +60,11 @@ class Known(Exception):
 
 Schedule = tuple[tuple[int, str], ...]
 """The steps at which something else than the usual happens, and what. The first step is number 0."""
+
+
+def has_fault(schedule: Schedule) -> bool:
+    """Whether something dies or is lost in it."""
+    return any(name[-1] in (EARLY, CRASH, LOST) for _, name in schedule)
 
 
 class Stage(World):
@@ -218,7 +224,7 @@ class Stage(World):
         self._current, turn.fault = turn.lane, option.fault
         self._begun.add(turn.lane.instance)
         self._past.note(turn.lane.instance.name, turn.says, turn.fault)
-        if option.fault == "b":
+        if option.fault == EARLY:
             self.tell(turn.lane.instance, "dies before anything")
             turn.lane.instance.die()
         else:
@@ -289,5 +295,5 @@ class Stage(World):
     def _faults(self, turn: Turn) -> str:
         if not turn.may_fail:
             return ""
-        faults = "" if turn.lane.instance in self._begun else "b"
+        faults = "" if turn.lane.instance in self._begun else EARLY
         return faults + CRASH + LOST if turn.says.startswith(CHANGING) else faults

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from tests.simulation.plan import Command, Environment, Expiry, Junk, Plan, Put, Redeploy, alter, settings_of
 
-LIMITS = (25.0, 26.0, 30.0, 60.0, 300.0, 900.0)
+LIMITS = (26.0, 28.0, 30.0, 60.0, 300.0, 900.0)
 """Time limits, in seconds, beside the usual one."""
 
 RELAY_LIMIT = 60.0

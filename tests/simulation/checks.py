@@ -112,6 +112,7 @@ def every_run_asked_for_ends(
         if (function.number, match[1].path) in history.books.excused:
             continue
         changed_at = max(function.uploads.changed.get(key, 0.0) for key in keys)
+        which = asked.record["verification"]
         if not (seen.live or seen.image) or changed_at > history.books.recorded[which][0][0]:
             continue
         if verification(seen, asked.run - 1).id == which and verification(seen, asked.run).id not in found:

@@ -9,14 +9,16 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from handler.cli import deployment
 from handler.cli.main import main
 from tests.cloud import Cloud, Credentials
+from tests.support.recovery import SkippingClock
 
 
 class Operator:
     """Somebody with a shell, an empty folder and credentials of their own.
 
-    Commands see the settings that the function has, through the same environment.
+    Commands see the settings that the function has, through the same environment. Their waits cost no time.
     """
 
     def __init__(self, cloud: Cloud, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
@@ -27,6 +29,7 @@ class Operator:
         self.said: list[str] = []
         """Everything that the commands have printed."""
         monkeypatch.chdir(folder)
+        monkeypatch.setattr(deployment, "_clock", SkippingClock(cloud.clock))
 
     def use(self, credentials: Credentials) -> None:
         """Run the commands that follow with these credentials."""

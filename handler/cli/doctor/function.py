@@ -9,7 +9,8 @@ from handler.cli.deployment import Deployment
 from handler.cli.doctor.check import Check
 from handler.cli.doctor.tencent import Service
 from handler.cli.doctor.triggers import triggers
-from handler.flow.call import CALL_LEFT, LEASE_SECONDS
+from handler.flow.call import LEASE_SECONDS, least_seconds
+from handler.index import MARGIN_SECONDS
 from handler.rules.settings import SettingsError, load_settings
 
 HOST = "scf.tencentcloudapi.com"
@@ -59,7 +60,7 @@ def _runtime(deployment: Deployment, fields: Fields) -> Iterator[Check]:
 
 def _time_limit(deployment: Deployment, fields: Fields) -> Iterator[Check]:
     seconds = fields.get("Timeout")
-    if not isinstance(seconds, int) or seconds < CALL_LEFT + 5:
+    if not isinstance(seconds, int) or seconds < least_seconds(deployment.settings) + MARGIN_SECONDS:
         yield Check("time limit", "fail", f"with {seconds} s the API is never called", TIME_LIMIT)
     elif seconds < LEASE_SECONDS + 10:
         yield Check("time limit", "warn", f"{seconds} s leave sweeps little time", TIME_LIMIT)

@@ -9,14 +9,14 @@ from handler.cli.bucket import OperatorBucket
 from handler.cli.deployment import Deployment
 from handler.cli.doctor.check import Check
 
-KINDS = ("claims", "records", "best-frames", "agenda", "dead")
+KINDS = ("claims", "records", "settled", "best-frames", "agenda", "dead")
 """What of the state the lifecycle rules are looked at for."""
 
 WAITING = ("agenda", "dead")
 """What waits to be told, and never may be deleted by a rule."""
 
-PROTECTING = ("claims", "records")
-"""What keeps uploads from being judged and billed twice, and never may end before they do."""
+PROTECTING = ("claims", "records", "settled")
+"""What keeps uploads from being judged and billed twice, or told twice, and never may end before they do."""
 
 
 class Deletion(NamedTuple):
@@ -110,8 +110,8 @@ def _ends_before_uploads(kept: Kept) -> Iterator[Check]:
                 f"lifecycle of {place.name}",
                 "fail",
                 f"deleted after {days} days, before the uploads that they are about: these would be judged "
-                "and billed again",
-                "keep claims and records at least as long as the uploads",
+                "and billed again, or told once more",
+                "keep claims, records and settled at least as long as the uploads",
             )
 
 
