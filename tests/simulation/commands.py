@@ -57,7 +57,7 @@ class SimulatedOperatorBucket:
 class SimulatedDeployment:
     """`handler.cli.deployment.Deployment` of a function of the simulated world."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, time_limit: float) -> None:
         uploads, state = services.uploads, services.ledger.bucket
         assert isinstance(uploads, SimulatedBucket)
         assert isinstance(state, SimulatedBucket)
@@ -69,6 +69,7 @@ class SimulatedDeployment:
         self.uploads = SimulatedOperatorBucket(uploads)
         self.state = self.uploads if state is uploads else SimulatedOperatorBucket(state)
         self.function = "livepair"
+        self.time_limit = time_limit
         self.templates = (*services.settings.templates.live, *services.settings.templates.image)
 
     def state_prefix(self, kind: str) -> str:
@@ -109,23 +110,23 @@ def side_by_side_in(world: World) -> Generator[None, None, None]:
 
 
 def _redeliver(history: History, function: Function, services: Services, chosen: int, key: str) -> bool:
-    deployment: Any = SimulatedDeployment(services)
+    deployment: Any = SimulatedDeployment(services, history.plan.limit_s)
     output: Any = Silent()
     records: list[Record]
     if chosen % 3 == 0:
-        records = act.dead(deployment)
+        records = act.dead(deployment).records
     else:
         since = services.clock.now() - timedelta(seconds=(600, 86_400)[chosen % 2])
-        records = act.decided_since(deployment, output, since)
+        records = act.decided_since(deployment, output, since).records
     for record in records:
         history.books.redelivered.setdefault(record.verification.id, []).append(history.world.now)
-    for which in act.redeliver(deployment, output, records):
+    for which in act.redeliver(deployment, output, records).ids:
         history.books.promised.append((history.world.now, which))
     return True
 
 
 def _retry(history: History, function: Function, services: Services, chosen: int, key: str) -> bool:
-    deployment: Any = SimulatedDeployment(services)
+    deployment: Any = SimulatedDeployment(services, history.plan.limit_s)
     prefix = deployment.state_prefix("records")
     found = []
     for name in function.state.names(prefix):
@@ -146,7 +147,7 @@ def _retry(history: History, function: Function, services: Services, chosen: int
 
 
 def _reconcile(history: History, function: Function, services: Services, chosen: int, key: str) -> bool:
-    deployment: Any = SimulatedDeployment(services)
+    deployment: Any = SimulatedDeployment(services, history.plan.limit_s)
     since = services.clock.now() - timedelta(hours=1)
     try:
         act.reconcile(deployment, (since, None)[chosen % 2], everything=chosen % 4 == 1)
@@ -156,7 +157,7 @@ def _reconcile(history: History, function: Function, services: Services, chosen:
 
 
 def _forget(history: History, function: Function, services: Services, chosen: int, key: str) -> bool:
-    deployment: Any = SimulatedDeployment(services)
+    deployment: Any = SimulatedDeployment(services, history.plan.limit_s)
     output: Any = Silent()
     match = services.settings.templates.match(key)
     if match is None:
