@@ -11,7 +11,7 @@ NODE = tests/node/node_modules/ready
 COVERAGE ?= 1
 MEASURED = $(RUN) $(if $(COVERAGE),-m slipcover --immediate --source handler --omit 'handler/cli/*' --skip-covered --missing-width 60)
 
-.PHONY: help demo local test quick simulate prove check lint types format docs bundle bench lock clean
+.PHONY: help demo local test quick simulate prove mutants check lint types format docs bundle bench lock clean
 
 help: ## show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | sort
@@ -33,6 +33,9 @@ simulate: $(READY) ## run SEEDS=n random histories of the simulated world
 
 prove: $(READY) ## look at every schedule of small scenes: few preemptions, crashes, lost answers
 	$(RUN) -m tests.prove $(ARGS)
+
+mutants: $(READY) ## change the rules and the flow a little, and see that a test notices each change
+	$(RUN) -m tests.mutants $(MUTANTS)
 
 bench: $(READY) ## measure: figures beside their floors; JSON=1 for machines, DRAW=1 for the pictures
 	@$(RUN) -m handler.cli.bundle >&2
@@ -66,7 +69,7 @@ lock: $(READY) ## pin the requirements anew, with hashes and without an index
 		--upgrade --extra dev pyproject.toml -o requirements-dev.txt
 
 clean: ## remove what was made
-	rm -rf .venv .venv-* dist livepair.zip .bundle-* tests/node/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-* mutants dist livepair.zip .bundle-* tests/node/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(READY): requirements-dev.txt
 	@test -n "$(PYTHON)" || { echo 'livepair needs Python 3.10 or newer, and none was found.' \

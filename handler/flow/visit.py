@@ -245,7 +245,9 @@ def _look_again(this: Visit, look: Look, times: tuple[int, ...]) -> Entry | None
     now = this.services.clock.now()
     uploaded_at = look.uploaded_at or now
     step = next_look(uploaded_at, times, now)
-    return look_after(look, uploaded_at, step) if step else None
+    # Without a role it is none of the pair's own looks: these go when the upload is decided that this one
+    # replaced in the same second.
+    return look_after(look._replace(role=None), uploaded_at, step) if step else None
 
 
 # --- telling, and what is left ----------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -136,36 +137,25 @@ def _webhook_secrets(text: str) -> tuple[str, ...]:
             ) from None
         if not key:
             raise ValueError(f"{which} is empty after whsec_")
-    if not secrets:
-        raise ValueError("is empty; give whsec_ followed by base64")
     return secrets
 
 
-def _number(lowest: float, highest: float) -> Callable[[str], float]:
-    def parse(text: str) -> float:
-        if not re.fullmatch(r"\d+(\.\d+)?", text) or not lowest <= float(text) <= highest:
-            raise ValueError(f"{text!r} is no number from {lowest:g} to {highest:g}")
-        return float(text)
-
-    return parse
+def _number(lowest: float, highest: float, text: str) -> float:
+    if not re.fullmatch(r"\d+(\.\d+)?", text) or not lowest <= float(text) <= highest:
+        raise ValueError(f"{text!r} is no number from {lowest:g} to {highest:g}")
+    return float(text)
 
 
-def _whole(lowest: int, highest: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        if not re.fullmatch(r"\d{1,18}", text) or not lowest <= int(text) <= highest:
-            raise ValueError(f"{text!r} is no whole number from {lowest} to {highest}")
-        return int(text)
-
-    return parse
+def _whole(lowest: int, highest: int, text: str) -> int:
+    if not re.fullmatch(r"\d{1,18}", text) or not lowest <= int(text) <= highest:
+        raise ValueError(f"{text!r} is no whole number from {lowest} to {highest}")
+    return int(text)
 
 
-def _one_of(choices: tuple[str, ...]) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text not in choices:
-            raise ValueError(f"{text!r} is not one of {', '.join(choices)}")
-        return text
-
-    return parse
+def _one_of(choices: tuple[str, ...], text: str) -> str:
+    if text not in choices:
+        raise ValueError(f"{text!r} is not one of {', '.join(choices)}")
+    return text
 
 
 def _state_prefix(text: str) -> str:
@@ -198,18 +188,18 @@ _SETTINGS: dict[str, tuple[str | None, Callable[[str], Any]]] = {
     "BUCKET": (None, _bucket),
     "WEBHOOK_URL": (None, _webhook_url),
     "WEBHOOK_SECRET": (None, _webhook_secrets),
-    "MIN_SIMILARITY": ("70", _number(0, 100)),
-    "PAIR_TIMEOUT": ("3600", _whole(1, 604_800)),
-    "PASS_RESOURCES": ("presigned", _one_of(PASS_RESOURCES)),
+    "MIN_SIMILARITY": ("70", partial(_number, 0, 100)),
+    "PAIR_TIMEOUT": ("3600", partial(_whole, 1, 604_800)),
+    "PASS_RESOURCES": ("presigned", partial(_one_of, PASS_RESOURCES)),
     "STATE_PREFIX": ("livepair/", _state_prefix),
     "STATE_BUCKET": ("", lambda text: _bucket(text) if text else None),
-    "KEEP_BEST_FRAME": ("true", _one_of(("true", "false"))),
-    "DELETE_UPLOADS": ("none", _one_of(DELETE_UPLOADS)),
-    "MAX_LIVE_BYTES": ("50000000", _whole(1, 5_000_000_000)),
-    "MAX_IMAGE_BYTES": ("10000000", _whole(1, 5_000_000_000)),
-    "API_RATE": ("5", _number(0.01, 1000)),
+    "KEEP_BEST_FRAME": ("true", partial(_one_of, ("true", "false"))),
+    "DELETE_UPLOADS": ("none", partial(_one_of, DELETE_UPLOADS)),
+    "MAX_LIVE_BYTES": ("50000000", partial(_whole, 1, 5_000_000_000)),
+    "MAX_IMAGE_BYTES": ("10000000", partial(_whole, 1, 5_000_000_000)),
+    "API_RATE": ("5", partial(_number, 0.01, 1000)),
     "FACEID_ENDPOINT": ("faceid.tencentcloudapi.com", _endpoint),
-    "LOG_LEVEL": ("INFO", _one_of(LOG_LEVELS)),
+    "LOG_LEVEL": ("INFO", partial(_one_of, LOG_LEVELS)),
     "LOCAL_CLOUD": ("", lambda text: _local_cloud(text) if text else None),
 }
 """Every setting but the templates: its default (None where it is required) and what reads it."""

@@ -123,7 +123,61 @@ def test_the_error_names_what_the_event_held() -> None:
     assert "COS and Timer triggers only" in str(caught.value)
     with pytest.raises(EventError) as caught:
         records({f"{index:03}" + "x" * 10_000: 1 for index in range(500)})
-    assert len(str(caught.value)) < 1000
+    shown = ", ".join(f"{index:03}" + "x" * 37 for index in range(10))
+    assert f"got a dict with {shown}; " in str(caught.value)
+
+
+EXPECTED = "expected a COS event (a dict with Records) or a Timer event, got "
+EXPECTED_RECORDS = (
+    "expected a COS event (a dict with a list of Records) or a Timer event (Type: Timer), got a dict with "
+)
+
+
+@pytest.mark.parametrize(
+    ("event", "text"),
+    [
+        (None, EXPECTED + "NoneType"),
+        ([], EXPECTED + "list"),
+        ({}, EXPECTED_RECORDS + "no keys; give the function COS and Timer triggers only"),
+        ({"b": 1, "a": 2}, EXPECTED_RECORDS + "a, b; give the function COS and Timer triggers only"),
+    ],
+)
+def test_the_error_says_what_to_do_about_an_event(event: object, text: str) -> None:
+    """Word for word: operators read it in the log."""
+    with pytest.raises(EventError) as caught:
+        records(event)
+    assert str(caught.value) == text
+
+
+TOO_LONG = "x" * 300
+
+
+@pytest.mark.parametrize(
+    ("record", "text"),
+    [
+        ([], "expected a COS record with event.eventName, got list"),
+        ({"event": {}}, "expected a COS record with event.eventName, got a dict with event"),
+        (
+            raw_record(name=TOO_LONG),
+            f"expected an eventName cos:ObjectCreated:…, got '{TOO_LONG[:80]}'; "
+            "set the trigger's event to cos:ObjectCreated:*",
+        ),
+        (
+            raw_record(full_key=TOO_LONG),
+            f"expected a cosObject.key that begins with '/1250000000/faces/', got '{TOO_LONG[:200]}'",
+        ),
+        (
+            raw_record(TOO_LONG + chr(0xD800), url=""),
+            f"the object key '{TOO_LONG[:200]}' is not valid Unicode text",
+        ),
+    ],
+    ids=["no dict", "no name", "another name", "another key", "no text"],
+)
+def test_the_error_says_what_to_do_about_a_record(record: object, text: str) -> None:
+    """Word for word, and what came is cut, however long it is."""
+    with pytest.raises(EventError) as caught:
+        upload(record)
+    assert str(caught.value) == text
 
 
 # --- which records are uploads --------------------------------------------------------------------
@@ -428,6 +482,7 @@ LONG = {"s3Region": "ap-singapore", "cosRegion": "ap-hongkong", "region": "ap-ja
         ({"region": "sg"}, "https://faces-1.cos.ap-bangkok.myqcloud.com.example.com/x", "ap-singapore"),
         ({"region": "moon"}, LEFT_OUT, None),
         ({"region": ""}, LEFT_OUT, None),
+        ({"region": ["sg"]}, LEFT_OUT, None),
         ({"region": 7, "s3Region": None, "cosRegion": []}, LEFT_OUT, None),
     ],
 )
@@ -476,8 +531,11 @@ def test_every_short_code_has_its_long_name(short: str, long: str) -> None:
         (1_700_000_000, datetime(2023, 11, 14, 22, 13, 20, tzinfo=timezone.utc)),
         (1_501_479_700, datetime(2017, 7, 31, 5, 41, 40, tzinfo=timezone.utc)),
         (1_700_000_000.5, datetime(2023, 11, 14, 22, 13, 20, 500_000, tzinfo=timezone.utc)),
+        (1, datetime(1970, 1, 1, 0, 0, 1, tzinfo=timezone.utc)),
         (0, None),
         (-1, None),
+        (1e11 - 1, datetime(5138, 11, 16, 9, 46, 39, tzinfo=timezone.utc)),
+        (1e11, None),
         (True, None),
         (1_700_000_000_000, None),
         (float("nan"), None),

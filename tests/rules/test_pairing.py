@@ -624,3 +624,76 @@ def test_any_two_texts_are_templates_or_faults(live: str, image: str, state: str
     """There are templates or there are faults, never both and never neither."""
     found, faults = parse_templates(live, image, state)
     assert (found is None) == bool(faults)
+
+
+# --- what the errors say ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("u/{id/x", "has a brace without its partner"),
+        ("u/{a-b}/x", ": {a-b} is no placeholder; name it with letters, digits and _, like {id}"),
+        ("u/{é}/x", ": {é} is no placeholder; name it with letters, digits and _, like {id}"),
+        ("u/x", "holds no placeholder; write for example uploads/{id}/live.gz"),
+        ("{id}", "must begin with a fixed prefix (no placeholder, no /), like uploads/{id}/live.gz"),
+        ("/u/{id}", "must begin with a fixed prefix (no placeholder, no /), like uploads/{id}/live.gz"),
+        ("u/{id}/", "names no object: it ends with / or has a segment of dots"),
+        ("u/./{id}", "names no object: it ends with / or has a segment of dots"),
+        ("u/../{id}", "names no object: it ends with / or has a segment of dots"),
+        ("u/{a}{a}", "has a placeholder twice in one segment; keep one of them"),
+    ],
+)
+def test_a_template_that_cannot_be_used_says_what_to_write(text: str, says: str) -> None:
+    """Word for word: whoever deploys reads it."""
+    with pytest.raises(TemplateError) as caught:
+        parse_template(text)
+    assert str(caught.value) == f"{text!r}{says if says[0] == ':' else ' ' + says}"
+
+
+@pytest.mark.parametrize(
+    ("live", "image", "says"),
+    [
+        ("a/{i},", "b/{i}", "LIVE_KEY: an alternative between commas is empty"),
+        ("a/x", "b/{i}", "LIVE_KEY: 'a/x' holds no placeholder; write for example uploads/{id}/live.gz"),
+        (
+            "livepair/{i}",
+            "b/{i}",
+            "LIVE_KEY: 'livepair/{i}' reaches into STATE_PREFIX 'livepair/'; "
+            "keep uploads and state under different prefixes",
+        ),
+        (
+            "a/{i},c/{j}",
+            "b/{i}",
+            "LIVE_KEY: the alternatives 'a/{i}' and 'c/{j}' name different placeholders; "
+            "give all the same ones",
+        ),
+        (
+            "a/{i}",
+            "b/{z}/{j}",
+            "IMAGE_KEY: placeholder {j} is not in LIVE_KEY; "
+            "IMAGE_KEY names LIVE_KEY's placeholders or some of them",
+        ),
+        (
+            "a/{i}",
+            "a/{i}.jpg",
+            "LIVE_KEY, IMAGE_KEY: 'a/{i}' and 'a/{i}.jpg' can yield the same key; "
+            "make them differ in a fixed part",
+        ),
+    ],
+)
+def test_templates_that_do_not_go_together_say_why(live: str, image: str, says: str) -> None:
+    """Word for word."""
+    assert faults_of(live, image) == [says]
+
+
+def test_an_upload_without_a_certain_partner_says_how_that_comes() -> None:
+    """And how the templates should have been."""
+    found = templates("u/{a}-{b}.gz", "u/{b}-{a}.jpg")
+    with pytest.raises(AmbiguousKey) as caught:
+        found.match("u/x-y-z.gz")
+    assert str(caught.value) == (
+        "the upload 'u/x-y-z.gz' has no certain partner: with its values {'b': 'z', 'a': 'x-y'} the template "
+        "'u/{b}-{a}.jpg' gives 'u/z-x-y.jpg', which reads back as {'a': 'y', 'b': 'z-x'}. "
+        "Separate placeholders by a character that no value holds, best by /"
+    )

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from handler.rules import schedule
 from handler.rules.codes import CODES, UNKNOWN, Class
 from handler.rules.schedule import (
     CLOCK_MARGIN,
@@ -285,3 +286,21 @@ def test_deliveries_and_looks_in_words_are_the_documents() -> None:
         "at once, after 5 s, then 5 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h, 24 h"
     )
     assert looks_in_words() == "1 min, 5 min, 20 min and `PAIR_TIMEOUT`"
+
+
+@pytest.mark.parametrize(
+    ("minutes", "words"),
+    [((30, 60, 60.1), "again, 4 times in about 3 hours"), ((70,), "again, 2 times in about an hour")],
+)
+def test_tries_in_words_follow_the_table(
+    monkeypatch: pytest.MonkeyPatch, minutes: tuple[float, ...], words: str
+) -> None:
+    """Whoever changes the table has nothing else to change."""
+    monkeypatch.setattr(schedule, "TRIES", {"transient": minutes})
+    assert tries_in_words("transient") == words
+
+
+def test_deliveries_in_words_follow_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the largest unit that is whole."""
+    monkeypatch.setattr(schedule, "DELIVERIES", (90 * SECOND, 61 * MINUTE, 60 * SECOND, 60 * MINUTE))
+    assert deliveries_in_words() == "at once, after 90 s, then 61 min, 1 min, 1 h"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Iterable
 from datetime import datetime, timedelta
 
 from handler.clock import together
-from handler.edges.bucket import Exists, Unavailable
+from handler.edges.bucket import CosError, Exists, Unavailable
 from handler.rules.uploads import Stored
 from handler.state.ledger import Ledger
 from handler.state.objects import Memory
@@ -39,6 +39,10 @@ class Shelf:
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
         self.reads: list[str] = []
+        self.seconds: list[float | None] = []
+        """How long the writes of what is no JSON were given."""
+        self.refuses: dict[str, CosError] = {}
+        """What is answered about a key, in place of the truth."""
         self.versioned = False
         self.suspended = False
         """It ignores create-only, and says nothing of it."""
@@ -46,6 +50,8 @@ class Shelf:
         """The next write takes effect, and its answer is lost."""
         self.after_write: Callable[[str], None] = lambda key: None
         """What others do once a write has taken effect."""
+        self.before_read: Callable[[str], None] = lambda key: None
+        """What others do before a read is answered."""
 
     def head(self, key: str) -> Stored | None:
         data = self.objects.get(key)
@@ -53,10 +59,15 @@ class Shelf:
 
     def read(self, key: str) -> bytes | None:
         self.reads.append(key)
+        self.before_read(key)
+        if key in self.refuses:
+            raise self.refuses[key]
         return self.objects.get(key)
 
     def write(self, key: str, data: bytes, content_type: str = "", seconds: float | None = None) -> bool:
         self.objects[key] = data
+        if content_type:
+            self.seconds.append(seconds)
         self.after_write(key)
         if self.answer_lost:
             self.answer_lost = False

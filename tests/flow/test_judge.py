@@ -1,0 +1,224 @@
+"""A complete pair is judged once: who claims, who waits, and who takes over."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from handler.flow.call import LEASE_SECONDS
+from handler.flow.judge import YIELD_SECONDS
+from handler.rules.agenda import Entry, TakeOver
+from handler.rules.claiming import Claim
+from handler.rules.outcome import Answer
+from handler.rules.pairing import Role
+from handler.state import codec
+from handler.state.ledger import SETTLE
+from tests.support.scene import Scene
+from tests.support.values import HOUR, IMAGE, LIVE, MINUTE, NOON, SECOND
+
+
+def another(scene: Scene, **changes: Any) -> Claim:
+    """A claim of another instance."""
+    return Claim(scene.verification(), 1, "other", "other request", NOON + 75 * SECOND, NOON)._replace(
+        **changes
+    )
+
+
+def test_a_pair_is_claimed_called_recorded_and_told() -> None:
+    """One call, one record, one message, and nothing left to come back for."""
+    scene = Scene()
+    assert scene.event() == ["matched"]
+    assert len(scene.api.calls) == len(scene.consumer.posts) == 1
+    assert scene.api.opened == 1
+    assert scene.agenda == []
+    claim = scene.claim()
+    assert claim == Claim(
+        scene.verification(), 1, claim.nonce, "request-1", NOON + timedelta(seconds=58), NOON
+    )
+    assert scene.line["verification"] == scene.verification().id
+    assert scene.line["run"] == 1
+
+
+def test_a_lease_is_never_longer_than_what_is_left_of_the_invocation() -> None:
+    """And never longer than its own time."""
+    scene = Scene()
+    scene.event(seconds=800)
+    assert scene.claim().lease_until == NOON + timedelta(seconds=LEASE_SECONDS)
+
+
+@pytest.mark.parametrize(
+    ("role", "trusting", "waited"),
+    [
+        ("image", True, SETTLE),
+        ("live", True, YIELD_SECONDS + SETTLE),
+        ("image", False, SETTLE),
+        ("live", False, YIELD_SECONDS + SETTLE),
+    ],
+)
+def test_of_both_halves_events_one_goes_first(role: Role, trusting: bool, waited: float) -> None:
+    """The later upload's; the other one waits a moment, and looks for a claim before it takes one."""
+    scene = Scene(trusting=trusting)
+    assert scene.event(role) == ["matched"]
+    assert scene.clock.waited == pytest.approx(waited)
+    claim_read = scene.ledger.claim_key(scene.verification(), 1)
+    assert scene.state.reads.count(claim_read) == 1 + (role == "live" or not trusting)
+
+
+def test_what_is_left_of_an_invocation_is_not_slept_away() -> None:
+    """Nor is a call begun then: the next sweep has more time."""
+    scene = Scene()
+    assert scene.event("live", seconds=0.1) == []
+    assert scene.clock.waited == 0.1
+    assert scene.api.calls == []
+    assert scene.agenda == ["1202Z/take_over"]
+
+
+def test_a_repeated_event_costs_no_second_call_and_no_second_message() -> None:
+    """Whichever half's it is, and however long after."""
+    scene = Scene()
+    scene.event()
+    for role in ("image", "live"):
+        assert scene.event(role) == []
+        scene.clock.waited += 3600
+        assert scene.event(role) == []
+    assert len(scene.api.calls) == len(scene.consumer.posts) == 1
+    assert scene.agenda == []
+
+
+@pytest.mark.parametrize("role", ["image", "live"])
+def test_an_event_comes_back_at_the_end_of_anothers_lease(role: Role) -> None:
+    """Also where that is over: only a sweep takes over."""
+    scene = Scene()
+    scene.ledger.give_back(another(scene))
+    assert scene.event(role) == []
+    assert scene.agenda == ["1202Z/take_over"]
+    assert scene.api.calls == []
+    assert scene.line["again_at"] == "2026-11-22T12:01:20+00:00"
+    assert scene.line["again_for"] == "take_over"
+
+
+def test_a_sweep_takes_over_what_was_abandoned() -> None:
+    """Its owner may have had a verdict, so that counts as a call and as a try."""
+    scene = Scene()
+    scene.ledger.give_back(another(scene))
+    scene.event()
+    assert scene.sweep(2 * MINUTE) == ["matched"]
+    assert (scene.claim(2).calls, scene.claim(2).tries) == (1, {"transient": 1})
+    assert scene.record().answer == {
+        "request_id": "r-1",
+        "code": "Success",
+        "message": "ok",
+        "similarity": 96.3,
+        "calls": 2,
+        "claim": 2,
+        "frame_error": None,
+    }
+    assert scene.agenda == []
+
+
+def test_the_last_claim_is_the_one_that_counts() -> None:
+    """Whichever claim the agenda names, and wherever it stands among the others."""
+    scene = Scene()
+    for n in (1, 2, 3):
+        scene.ledger.give_back(another(scene, n=n, retry_at=NOON))
+    scene.event()
+    assert scene.claim(4).n == 4
+    assert len(scene.api.calls) == 1
+
+
+def test_an_entry_may_name_a_claim_that_was_never_created() -> None:
+    """Those before it are what stands."""
+    scene = Scene()
+    scene.ledger.give_back(another(scene, retry_at=NOON + 5 * MINUTE))
+    scene.event()
+    (key,) = [key for key in scene.state.objects if "/agenda/" in key]
+    task = codec.load_task(scene.state.objects.pop(key))
+    assert isinstance(task, TakeOver)
+    scene.ledger.put_on(Entry(NOON + MINUTE, task._replace(n=7)))
+    assert scene.sweep(2 * MINUTE) == []
+    assert scene.agenda == ["1205Z/take_over"]
+    assert scene.sweep(5 * MINUTE) == ["matched"]
+    assert scene.claim(2).n == 2
+
+
+def test_an_entry_of_a_claim_reads_from_that_claim_on() -> None:
+    """Its predecessors are of no use any more."""
+    scene = Scene()
+    scene.api.answers = [Answer("RequestLimitExceeded", "", executed=False)]
+    scene.event()
+    scene.sweep(MINUTE)
+    scene.state.reads.clear()
+    scene.sweep(2 * MINUTE)
+    assert scene.ledger.claim_key(scene.verification(), 1) not in scene.state.reads
+    assert scene.ledger.claim_key(scene.verification(), 2) in scene.state.reads
+
+
+def test_who_waits_for_its_next_try_is_not_called_before() -> None:
+    """An event comes back then, and so does a sweep that is too early."""
+    scene = Scene()
+    scene.ledger.give_back(another(scene, retry_at=NOON + 10 * MINUTE, calls=1))
+    assert scene.event() == []
+    assert scene.agenda == ["1210Z/take_over"]
+    assert scene.walk() == []
+    assert scene.agenda == ["1210Z/take_over"]
+    assert scene.api.calls == []
+    assert scene.sweep(10 * MINUTE) == ["matched"]
+    assert '"calls":2' in scene.record().body
+
+
+@pytest.mark.parametrize("sweeping", [False, True])
+def test_a_claim_that_cannot_be_read_is_stepped_around(sweeping: bool) -> None:
+    """It counts as one whose lease is over, and the log says which it is."""
+    scene = Scene()
+    key = scene.ledger.claim_key(scene.verification(), 1)
+    scene.state.objects[key] = b"{"
+    if sweeping:
+        assert scene.walk() == ["matched"]
+        assert scene.claim(2).tries == {"transient": 1}
+    else:
+        assert scene.event() == []
+        assert scene.sweep(2 * MINUTE) == ["matched"]
+    corrupt = [each for each in scene.logged if each["event"] == "corrupt_state"]
+    assert corrupt[0]["level"] == "ERROR"
+    assert corrupt[0]["key"] == key
+    assert key in corrupt[0]["error"]
+
+
+def test_another_run_follows_failed_and_a_later_upload() -> None:
+    """The same bytes are judged again, as run 2."""
+    scene = Scene()
+    scene.api.answers = [Answer("BrandNew", ""), Answer("Success", "", similarity=80.0)]
+    assert scene.event() == ["failed"]
+    scene.uploads.stored[IMAGE.key] = IMAGE._replace(uploaded_at=NOON)
+    assert scene.event(at=NOON) == ["matched"]
+    assert scene.record(2).verification.run == 2
+    assert scene.line["run"] == 2
+    scene.uploads.stored[LIVE.key] = LIVE._replace(uploaded_at=NOON + HOUR)
+    assert scene.event("live", at=NOON + HOUR) == []
+
+
+def test_two_who_claim_at_once_call_once() -> None:
+    """Whose claim is not the one that is stored comes back at the end of the other's lease."""
+    scene = Scene()
+    key = scene.ledger.claim_key(scene.verification(), 1)
+
+    def overwrite(written: str) -> None:
+        if written == key:
+            scene.state.objects[key] = codec.dump_claim(another(scene))
+
+    scene.state.after_write = overwrite
+    assert scene.event() == []
+    assert scene.api.calls == []
+    assert "1202Z/take_over" in scene.agenda
+
+
+def test_what_is_found_in_place_of_a_claim_is_looked_into() -> None:
+    """More may have come after it."""
+    scene = Scene()
+    scene.ledger.give_back(another(scene, retry_at=NOON))
+    scene.ledger.give_back(another(scene, n=2, calls=3))
+    assert scene.event() == []
+    assert scene.api.calls == []
+    assert scene.line["again_at"] == "2026-11-22T12:01:20+00:00"

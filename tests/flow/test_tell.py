@@ -1,0 +1,338 @@
+"""Recorded once, told until it is taken or given up, and settled."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from handler.edges.bucket import Unavailable
+from handler.edges.webhook import Delivery
+from handler.flow.steps import Tell
+from handler.flow.visit import tell_now
+from handler.rules.agenda import Entry, delivery
+from handler.rules.outcome import Answer
+from tests.support.scene import Scene, unavailable
+from tests.support.values import HOUR, IMAGE, LIVE, MINUTE, NOON, SECOND
+
+DOWN, GONE = Delivery(False, 500, "answered 500"), Delivery(False, 410, "answered 410", gone=True)
+OK = Delivery(True, 200)
+SETTLED_AT = NOON + timedelta(milliseconds=50)
+
+# --- the message --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("seconds", "given"), [(58, 15.0), (30, 15.0), (22, 22 - 0.05 - 1 - 8.0)])
+def test_a_message_is_posted_as_it_was_recorded(seconds: float, given: float) -> None:
+    """Signed now, in fifteen seconds at the most, and with a second left for what comes after."""
+    scene = Scene()
+
+    def take() -> None:
+        scene.clock.waited += 8.0 if seconds == 22 else 0
+
+    scene.api.during = take
+    assert scene.event(seconds=seconds) == ["matched"]
+    record = scene.record()
+    ((message_id, body, now, allowed),) = scene.consumer.posts
+    assert (message_id, body) == (record.verification.message_id, record.body)
+    assert now == scene.clock.now()
+    assert allowed == pytest.approx(given)
+    assert record.attempts == 1
+    assert record.delivered_at == scene.clock.now()
+    assert scene.line["outcome"] == "matched"
+    assert (scene.line["delivery"], scene.line["webhook_status"]) == (1, 200)
+
+
+def test_an_event_makes_the_second_attempt_itself() -> None:
+    """Five seconds later; the third is the agenda's."""
+    scene = Scene()
+    scene.consumer.answers = [DOWN, OK]
+    assert scene.event() == ["matched"]
+    assert [post[2] for post in scene.consumer.posts] == [SETTLED_AT, SETTLED_AT + 5 * SECOND]
+    assert scene.record().attempts == 2
+    assert scene.agenda == []
+
+
+def test_later_attempts_are_the_agendas() -> None:
+    """Each in its time, and each with identical bytes."""
+    scene = Scene()
+    scene.consumer.answers = [DOWN]
+    assert scene.event() == ["matched"]
+    assert len(scene.consumer.posts) == 2
+    assert scene.agenda == ["1206Z/deliver"]
+    assert scene.line["webhook_error"] == "answered 500"
+    assert not scene.record().told
+    assert scene.sweep(6 * MINUTE) == ["matched"]
+    assert len(scene.consumer.posts) == 3
+    assert scene.line["delivery"] == 3
+    assert scene.agenda == ["1237Z/deliver"]
+    assert len({post[:2] for post in scene.consumer.posts}) == 1
+    scene.consumer.answers = [OK]
+    assert scene.sweep(40 * MINUTE) == ["matched"]
+    assert scene.record().attempts == 4
+    assert scene.agenda == []
+
+
+@pytest.mark.parametrize(("asked", "posts"), [(10 * SECOND, 2), (11 * SECOND, 1), (timedelta(0), 2)])
+def test_an_event_waits_no_longer_than_ten_seconds(asked: timedelta, posts: int) -> None:
+    """For what the consumer asks for; somebody waits for the answer."""
+    scene = Scene()
+    scene.consumer.answers = [DOWN._replace(retry_after=asked), OK]
+    scene.event()
+    assert len(scene.consumer.posts) == posts
+
+
+@pytest.mark.parametrize(("seconds", "posts"), [(22.06, 2), (22.04, 1)])
+def test_an_event_waits_only_with_time_left_for_the_attempt(seconds: float, posts: int) -> None:
+    """The pause, the post and the mark; else the agenda has it."""
+    scene = Scene()
+    scene.consumer.answers = [DOWN, OK]
+    scene.event(seconds=seconds)
+    assert len(scene.consumer.posts) == posts
+
+
+@pytest.mark.parametrize(("left", "posts"), [(2.0, 1), (1.9, 0)])
+def test_no_delivery_begins_with_less_than_two_seconds_left(left: float, posts: int) -> None:
+    """It is the next sweep's, as the attempt that it would have been."""
+    scene = Scene()
+
+    def dawdle() -> None:
+        scene.clock.waited = 58 - left
+
+    scene.api.during = dawdle
+    scene.event()
+    assert len(scene.consumer.posts) == posts
+    if not posts:
+        assert scene.agenda == ["1201Z/deliver"]
+        assert scene.sweep(MINUTE) == ["matched"]
+        assert scene.record().attempts == 1
+
+
+def test_a_consumer_that_is_gone_is_not_asked_again() -> None:
+    """410 gives the message up: it is noted for the operator and logged as an error."""
+    scene = Scene(DELETE_UPLOADS="both")
+    scene.consumer.answers = [GONE]
+    assert scene.event() == ["matched"]
+    record = scene.record()
+    assert (record.attempts, record.delivered_at) == (1, None)
+    assert record.dead_at == SETTLED_AT
+    note = scene.state.objects[scene.ledger.dead_key(record.verification)]
+    assert b'"error": "answered 410"' in note
+    assert b'"at": "2026-11-22T12:00:00.050+00:00"' in note
+    (dead,) = [each for each in scene.logged if each["event"] == "dead"]
+    assert dead == {
+        "event": "dead",
+        "level": "ERROR",
+        "verification": record.verification.id,
+        "error": "answered 410",
+    }
+    assert scene.uploads.deleted == []
+    assert scene.agenda == []
+
+
+def test_a_message_is_given_up_after_its_days() -> None:
+    """Though nothing was said about why."""
+    scene = Scene()
+    scene.consumer.answers = [Delivery(False, None)]
+    scene.event()
+    record = scene.record()._replace(decided_at=NOON - timedelta(days=9), attempts=9)
+    tell_now(scene.services(), Tell(record, 10))
+    assert scene.record().dead_at is not None
+    assert scene.record().attempts == 10
+    assert b'"error": "no answer"' in scene.state.objects[scene.ledger.dead_key(record.verification)]
+
+
+def test_what_is_settled_is_told_no_second_time() -> None:
+    """Its entry comes off the agenda, and that is all."""
+    scene = Scene()
+    scene.event()
+    key = scene.ledger.put_on(Entry(NOON, delivery(scene.record(), 1)))
+    assert scene.sweep(MINUTE) == []
+    assert key not in scene.state.objects
+    assert len(scene.consumer.posts) == 1
+
+
+# --- what is deleted ----------------------------------------------------------------------------------
+
+
+def test_uploads_are_deleted_once_their_message_has_arrived() -> None:
+    """Both where the settings say so, and the record says that they are."""
+    scene = Scene(DELETE_UPLOADS="both")
+    scene.consumer.answers = [DOWN, DOWN, OK]
+    scene.event()
+    assert scene.uploads.deleted == []
+    assert scene.sweep(10 * MINUTE) == ["matched"]
+    assert sorted(scene.uploads.deleted) == sorted([LIVE.key, IMAGE.key])
+    assert scene.record().deleted
+    assert scene.agenda == []
+
+
+@pytest.mark.parametrize("change", [{"etag": '"x"'}, {"size": 1}])
+def test_what_was_replaced_since_is_not_deleted(change: dict[str, Any]) -> None:
+    """It is another upload, with an outcome of its own to come."""
+    scene = Scene(DELETE_UPLOADS="both")
+
+    def replace() -> None:
+        scene.uploads.stored[LIVE.key] = LIVE._replace(**change)
+
+    scene.api.during = replace
+    scene.event()
+    assert scene.uploads.deleted == [IMAGE.key]
+    assert scene.record().deleted
+
+
+def test_what_is_gone_already_is_no_fault() -> None:
+    """Nor is it deleted again."""
+    scene = Scene(DELETE_UPLOADS="both")
+    scene.api.during = lambda: scene.uploads.stored.pop(LIVE.key)
+    scene.event()
+    assert scene.uploads.deleted == [IMAGE.key]
+
+
+def test_a_deletion_that_fails_is_made_up_for() -> None:
+    """The message is not posted again for it."""
+    scene = Scene(DELETE_UPLOADS="live")
+    scene.api.during = lambda: scene.uploads.refuses.update({LIVE.key: unavailable(LIVE.key)})
+    assert scene.event() == ["matched"]
+    assert "SlowDown" in scene.line["error"]
+    assert scene.line["level"] == "ERROR"
+    assert scene.agenda == ["1202Z/look", "1202Z/take_over"]
+    scene.uploads.refuses.clear()
+    scene.sweep(2 * MINUTE)
+    assert scene.uploads.deleted == [LIVE.key]
+    assert len(scene.consumer.posts) == 1
+    assert scene.sweep(2 * MINUTE) == []
+    assert scene.agenda == []
+
+
+# --- the record ---------------------------------------------------------------------------------------
+
+
+def test_a_record_that_cannot_be_written_is_tried_until_the_time_is_over() -> None:
+    """Then the agenda has it, and the call counts as lost."""
+    scene = Scene()
+    key = scene.ledger.record_key(scene.verification())
+
+    def lose(written: str) -> None:
+        if written == key:
+            raise Unavailable("write", scene.state.name, key, 503, "SlowDown")
+
+    def refuse() -> None:
+        scene.state.refuses[key] = Unavailable("read", scene.state.name, key, 503, "SlowDown")
+        scene.state.after_write = lose
+
+    scene.api.during = refuse
+    assert scene.event() == []
+    assert 56 < scene.clock.waited <= 58
+    assert scene.consumer.posts == []
+    assert "SlowDown" in scene.line["error"]
+    scene.state.refuses.clear()
+    scene.state.after_write = lambda key: None
+    scene.api.during = lambda: None
+    assert scene.sweep(3 * MINUTE) == ["matched"]
+
+
+def test_a_record_that_could_not_be_written_at_first_is_written_and_told() -> None:
+    """A second later, by the same instance."""
+    scene = Scene()
+    key = scene.ledger.record_key(scene.verification())
+    failed: list[int] = []
+
+    def lose(written: str) -> None:
+        if written == key and len(failed) < 2:
+            failed.append(1)
+            scene.state.objects.pop(key)
+            raise Unavailable("write", scene.state.name, key, 503, "SlowDown")
+
+    scene.state.after_write = lose
+    assert scene.event() == ["matched"]
+    assert scene.clock.waited == pytest.approx(0.05 + 2 * (0.05 + 1.0))
+    assert len(scene.api.calls) == 1
+
+
+def test_an_outcome_without_a_call_is_on_the_agenda_before_it_is_recorded() -> None:
+    """No claim's entry would bring it back. Once it is told, that entry is gone."""
+    scene = Scene(MAX_LIVE_BYTES="10")
+    seen: list[list[str]] = []
+
+    def look(written: str) -> None:
+        if "/records/" in written:
+            seen.append(scene.agenda)
+
+    scene.state.after_write = look
+    assert scene.event() == ["rejected"]
+    assert seen[0] == ["1201Z/deliver"]
+    assert scene.record().code == "Livepair.LiveTooLarge"
+    assert scene.agenda == []
+    assert scene.api.calls == []
+    assert scene.clock.waited == 0.05
+
+
+# --- records that stand -------------------------------------------------------------------------------
+
+
+def untold(scene: Scene) -> None:
+    """A record whose instance died before it could tell it, and whose entry is lost."""
+    scene.consumer.answers = [DOWN]
+    scene.event()
+    for key in [key for key in scene.state.objects if "/agenda/" in key]:
+        del scene.state.objects[key]
+    scene.consumer.answers = [OK]
+
+
+def test_an_event_leaves_a_record_to_the_agenda() -> None:
+    """Whoever decided it has left its delivery there."""
+    scene = Scene()
+    untold(scene)
+    assert scene.event() == []
+    assert scene.agenda == []
+
+
+def test_a_walk_sees_that_a_record_is_told() -> None:
+    """At the time when it was decided, so that whoever finds it puts the same entry there."""
+    scene = Scene()
+    untold(scene)
+    assert scene.walk() == []
+    assert (scene.line["untold"], scene.line["again_for"]) == ("matched", "deliver")
+    assert scene.agenda == ["1201Z/deliver"]
+    assert scene.walk(IMAGE) == []
+    assert "untold" not in scene.line
+    assert scene.sweep(2 * MINUTE) == ["matched"]
+    assert scene.record().told
+
+
+def test_a_walk_leaves_a_pair_that_is_settled() -> None:
+    """It clears what may be left of its looks."""
+    scene = Scene()
+    image = scene.uploads.stored.pop(IMAGE.key)
+    scene.event("live")
+    scene.uploads.stored[IMAGE.key] = image
+    look = next(iter(key for key in scene.state.objects if "/agenda/" in key))
+    data = scene.state.objects[look]
+    scene.event()
+    scene.state.objects[look] = data
+    assert scene.walk() == []
+    assert scene.agenda == []
+    assert len(scene.consumer.posts) == 1
+
+
+def test_a_record_that_came_after_it_was_looked_for_is_told() -> None:
+    """By whoever works off the entry that would bring it back: that entry is about to come off."""
+    scene = Scene()
+    scene.api.answers = [Answer("RequestLimitExceeded", "", executed=False)]
+    scene.event()
+    untold = Scene()
+    untold.consumer.answers = [DOWN]
+    untold.event()
+    record_key = scene.ledger.record_key(scene.verification())
+
+    def late(key: str) -> None:
+        if key == record_key and scene.state.reads.count(key) == before + 2:
+            scene.state.objects[key] = untold.state.objects[key]
+
+    before = scene.state.reads.count(record_key)
+    scene.state.before_read = late
+    assert scene.sweep(MINUTE) == []
+    assert scene.agenda == ["1201Z/deliver"]
+    assert scene.sweep(HOUR) == ["matched"]

@@ -1,0 +1,475 @@
+"""The three ways to a pair, and what is left on the agenda when a visit does not get to the end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from handler.edges.bucket import Changed
+from handler.flow.steps import Tell
+from handler.flow.visit import tell_now, work_off
+from handler.rules.agenda import Deliver, Entry, Look, TakeOver, Task
+from handler.rules.outcome import Answer
+from handler.rules.uploads import Seen, Stored
+from handler.state.objects import CorruptState
+from tests.support.scene import Scene, forbidden, unavailable
+from tests.support.values import BUCKET, HOUR, IMAGE, LIVE, MINUTE, NOON, PAIR, SECOND, VERIFICATION
+
+# --- an upload's event --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", ["other/42/live.gz", "uploads/42/other", "livepair/agenda/x"])
+def test_an_event_of_what_is_no_upload_is_ignored(key: str) -> None:
+    """Nothing is looked at; the log says so."""
+    scene = Scene(LIVE_KEY="uploads/{id}/live.gz,livepai/{id}")
+    assert scene.event(keys=(key,)) == []
+    assert scene.logged == [
+        {
+            "event": "ignored",
+            "level": "INFO",
+            "reason": "the key matches no template, or is state",
+            "key": key,
+        }
+    ]
+
+
+def test_state_is_never_an_upload_whatever_the_templates_say() -> None:
+    """An event of it is ignored before it is matched."""
+    scene = Scene()
+    scene.settings = scene.settings._replace(state_prefix="uploads/42/")
+    assert scene.event() == []
+    assert scene.logged[0]["event"] == "ignored"
+
+
+@pytest.mark.parametrize("spelled", ["uploads/4%32/image.jpg", "elsewhere/x"])
+def test_of_two_spellings_of_a_key_the_one_that_is_there_counts(spelled: str) -> None:
+    """The event does not say which of them is percent-encoded."""
+    scene = Scene()
+    assert scene.event(keys=(spelled, IMAGE.key)) == ["matched"]
+    assert not any(each["event"] == "ignored" for each in scene.logged)
+
+
+def test_once_an_upload_is_found_its_other_spelling_is_not_looked_for() -> None:
+    """It names no object."""
+    scene = Scene()
+    assert scene.event(keys=(IMAGE.key, "uploads/4%32/image.jpg")) == ["matched"]
+    assert len([each for each in scene.logged if each["event"] == "pair"]) == 1
+
+
+def test_an_upload_that_is_not_shown_yet_is_come_back_for() -> None:
+    """Whatever else became of its pair: an older upload may be shown in its place."""
+    scene = Scene()
+    assert scene.event(at=NOON + 5 * SECOND) == ["matched"]
+    assert scene.agenda == ["1202Z/look"]
+    scene.uploads.stored[IMAGE.key] = IMAGE._replace(md5="c" * 32, etag='"c3"', uploaded_at=NOON + 5 * SECOND)
+    assert scene.sweep(2 * MINUTE) == ["matched"]
+    assert scene.agenda == []
+    assert len(scene.api.calls) == 2
+
+
+def test_an_upload_of_the_same_second_that_is_not_shown_yet_is_come_back_for() -> None:
+    """The verdict over the one that it replaced does not take its look off the agenda."""
+    scene = Scene()
+    assert scene.event(etag='"c3"') == ["matched"]
+    assert scene.agenda == ["1201Z/look"]
+    scene.uploads.stored[IMAGE.key] = IMAGE._replace(md5="c" * 32, etag='"c3"')
+    assert scene.sweep(MINUTE) == ["matched"]
+    assert scene.agenda == []
+    assert len(scene.api.calls) == 2
+
+
+def test_an_upload_that_never_shows_is_given_up_at_the_pair_timeout() -> None:
+    """It was deleted; no look comes after the last."""
+    scene = Scene(PAIR_TIMEOUT="90")
+    assert scene.event(at=NOON + 5 * SECOND) == ["matched"]
+    assert scene.agenda == ["1202Z/look"]
+    assert scene.sweep(2 * MINUTE) == []
+    assert scene.agenda == []
+
+
+def test_an_event_without_a_time_counts_from_now() -> None:
+    """The bucket's Last-Modified takes its place where COS shows the upload."""
+    scene = Scene()
+    scene.uploads.stored.clear()
+    assert scene.event(at=None) == []
+    assert scene.agenda == ["1201Z/look"]
+
+
+# --- half a pair --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("role", "missing"), [("live", IMAGE), ("image", LIVE)])
+def test_half_a_pair_is_looked_at_until_its_timeout(role: Any, missing: Stored) -> None:
+    """In growing steps; then it is told as incomplete, once."""
+    scene = Scene()
+    scene.uploads.stored.pop(missing.key)
+    assert scene.event(role) == []
+    assert scene.line["waits_for"] == ("image" if role == "live" else "live")
+    for after, entry in ((MINUTE, "1201Z"), (5 * MINUTE, "1205Z"), (20 * MINUTE, "1220Z"), (HOUR, "1300Z")):
+        assert scene.agenda == [f"{entry}/look"]
+        outcomes = scene.sweep(NOON + after - scene.clock.now())
+        assert outcomes == (["incomplete"] if after == HOUR else [])
+    (record,) = scene.ledger.records("42")
+    (stored,) = scene.uploads.stored.values()
+    assert record.decided_at == stored.uploaded_at + HOUR
+    assert scene.api.calls == []
+    assert scene.agenda == []
+
+
+def test_what_is_left_of_a_pair_that_was_told_waits_for_nobody() -> None:
+    """Its other half was deleted since."""
+    scene = Scene(DELETE_UPLOADS="live", PAIR_TIMEOUT="60")
+    scene.event()
+    scene.clock.waited += 3600
+    assert scene.walk(IMAGE) == []
+    assert len(scene.ledger.records("42")) == 1
+    assert scene.agenda == []
+
+
+def test_a_pair_of_which_nothing_is_left_is_left_alone() -> None:
+    """A walk, or an entry, comes too late."""
+    scene = Scene()
+    scene.ledger.put_on(Entry(NOON, Look(BUCKET, LIVE.key)))
+    scene.uploads.stored.clear()
+    assert scene.sweep(MINUTE) == scene.walk() == []
+    assert scene.ledger.records("42") == []
+
+
+def test_a_multipart_upload_is_read_through_for_its_md5() -> None:
+    """Its ETag is none."""
+    scene = Scene()
+    scene.uploads.stored[LIVE.key] = LIVE._replace(md5=None, etag='"x-2"')
+    assert scene.event() == ["matched"]
+    assert scene.api.calls[0][0].md5 == "d" * 32
+
+
+def test_what_is_too_large_is_not_read_through() -> None:
+    """It is rejected by its size."""
+    scene = Scene(MAX_LIVE_BYTES="10")
+    scene.uploads.stored[LIVE.key] = LIVE._replace(md5=None, etag='"x-2"')
+    scene.uploads.unread[LIVE.key] = forbidden(LIVE.key)
+    assert scene.event() == ["rejected"]
+
+
+def test_what_is_rejected_is_rejected_once() -> None:
+    """A repeat tells nothing, and a walk finds it settled."""
+    scene = Scene(MAX_LIVE_BYTES="10")
+    assert scene.event() == ["rejected"]
+    assert scene.event() == scene.walk() == []
+    assert len(scene.consumer.posts) == 1
+    assert scene.agenda == []
+
+
+def test_after_incomplete_a_later_upload_starts_another_run() -> None:
+    """Of the same half."""
+    scene = Scene(PAIR_TIMEOUT="60")
+    scene.uploads.stored.pop(IMAGE.key)
+    scene.event("live")
+    assert scene.sweep(MINUTE) == ["incomplete"]
+    again = LIVE._replace(uploaded_at=NOON + HOUR)
+    scene.uploads.stored[LIVE.key] = again
+    scene.clock.waited += 3540
+    assert scene.event("live", at=again.uploaded_at) == []
+    assert scene.sweep(MINUTE) == ["incomplete"]
+    assert sorted(record.verification.run for record in scene.ledger.records("42")) == [1, 2]
+
+
+def test_uploads_that_are_replaced_all_the_time_are_left_to_the_next_sweep() -> None:
+    """Three times under our hands are enough."""
+    scene = Scene()
+    scene.uploads.stored[LIVE.key] = LIVE._replace(md5=None, etag='"x-2"')
+    scene.uploads.unread[LIVE.key] = Changed("read", BUCKET, LIVE.key, 412, "PreconditionFailed")
+    assert scene.event() == []
+    assert scene.agenda == ["1201Z/look"]
+    assert scene.line["replaced"] is True
+    scene.uploads.unread.clear()
+    assert scene.sweep(MINUTE) == ["matched"]
+    assert scene.agenda == []
+
+
+# --- an agenda entry ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        Look("other-1250000000", LIVE.key),
+        Look(BUCKET, "elsewhere/42"),
+        TakeOver("other-1250000000", LIVE.key, VERIFICATION, 1),
+    ],
+)
+def test_an_entry_of_another_function_is_left_alone(task: Task) -> None:
+    """It stays where it is, and the log says which it is."""
+    scene = Scene()
+    key = scene.ledger.put_on(Entry(NOON, task))
+    assert scene.sweep(MINUTE) == []
+    assert key in scene.state.objects
+    assert scene.logged == [
+        {
+            "event": "left_alone",
+            "level": "WARNING",
+            "reason": "an agenda entry of other settings",
+            "agenda_key": key,
+        }
+    ]
+
+
+def test_an_entry_whose_key_has_no_certain_partner_is_left_alone() -> None:
+    """These settings would not have put it there."""
+    scene = Scene(LIVE_KEY="uploads/{a}-{b}.gz", IMAGE_KEY="uploads/{b}-{a}.jpg")
+    key = scene.ledger.put_on(Entry(NOON, Look(BUCKET, "uploads/a-b-c.gz")))
+    assert scene.sweep(MINUTE) == []
+    assert key in scene.state.objects
+
+
+def test_a_walk_past_what_has_no_certain_partner_says_so() -> None:
+    """And goes on."""
+    scene = Scene(LIVE_KEY="uploads/{a}-{b}.gz", IMAGE_KEY="uploads/{b}-{a}.jpg")
+    assert scene.walk(LIVE._replace(key="uploads/a-b-c.gz")) == []
+    (line,) = scene.logged
+    assert (line["event"], line["level"], line["key"]) == ("ambiguous_key", "ERROR", "uploads/a-b-c.gz")
+    assert "no certain partner" in line["error"]
+    assert scene.walk(LIVE._replace(key="elsewhere")) == []
+
+
+@pytest.mark.parametrize("kind", [TakeOver, Deliver])
+def test_a_record_is_told_even_if_its_uploads_have_changed_since(kind: Any) -> None:
+    """Its entry names the verification."""
+    scene = Scene()
+    record = told_elsewhere(scene)
+    key = scene.ledger.put_on(Entry(NOON, kind(BUCKET, LIVE.key, record.verification, 1)))
+    scene.uploads.stored.clear()
+    assert scene.sweep(MINUTE) == ["matched"]
+    assert key not in scene.state.objects
+    assert scene.line["delivery"] == (1 if kind is Deliver else record.attempts + 1)
+
+
+def told_elsewhere(scene: Scene) -> Any:
+    """A record that another instance wrote, and died before it could tell it."""
+    other = Scene()
+    other.event()
+    record = other.record()._replace(delivered_at=None, attempts=3)
+    scene.ledger.mark(record)
+    return record
+
+
+# --- what COS keeps from being done ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [unavailable, lambda key: Changed("read", BUCKET, key, 412, "x")])
+def test_trouble_with_an_upload_is_the_next_sweeps(error: Any) -> None:
+    """As the log says."""
+    scene = Scene()
+    scene.uploads.refuses[LIVE.key] = error(LIVE.key)
+    assert scene.event() == []
+    assert scene.agenda == ["1201Z/look"]
+    assert (scene.line["level"], scene.line["error"]) == ("ERROR", str(error(LIVE.key)))
+    scene.uploads.refuses.clear()
+    assert scene.sweep(MINUTE) == ["matched"]
+    assert scene.agenda == []
+
+
+def test_trouble_with_the_state_is_the_next_sweeps() -> None:
+    """A permission that lacks for it is no outcome of an upload's."""
+    scene = Scene()
+    key = scene.ledger.claim_key(scene.verification(), 1)
+    scene.state.refuses[key] = forbidden(key)
+    assert scene.event() == []
+    assert "1202Z/look" in scene.agenda
+    scene.state.refuses.clear()
+    assert scene.sweep(3 * MINUTE) == ["matched"]
+
+
+def test_trouble_with_an_entry_puts_that_entry_off() -> None:
+    """It goes on naming its verification."""
+    scene = Scene()
+    scene.api.answers = [Answer("RequestLimitExceeded", "", executed=False)]
+    scene.event()
+    assert scene.agenda == ["1201Z/take_over"]
+    scene.uploads.refuses[LIVE.key] = unavailable(LIVE.key)
+    assert scene.sweep(MINUTE) == []
+    assert scene.agenda == ["1203Z/take_over"]
+
+
+def test_state_that_cannot_be_read_is_left_to_whoever_reads_the_log() -> None:
+    """Judging again could bill again."""
+    scene = Scene()
+    key = scene.ledger.record_key(scene.verification())
+    scene.state.objects[key] = b"{"
+    assert scene.walk() == []
+    assert key in scene.line["error"]
+    assert scene.agenda == []
+    assert scene.api.calls == []
+
+
+@pytest.mark.parametrize("key", [LIVE.key, IMAGE.key])
+def test_an_upload_that_may_not_be_looked_at_is_tried_for_a_day_and_told(key: str) -> None:
+    """Every hour at last; a permission that is given within the day heals it."""
+    scene = Scene()
+    scene.uploads.refuses[key] = forbidden(key)
+    assert scene.event() == []
+    assert scene.agenda == ["1201Z/look"]
+    for _ in range(25):
+        assert scene.sweep(HOUR) == [] or scene.clock.now() >= NOON + 24 * HOUR
+    (record,) = scene.ledger.records("42")
+    assert (record.outcome, record.code) == ("failed", "Livepair.UploadUnreadable")
+    assert record.decided_at == IMAGE.uploaded_at + 24 * HOUR
+    assert "req-9" in record.body
+    assert len(scene.consumer.posts) == 1
+    assert scene.verification(seen=Seen(PAIR, BUCKET, None, None)) == record.verification
+
+
+def test_what_may_be_looked_at_within_the_day_is_judged() -> None:
+    """Nothing was told before."""
+    scene = Scene()
+    scene.uploads.refuses[IMAGE.key] = forbidden(IMAGE.key)
+    scene.event()
+    for _ in range(20):
+        assert scene.sweep(HOUR) == []
+    scene.uploads.refuses.clear()
+    assert scene.sweep(2 * HOUR) == ["matched"]
+    assert len(scene.ledger.records("42")) == 1
+
+
+def test_where_not_even_the_agenda_can_be_written_the_platform_tries_again() -> None:
+    """So the event is raised, and its line says why."""
+    scene = Scene()
+    scene.uploads.stored.pop(LIVE.key)
+
+    def refuse(key: str) -> None:
+        raise unavailable(key)
+
+    scene.state.after_write = refuse
+    with pytest.raises(type(unavailable("x"))):
+        scene.event()
+    assert scene.line["level"] == "ERROR"
+    assert "SlowDown" in scene.line["error"]
+
+
+def test_an_error_of_others_is_named_and_not_quoted() -> None:
+    """Its text may hold a link."""
+    scene = Scene()
+
+    def fail() -> None:
+        raise RuntimeError("https://secret")
+
+    scene.api.during = fail
+    with pytest.raises(RuntimeError):
+        scene.event()
+    assert scene.line["error"] == "RuntimeError"
+
+
+# --- an image that serves many --------------------------------------------------------------------------
+
+FACE = IMAGE._replace(key="faces/ann.jpg")
+
+
+def shared() -> Scene:
+    """Two live packages of one user that wait for their image."""
+    scene = Scene(LIVE_KEY="uploads/{user}/{id}/live.gz", IMAGE_KEY="faces/{user}.jpg")
+    scene.uploads.stored.clear()
+    for number in (1, 2):
+        live = LIVE._replace(key=f"uploads/ann/{number}/live.gz", md5=str(number) * 32)
+        scene.uploads.stored[live.key] = live
+        assert scene.event("live", keys=(live.key,)) == []
+    return scene
+
+
+def test_a_shared_image_serves_who_waits_for_it() -> None:
+    """Each is judged with it, and no mark is left."""
+    scene = shared()
+    assert len(scene.ledger.marks(FACE.key)) == 2
+    scene.uploads.stored[FACE.key] = FACE
+    assert scene.event(keys=(FACE.key,)) == ["matched", "matched"]
+    assert scene.ledger.marks(FACE.key) == []
+    assert scene.agenda == []
+
+
+def test_what_a_sweep_finds_to_tell_is_handed_over() -> None:
+    """Also where one image leads to many: whoever found it need not wait for the consumer."""
+    scene = shared()
+    scene.uploads.stored[FACE.key] = FACE
+    key = scene.ledger.put_on(Entry(NOON, Look(BUCKET, FACE.key, "image", NOON)))
+    handed: list[Tell] = []
+    look = scene.ledger.task(key)
+    assert look is not None
+    assert work_off(scene.services(), key, look, handed.append) == []
+    assert [step.record.outcome for step in handed] == ["matched", "matched"]
+    assert [step.attempt for step in handed] == [1, 1]
+    assert scene.consumer.posts == []
+    assert [each["decided"] for each in scene.logged if "decided" in each] == ["matched", "matched"]
+    assert tell_now(scene.services(), handed[0]) == ["matched"]
+    assert len(scene.consumer.posts) == 1
+
+
+def test_a_shared_image_that_nobody_waits_for_waits_for_nobody() -> None:
+    """One request tells."""
+    scene = Scene(LIVE_KEY="uploads/{user}/{id}/live.gz", IMAGE_KEY="faces/{user}.jpg")
+    scene.uploads.stored = {FACE.key: FACE}
+    assert scene.event(keys=(FACE.key,)) == []
+    assert scene.agenda == []
+
+
+def test_a_shared_image_that_is_not_shown_yet_is_come_back_for() -> None:
+    """Those who wait for it stay where they are."""
+    scene = shared()
+    assert scene.event(keys=(FACE.key,)) == []
+    assert len(scene.ledger.marks(FACE.key)) == 2
+    assert "1201Z/look" in scene.agenda
+    scene.uploads.stored[FACE.key] = FACE
+    assert sorted(scene.sweep(MINUTE)) == ["matched", "matched"]
+
+
+def test_a_shared_image_that_may_not_be_looked_at_is_looked_at_again() -> None:
+    """It has no outcome of its own."""
+    scene = shared()
+    for key in [key for key in scene.state.objects if "/agenda/" in key]:
+        del scene.state.objects[key]
+    scene.uploads.refuses[FACE.key] = forbidden(FACE.key)
+    assert scene.event(keys=(FACE.key,)) == []
+    assert scene.agenda == ["1201Z/look"]
+    for _ in range(30):
+        scene.sweep(HOUR)
+    assert scene.agenda == []
+    assert scene.ledger.records("ann") == []
+
+
+def test_a_shared_image_serves_as_many_as_there_is_time_for() -> None:
+    """A sweep goes on with the others."""
+    scene = shared()
+    scene.uploads.stored[FACE.key] = FACE
+
+    def dawdle() -> None:
+        scene.clock.waited += 30
+
+    scene.api.during = dawdle
+    assert scene.event(keys=(FACE.key,), seconds=45) == ["matched"]
+    assert len(scene.ledger.marks(FACE.key)) == 1
+    scene.api.during = lambda: None
+    assert scene.sweep(2 * MINUTE) == ["matched"]
+    assert scene.agenda == []
+
+
+def test_a_mark_that_is_none_is_removed() -> None:
+    """Of other settings, or of another kind."""
+    scene = shared()
+    scene.uploads.stored[FACE.key] = FACE
+    scene.ledger.mark_waiting(FACE.key, "ann/0", Look(BUCKET, "elsewhere"))
+    scene.ledger.mark_waiting(FACE.key, "ann/3", Look(BUCKET, FACE.key))
+    scene.state.objects[scene.ledger.mark_key(FACE.key, "ann/4")] = scene.state.objects[
+        scene.ledger.put_on(Entry(NOON + HOUR, Deliver(BUCKET, LIVE.key, VERIFICATION, 1)))
+    ]
+    assert scene.event(keys=(FACE.key,)) == ["matched", "matched"]
+    assert scene.ledger.marks(FACE.key) == []
+
+
+def test_a_mark_that_cannot_be_read_is_named() -> None:
+    """Those after it are served by the next sweep."""
+    scene = shared()
+    scene.uploads.stored[FACE.key] = FACE
+    mark = scene.ledger.marks(FACE.key)[0]
+    scene.state.objects[mark] = b"{"
+    assert scene.event(keys=(FACE.key,)) == []
+    assert mark in scene.line["error"]
+    assert CorruptState(mark, "").key == mark
