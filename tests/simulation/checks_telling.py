@@ -22,7 +22,7 @@ TOGETHER = 90.0
 """Seconds within which posts count as one attempt: sweeps that overlap may each make it."""
 
 SLACK = 10.0
-"""Seconds by which clocks differ, and that pass between a decision and its record."""
+"""Seconds, beside those by which clocks differ, that pass between a decision and its record."""
 
 LATE = 200.0
 """Seconds that a sweep, or three that find the consumer hanging, may make an attempt late."""
@@ -56,8 +56,9 @@ def attempts_are_no_more_than_the_schedule_has(
         recorded = history.books.recorded[which][0][0]
         posts = history.books.posts.get(f"msg_{which}", [])
         lost = sum(post.instance.died_at is not None or post.instance.stumbled for post in posts)
-        began = max(decided, recorded) - SLACK if record["answer"] else decided - SLACK
-        anew = [at - SLACK for at in history.books.redelivered.get(which, ())]
+        slack = SLACK + 2 * history.skew
+        began = max(decided, recorded) - slack if record["answer"] else decided - slack
+        anew = [at - slack for at in history.books.redelivered.get(which, ())]
         for number, at in enumerate(_attempts(posts), 1):
             due = sum(earliest <= at - begin for begin in (began, *anew) for earliest in EARLIEST)
             if number > due + lost:

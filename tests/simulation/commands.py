@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from handler.cli import act, find
 from handler.cli.bucket import UnfinishedUpload, Version
-from handler.cli.deployment import MOST_SECONDS, Problem
+from handler.cli.deployment import Problem
 from handler.cli.forget import forget
 from handler.cli.inventory import subject_of
 from handler.rules.records import Record
@@ -57,7 +57,7 @@ class SimulatedOperatorBucket:
 class SimulatedDeployment:
     """`handler.cli.deployment.Deployment` of a function of the simulated world."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, time_limit: float) -> None:
         uploads, state = services.uploads, services.ledger.bucket
         assert isinstance(uploads, SimulatedBucket)
         assert isinstance(state, SimulatedBucket)
@@ -69,7 +69,7 @@ class SimulatedDeployment:
         self.uploads = SimulatedOperatorBucket(uploads)
         self.state = self.uploads if state is uploads else SimulatedOperatorBucket(state)
         self.function = "livepair"
-        self.time_limit = MOST_SECONDS
+        self.time_limit = time_limit
         self.templates = (*services.settings.templates.live, *services.settings.templates.image)
 
     def state_prefix(self, kind: str) -> str:
@@ -110,7 +110,7 @@ def side_by_side_in(world: World) -> Generator[None, None, None]:
 
 
 def _redeliver(history: History, function: Function, services: Services, chosen: int, key: str) -> bool:
-    deployment: Any = SimulatedDeployment(services)
+    deployment: Any = SimulatedDeployment(services, history.plan.limit_s)
     output: Any = Silent()
     records: list[Record]
     if chosen % 3 == 0:
@@ -126,7 +126,7 @@ def _redeliver(history: History, function: Function, services: Services, chosen:
 
 
 def _retry(history: History, function: Function, services: Services, chosen: int, key: str) -> bool:
-    deployment: Any = SimulatedDeployment(services)
+    deployment: Any = SimulatedDeployment(services, history.plan.limit_s)
     prefix = deployment.state_prefix("records")
     found = []
     for name in function.state.names(prefix):
@@ -147,7 +147,7 @@ def _retry(history: History, function: Function, services: Services, chosen: int
 
 
 def _reconcile(history: History, function: Function, services: Services, chosen: int, key: str) -> bool:
-    deployment: Any = SimulatedDeployment(services)
+    deployment: Any = SimulatedDeployment(services, history.plan.limit_s)
     since = services.clock.now() - timedelta(hours=1)
     try:
         act.reconcile(deployment, (since, None)[chosen % 2], everything=chosen % 4 == 1)
@@ -157,7 +157,7 @@ def _reconcile(history: History, function: Function, services: Services, chosen:
 
 
 def _forget(history: History, function: Function, services: Services, chosen: int, key: str) -> bool:
-    deployment: Any = SimulatedDeployment(services)
+    deployment: Any = SimulatedDeployment(services, history.plan.limit_s)
     output: Any = Silent()
     match = services.settings.templates.match(key)
     if match is None:
@@ -166,7 +166,8 @@ def _forget(history: History, function: Function, services: Services, chosen: in
     for path in subject.paths:
         for name in function.state.names(f"{deployment.state_prefix('records')}{path}/"):
             # The same bytes, uploaded again later, are told of anew.
-            history.books.bodies.pop(f"msg_{name.rpartition('/')[2].removesuffix('.json')}", None)
+            message = f"msg_{name.rpartition('/')[2].removesuffix('.json')}"
+            history.books.former.append((message, history.books.bodies.pop(message, {})))
     erasure = forget(deployment, output, subject)
     if erasure.complete:
         history.books.erased.append((history.world.now, function.number, match[1].path, subject.uploads))

@@ -66,6 +66,13 @@ class SimulatedBucket(Remote):
         return self._steady("list", prefix, lambda: self.store.listed(prefix, after))
 
     def md5(self, stored: Stored) -> str:
+        seconds = self.books.mood.hash_s * self.world.draw() if self.books.mood.hash_s else 0.0
+        while seconds > 0:  # piece by piece
+            self._whole(stored)
+            if self._deadline.left() < 1:
+                raise Unavailable("read", self.name, stored.key, None, "no time is left")
+            self.instance.sleep(min(seconds, 5.0))
+            seconds -= 5.0
         return self._whole(stored)
 
     def pieces(self, stored: Stored) -> Generator[bytes, None, None]:
@@ -250,7 +257,7 @@ class SimulatedBucket(Remote):
         if upload.at > looked_at - HEAD_LAG:
             self.books.raced += 1
         same = self.store.alternatives(key)
-        for message, bodies in self.books.bodies.items():
+        for message, bodies in (*self.books.bodies.items(), *self.books.former):
             if message in self.books.accepted:
                 for body in bodies:
                     data = json.loads(body)["data"]

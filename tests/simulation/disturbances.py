@@ -17,6 +17,9 @@ from tests.simulation.store import Asked
 if TYPE_CHECKING:
     from tests.simulation.history import History
 
+MOST_TRIES = 20
+"""How often an operator runs `forget` until it says that nothing is left."""
+
 HUGE = b'"' + b"x" * (1 << 20) + b'"'
 """More than any state object may have."""
 
@@ -84,6 +87,14 @@ def _path(key: str, prefix: str, kind: str) -> str:
 
 
 def _expire(history: History, function: Function, expiry: Expiry) -> None:
+    if expiry.which == "records":
+        # Only a walk knows of what nothing stands for any more.
+        history.lost.update(range(1, len(history.plan.puts) + 1))
+        for key in function.state.names(f"{function.settings.state_prefix}records/"):
+            history.world.faults["a record expires"] += 1
+            history.world.tell("", f"{key} expires")
+            function.state.put(key, None)
+        return
     for key in function.uploads.names():
         if key.startswith(function.settings.state_prefix):
             continue
@@ -118,32 +129,29 @@ def _ask(history: History, task: Look, asked: Asked, services: Services) -> None
     history.books.asked.append(asked)
 
 
-def _command(history: History, function: Function, command: Command, attempt: int = 0) -> None:
-    """Run a command, which may be killed half way; `forget` until it says that nothing is left."""
+def _command(history: History, function: Function, command: Command) -> None:
+    """Run a command, which may be killed half way; `forget` again until it says that nothing is left."""
     name, pair = command.name, ""
     if name == "forget":
         pair = _chosen_pair(function, command.chosen)
-        if not pair:
+        match = function.settings.templates.match(pair) if pair else None
+        if match is None:
             return
-        match = function.settings.templates.match(pair)
-        if match is not None:
-            history.books.excused.add((function.number, match[1].path))
+        history.books.excused.add((function.number, match[1].path))
     history.world.faults[f"an operator's {name}"] += 1
-    done = [False]
+    tries = 0
+    done = False
 
     def work(services: Services) -> None:
-        services.clock.die_share = command.die  # type: ignore[attr-defined]
-        done[0] = COMMANDS[name](history, function, services, command.chosen, pair)
+        nonlocal done, tries
+        tries += 1
+        if tries == 1:
+            services.clock.die_share = command.die  # type: ignore[attr-defined]
+        done = COMMANDS[name](history, function, services, command.chosen, pair)
 
     def ended(well: bool, called: bool) -> None:
-        if name == "forget" and not done[0] and attempt < 9:
-            again = Command(0.0, name, command.chosen, 0.0)
-            history.world.at(history.world.now + 120, lambda: _again(pair, again))
-
-    def _again(key: str, again: Command) -> None:
-        nonlocal done
-        done = [False]
-        function.command(name, work, ended)
+        if name == "forget" and not done and tries < MOST_TRIES:
+            history.world.at(history.world.now + 120, lambda: function.command(name, work, ended))
 
     function.command(name, work, ended)
 

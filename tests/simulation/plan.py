@@ -74,7 +74,7 @@ class Junk:
 
 @dataclass(frozen=True, slots=True)
 class Expiry:
-    """All uploads that are there are taken, or the live packages alone."""
+    """All uploads that are there are taken, or the `live` packages alone; or all `records`."""
 
     at: float
     which: str

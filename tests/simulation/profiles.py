@@ -328,6 +328,33 @@ def huge_entry(rng: random.Random, plan: Plan) -> Plan:
     return replace(plan, mood=Mood(), junk=(Junk(20.0, "agenda", 11 * rng.randrange(1 << 20) + 10),))
 
 
+def forgotten_at_work(rng: random.Random, plan: Plan) -> Plan:
+    """A pair is forgotten while an instance has it in hand: reading it through, deciding or telling it."""
+    environments = _with(plan.environments[:1], **dict(OWN_PAIRS))
+    image = Put(5.0, 0, "uploads/p/image.jpg", 8 * rng.getrandbits(90), 500, True, 0.0, 0.0, 0, ())
+    size, is_md5 = rng.choice(((0, True), (500, False), (500, True)))
+    live = replace(image, at=10.0, key="uploads/p/live.gz", size=size, is_md5=is_md5, arrivals=(0.02,))
+    at = 10.0 + rng.choice((0.5, 3.0, 30.0)) * rng.random()
+    mood = Mood(slow=0.5, hash_s=20.0, hook_down=(0.0, rng.choice((0.0, 60.0)), "hangs"))
+    return replace(
+        plan,
+        environments=environments,
+        versioned=rng.random() < 0.2,
+        puts=(image, live),
+        mood=mood,
+        walks=(),
+        retries=(),
+        commands=(Command(at, "forget", 0, 0.0),),
+        kind_at=3600.0,
+    )
+
+
+def read_for_long(rng: random.Random, plan: Plan) -> Plan:
+    """Uploads that came in parts take up to two minutes to be read through, longer than a claim lasts."""
+    puts = tuple(replace(put, is_md5=False, arrivals=put.arrivals[:2]) for put in plan.puts)
+    return replace(plan, puts=puts, mood=Mood(hash_s=120.0, die=min(plan.mood.die, 0.01)))
+
+
 # --- beyond what is assumed ---------------------------------------------------------------------------
 
 
@@ -353,6 +380,17 @@ def stale_reads(rng: random.Random, plan: Plan) -> Plan:
 
 def late_effects(rng: random.Random, plan: Plan) -> Plan:
     return replace(plan, mood=replace(plan.mood, unanswered=0.06, late_effect_s=(0.0, 300.0)))
+
+
+def as_drawn(rng: random.Random, plan: Plan) -> Plan:
+    """What is drawn, with nothing added or taken away."""
+    return plan
+
+
+def records_expired(rng: random.Random, plan: Plan) -> Plan:
+    """A lifecycle rule takes records before the uploads that they are about."""
+    span = plan.puts[-1].at + 1000.0
+    return replace(plan, expiries=(Expiry(span * rng.random(), "records"),))
 
 
 def halves_at_once(rng: random.Random, plan: Plan) -> Plan:
@@ -413,6 +451,10 @@ PROFILES: dict[str, Profile] = {
         alternatives_deleted,
         image_never,
         huge_entry,
+        forgotten_at_work,
+        read_for_long,
+        as_drawn,
+        records_expired,
         *(axis for axis, _ in AXES),
     )
 }

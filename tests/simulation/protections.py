@@ -421,6 +421,15 @@ ASSUMPTIONS = (
     ),
     Assumption("clocks", "clocks differ by seconds", profiles.repeated_after_the_lease, skew=120.0),
     Assumption(
+        "clocks-by-minutes", "clocks differ by seconds, and never by minutes", profiles.as_drawn, skew=300.0
+    ),
+    Assumption(
+        "records-stay",
+        "records stay for as long as the uploads that they are about",
+        profiles.records_expired,
+        costs=("verdict", "message", "upload"),
+    ),
+    Assumption(
         "latency", "where versions are kept, a request arrives within the long settle", profiles.slow_requests
     ),
     Assumption("reads", "GET shows state at once", profiles.stale_reads),

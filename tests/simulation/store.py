@@ -60,6 +60,8 @@ class Mood:
     api_rate: int = 0
     """Calls that the API takes in a second; 0: as many as come."""
     silent_versions: bool = False
+    hash_s: float = 0.0
+    """Seconds for which an upload is read through that has no MD5, at the most."""
     window_s: float = WINDOW
     slowest_s: float = SLOWEST
     late_effect_s: tuple[float, float] = (0.0, 0.0)
@@ -251,6 +253,8 @@ class Books:
     """Every attempt at a delivery, by message id."""
     bodies: dict[str, dict[str, None]] = field(default_factory=dict)
     """Every body that reached the consumer, by message id."""
+    former: list[tuple[str, dict[str, None]]] = field(default_factory=list)
+    """The same of messages whose record was erased since."""
     accepted: dict[str, list[float]] = field(default_factory=dict)
     gone: set[str] = field(default_factory=set)
     """Messages that the consumer answered 410."""
