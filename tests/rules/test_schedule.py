@@ -179,9 +179,9 @@ def test_days_alone_give_nothing_up(attempt: int) -> None:
 @pytest.mark.parametrize("attempt", [0, -1, -9])
 def test_attempts_are_counted_from_one(attempt: int) -> None:
     """Another number is a fault of ours, never the wait from the list's other end."""
-    with pytest.raises(ValueError, match="counted from 1"):
+    with pytest.raises(ValueError, match=r"^attempts are counted from 1$"):
         next_delivery(attempt, NOON, NOON, None, 0.5)
-    with pytest.raises(ValueError, match="counted from 1"):
+    with pytest.raises(ValueError, match=r"^attempts are counted from 1$"):
         next_delivery(attempt, NOON, NOON + 1000 * HOUR, SECOND, 0.5)
 
 
