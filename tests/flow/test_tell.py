@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -279,7 +280,7 @@ def test_an_outcome_without_a_call_is_on_the_agenda_before_it_is_recorded() -> N
     scene.event("live")
     (look,) = scene.state.keys("livepair/agenda/")
     scene.uploads.stored[IMAGE.key] = image
-    seen: list[list[str]] = []
+    seen: list[Sequence[str]] = []
 
     def watch(written: str) -> None:
         if "/records/" in written:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from datetime import datetime, timedelta
 
 from handler.clock import together
@@ -84,7 +84,7 @@ class Shelf:
         keys = [key for key in self.keys(prefix) if key > after]
         return [Stored(key, "", None, 0, NOON) for key in keys[:PAGE]], len(keys) > PAGE
 
-    def keys(self, prefix: str) -> list[str]:
+    def keys(self, prefix: str) -> Sequence[str]:
         """What lies under a prefix, in order."""
         return sorted(key for key in self.objects if key.startswith(prefix))
 
