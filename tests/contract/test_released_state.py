@@ -17,44 +17,44 @@ import pytest
 from tests.cloud import Cloud, faults, samples
 from tests.cloud.faceid import COMPARE
 from tests.released.record import SCENES
+from tests.support.harness import BUCKET, IMAGE, LIVE, Livepair
 from tests.support.operator import Operator
-from tests.support.recovery import BUCKET, IMAGE, LIVE, Recovering
 from tests.support.released_state import STATE_1, move_to, put_back, read_scene
 
-Old = Callable[[str], Recovering]
+Old = Callable[[str], Livepair]
 
 
 @pytest.fixture(params=[False, True], ids=["as-written", "with-unknown-fields"])
 def old(request: pytest.FixtureRequest, cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Old:
     """The function, new and cold, in a world that an old one left. The uploads' events wait as repeats."""
 
-    def make(name: str) -> Recovering:
+    def make(name: str) -> Livepair:
         scene = read_scene(name)
-        livepair = Recovering(cloud, monkeypatch, **scene["settings"])
+        livepair = Livepair(cloud, monkeypatch, **scene["settings"])
         put_back(livepair, scene, with_unknown=request.param)
         return livepair
 
     return make
 
 
-def posted(livepair: Recovering) -> list[str]:
+def posted(livepair: Livepair) -> list[str]:
     """The bodies that were posted, attempt by attempt; all of them genuine."""
     attempts = livepair.cloud.consumer.attempts
     assert all(attempt.verified for attempt in attempts)
     return [attempt.body.decode() for attempt in attempts]
 
 
-def last_claim(livepair: Recovering) -> dict[str, Any]:
+def last_claim(livepair: Livepair) -> dict[str, Any]:
     return livepair.stored(max(livepair.state("claims/")))
 
 
-def task(livepair: Recovering) -> dict[str, Any]:
+def task(livepair: Livepair) -> dict[str, Any]:
     """The one entry on the agenda."""
     (key,) = livepair.state("agenda/")
     return livepair.stored(key)
 
 
-def assert_waits(livepair: Recovering, *promised: float) -> None:
+def assert_waits(livepair: Livepair, *promised: float) -> None:
     """Between the requests for a verdict so many minutes pass at least, and up to two more for the sweep."""
     at = [logged.at for logged in livepair.asked]
     waits = [(later - earlier) / timedelta(minutes=1) for earlier, later in pairwise(at)]
@@ -62,7 +62,7 @@ def assert_waits(livepair: Recovering, *promised: float) -> None:
     assert [wait for wait, least in zip(waits, promised, strict=True) if not least <= wait <= least + 2] == []
 
 
-def assert_next_try_is_awaited(livepair: Recovering) -> None:
+def assert_next_try_is_awaited(livepair: Livepair) -> None:
     """Neither repeated events nor sweeps ask the API before the old claim allows it; a sweep then does."""
     retry_at = datetime.fromisoformat(last_claim(livepair)["retry_at"])
     move_to(livepair.cloud.clock, retry_at - timedelta(seconds=10))
@@ -298,7 +298,7 @@ def lost_pairs(cloud: Cloud, *names: str) -> None:
         cloud.cos.bucket(BUCKET).put(f"uploads/{name}/live.gz", samples.live())
 
 
-def pairs_told(livepair: Recovering) -> list[str]:
+def pairs_told(livepair: Livepair) -> list[str]:
     return sorted(message["data"]["pair"]["id"] for message in livepair.messages)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -52,6 +53,27 @@ def test_an_event_makes_the_second_attempt_itself() -> None:
     assert [post[2] for post in scene.consumer.posts] == [SETTLED_AT, SETTLED_AT + 5 * SECOND]
     assert scene.record().attempts == 2
     assert scene.agenda == []
+
+
+def test_an_event_makes_no_third_attempt() -> None:
+    """However soon the consumer asks for it."""
+    scene = Scene()
+    scene.consumer.answers = [DOWN._replace(retry_after=SECOND)]
+    scene.event()
+    assert len(scene.consumer.posts) == 2
+    assert scene.agenda == ["1201Z/deliver"]
+
+
+def test_a_sweep_makes_one_attempt() -> None:
+    """Nobody waits for its answer, and others wait for their turn."""
+    scene = Scene(PAIR_TIMEOUT="60")
+    scene.uploads.stored.pop(IMAGE.key)
+    scene.event("live")
+    scene.consumer.answers = [DOWN, OK]
+    assert scene.sweep(MINUTE) == ["incomplete"]
+    assert len(scene.consumer.posts) == 1
+    assert scene.sweep(MINUTE) == ["incomplete"]
+    assert len(scene.consumer.posts) == 2
 
 
 def test_later_attempts_are_the_agendas() -> None:
@@ -254,19 +276,23 @@ def test_a_record_that_could_not_be_written_at_first_is_written_and_told() -> No
 def test_an_outcome_without_a_call_is_on_the_agenda_before_it_is_recorded() -> None:
     """No claim's entry would bring it back. Once it is told, that entry is gone."""
     scene = Scene(MAX_LIVE_BYTES="10")
-    seen: list[list[str]] = []
+    image = scene.uploads.stored.pop(IMAGE.key)
+    scene.event("live")
+    (look,) = scene.state.keys("livepair/agenda/")
+    scene.uploads.stored[IMAGE.key] = image
+    seen: list[Sequence[str]] = []
 
-    def look(written: str) -> None:
+    def watch(written: str) -> None:
         if "/records/" in written:
-            seen.append(scene.agenda)
+            seen.append(scene.state.keys("livepair/agenda/"))
 
-    scene.state.after_write = look
+    scene.state.after_write = watch
     assert scene.event() == ["rejected"]
-    assert seen[0] == ["1201Z/deliver"]
+    guard = f"livepair/agenda/20261122T1201Z/deliver-{scene.verification().id}-1"
+    assert seen[0] == [guard, look]
     assert scene.record().code == "Livepair.LiveTooLarge"
     assert scene.agenda == []
     assert scene.api.calls == []
-    assert scene.clock.waited == 0.05
 
 
 # --- records that stand -------------------------------------------------------------------------------
@@ -294,6 +320,7 @@ def test_a_walk_sees_that_a_record_is_told() -> None:
     scene = Scene()
     untold(scene)
     assert scene.walk() == []
+    assert scene.state.keys("livepair/agenda/")[0].endswith(f"/deliver-{scene.verification().id}-1")
     assert (scene.line["untold"], scene.line["again_for"]) == ("matched", "deliver")
     assert scene.agenda == ["1201Z/deliver"]
     assert scene.walk(IMAGE) == []

@@ -1,10 +1,11 @@
-"""Change the code a little, thousands of times, and see that a test notices: `python -m tests.mutants`.
+"""Change the code a little, thousands of times, and see that something notices: `python -m tests.mutants`.
 
-mutmut makes the mutants, one change each, and runs for each the tests that reach the changed function
-(pyproject.toml says which). mypy first takes out what it sees by itself. A mutant that survives is a test
-that is missing, or a change that changes nothing: `survivors.json` lists these with their reasons.
+mutmut makes the mutants, one change each (pyproject.toml says where), and mypy takes out what it sees by
+itself. `running` runs, for each of the others, the tests that reach the changed function. A mutant that
+survives is a test that is missing, or a change that changes nothing: `survivors.json` lists those with their
+reasons.
 
-With names of mutants, as this prints them, only these are run.
+With names of functions, or of mutants as this prints them, only these are run.
 """
 
 from __future__ import annotations
@@ -14,12 +15,16 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections import Counter
-from collections.abc import Iterator
 from difflib import unified_diff
 from pathlib import Path
 from typing import NamedTuple
 
+from mutmut.configuration import config
+from mutmut.mutation.file_mutation import filter_mutants_with_type_checker, mutate_file_contents
+
+from tests.mutants.running import NAMES, RESULTS
 from tests.support.project import PROJECT, TESTS
 
 LEAST = 0.95
@@ -27,79 +32,97 @@ LEAST = 0.95
 
 MADE = PROJECT / "mutants"
 EXPLAINED = TESTS / "mutants" / "survivors.json"
-
-NOTICED = {1: "by a test", 3: "by a test", 36: "as they never end", 24: "as they never end", 37: "by mypy"}
-"""mutmut's exit codes of mutants that are noticed, and how."""
-
-NEVER_ENDS = (-24, 152, 255)
+QUICK = ("tests/rules", "tests/state", "tests/flow", "tests/mutants")
 
 
-class Survivor(NamedTuple):
-    """A mutant that nothing notices. `change` is its lines: `-` what stood there, `+` what did then."""
+class Mutant(NamedTuple):
+    """One change. `change` is its lines: `-` what stood there, `+` what stands there then."""
 
-    name: str
     function: str
     change: tuple[str, ...]
 
 
-def main(names: list[str]) -> int:
-    if not names:
-        shutil.rmtree(
-            MADE, ignore_errors=True
-        )  # or mutmut would take the former run's word for what is unchanged
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    ran = subprocess.run(
-        [sys.executable, "-m", "mutmut", "run", *names], cwd=PROJECT, env={**os.environ, "PATH": path}
-    )
-    if ran.returncode:
-        return ran.returncode
-    results = dict(_results(names))
-    noticed = Counter(how for how in results.values() if how)
-    survivors = [_survivor(name) for name, how in results.items() if how is None]
-    unexplained = _tell(survivors, whole=not names)
-    share = noticed.total() / len(results)
-    print(
-        f"{len(results):,} mutants: {', '.join(f'{n:,} noticed {how}' for how, n in noticed.most_common())}"
-    )
+def main(chosen: list[str]) -> int:
+    began = time.monotonic()
+    os.chdir(PROJECT)
+    # Command and project of the type checker are looked for from here.
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    mutants = _make()
+    noticed = dict.fromkeys(filter_mutants_with_type_checker(), "by mypy")
+    left = [name for name in mutants if name not in noticed and _is_chosen(mutants[name], name, chosen)]
+    (MADE / NAMES).write_text(json.dumps(left))
+    tests = [sys.executable, "-m", "pytest", "-p", "tests.mutants.running", "-n", "0", *QUICK]
+    if subprocess.run(tests, cwd=MADE, env={**os.environ, "CI": "1"}).returncode:
+        return 1
+    noticed |= json.loads((MADE / RESULTS).read_text())
+    if chosen:
+        mutants = {name: mutants[name] for name in left}
+    survivors = {name: mutant for name, mutant in mutants.items() if not noticed.get(name)}
+    unexplained = _tell(survivors, whole=not chosen)
+    ways = Counter(noticed[name] for name in mutants if noticed.get(name))
+    share = 1 - len(survivors) / max(1, len(mutants))
+    print(f"\n{len(mutants):,} mutants in {time.monotonic() - began:.0f} s:", end=" ")
+    print(", ".join(f"{number:,} noticed {how}" for how, number in ways.most_common()))
     print(f"{len(survivors):,} survive, {unexplained} of them unexplained; {share:.1%} are noticed")
     return bool(unexplained) or share < LEAST
 
 
-def _results(names: list[str]) -> Iterator[tuple[str, str | None]]:
-    """Each mutant that was run, and how it was noticed; None where it was not."""
-    for path in sorted(MADE.glob("handler/**/*.meta")):
-        for name, code in json.loads(path.read_text())["exit_code_by_key"].items():
-            if not names or name in names:
-                yield name, "as they never end" if code in NEVER_ENDS else NOTICED.get(code)
+def _make() -> dict[str, Mutant]:
+    """Write the project with all mutants in it, each asleep. Returns them by name."""
+    shutil.rmtree(MADE, ignore_errors=True)
+    for name in ("handler", "tests", "events"):
+        shutil.copytree(name, MADE / name, ignore=shutil.ignore_patterns("node_modules", "__pycache__"))
+    for name in ("pyproject.toml", "README.md"):
+        shutil.copy(name, MADE)
+    mutants: dict[str, Mutant] = {}
+    for path in sorted(Path("handler").rglob("*.py")):
+        if not config().should_mutate(path):
+            continue
+        made = mutate_file_contents(str(path), path.read_text(encoding="utf-8"))
+        (MADE / path).write_text(made.code, encoding="utf-8")
+        lines = made.code.splitlines()
+        source = {
+            name: [line.strip() for line in lines[span.start - 1 : span.end]]
+            for name, span in made.line_span_by_function_name.items()
+        }
+        module = ".".join(path.with_suffix("").parts)
+        for name in made.mutant_names:
+            mangled = name.partition("__mutmut_")[0]
+            change = _change(source[f"{mangled}__mutmut_orig"], source[name])
+            mutants[f"{module}.{name}"] = Mutant(f"{module}.{_readable(mangled)}", change)
+    return mutants
 
 
-def _survivor(name: str) -> Survivor:
-    module, _, mangled = name.rpartition(".")
-    function = mangled.partition("__mutmut_")[0]
-    path = MADE / f"{module.replace('.', '/')}.py"
-    spans = json.loads(path.with_suffix(".py.spans").read_text())["spans"]
-    lines = path.read_text(encoding="utf-8").splitlines()
-
-    def source(name: str) -> list[str]:
-        begin, end = spans[name]
-        return [line.strip() for line in lines[begin - 1 : end] if not line.strip().startswith("def ")]
-
-    diff = unified_diff(source(f"{function}__mutmut_orig"), source(mangled), n=0, lineterm="")
-    change = tuple(line for line in list(diff)[2:] if not line.startswith("@@"))
-    readable = function.removeprefix("x_").removeprefix("xǁ").replace("ǁ", ".")
-    return Survivor(name, f"{module}.{readable}", change)
+def _readable(mangled: str) -> str:
+    """A function's name as the code has it; a method's with its class."""
+    return mangled.removeprefix("x_").removeprefix("xǁ").replace("ǁ", ".")
 
 
-def _tell(survivors: list[Survivor], *, whole: bool) -> int:
+def _change(before: list[str], after: list[str]) -> tuple[str, ...]:
+    diff = list(unified_diff(before, after, n=0, lineterm=""))[2:]
+    return tuple(line for line in diff if line[:2] != "@@" and "__mutmut_" not in line)
+
+
+def _is_chosen(mutant: Mutant, name: str, chosen: list[str]) -> bool:
+    return not chosen or name in chosen or any(mutant.function.startswith(each) for each in chosen)
+
+
+def _tell(survivors: dict[str, Mutant], *, whole: bool) -> int:
     """Print what is not explained, and which explanations are out of date. Returns how many these are."""
     groups = json.loads(EXPLAINED.read_text(encoding="utf-8"))
-    explained = {(each["function"], tuple(each["change"])) for group in groups for each in group["mutants"]}
-    new = [each for each in survivors if (each.function, each.change) not in explained]
-    for each in new:
-        print(f"\n{each.name} survives:", *each.change, sep="\n    ")
-    gone = explained - {(each.function, each.change) for each in survivors} if whole else set()
-    for function, change in sorted(gone):
-        print(f"\n{EXPLAINED.name} explains what does not survive, in {function}:", *change, sep="\n    ")
+    explained = {
+        Mutant(each["function"], tuple(each["change"])) for group in groups for each in group["mutants"]
+    }
+    new = {name: mutant for name, mutant in survivors.items() if mutant not in explained}
+    for name, mutant in new.items():
+        print(f"\n{name} survives:", *mutant.change, sep="\n    ")
+    gone = explained - set(survivors.values()) if whole else set()
+    for mutant in sorted(gone):
+        print(
+            f"\n{EXPLAINED.name} explains what does not survive: {mutant.function}",
+            *mutant.change,
+            sep="\n    ",
+        )
     return len(new) + len(gone)
 
 

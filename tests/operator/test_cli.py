@@ -13,20 +13,20 @@ import requests
 
 from tests.cloud import Cloud, faults, samples
 from tests.cloud.faceid import COMPARE, Answer
+from tests.support.harness import BUCKET, IMAGE, LIVE, STATE, Livepair
 from tests.support.operator import Operator
 from tests.support.project import PROJECT
-from tests.support.recovery import BUCKET, IMAGE, LIVE, STATE, Recovering
 
 
 @pytest.fixture
-def livepair(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Recovering:
-    return Recovering(cloud, monkeypatch)
+def livepair(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Livepair:
+    return Livepair(cloud, monkeypatch)
 
 
 @pytest.fixture
-def configured(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Recovering]:
+def configured(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Livepair]:
     cloud.cos.create_bucket(STATE, cloud.region)
-    return lambda **settings: Recovering(cloud, monkeypatch, **settings)
+    return lambda **settings: Livepair(cloud, monkeypatch, **settings)
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_missing_settings_are_named_all_at_once(operator: Operator, monkeypatch:
     assert all(f"{name} is not set" in said for name in ("BUCKET", "WEBHOOK_URL", "WEBHOOK_SECRET"))
 
 
-def test_missing_credentials_are_asked_for(livepair: Recovering, operator: Operator) -> None:
+def test_missing_credentials_are_asked_for(livepair: Livepair, operator: Operator) -> None:
     """By the names under which they are looked for."""
     livepair.run()
     del operator.variables["TENCENT_SECRET_KEY"]
@@ -80,13 +80,13 @@ def test_an_env_file_and_serverless_yml_are_read(
     assert "LIVE_KEY: 'no-placeholder' holds no placeholder" in operator.error("list")
 
 
-def test_a_file_that_is_no_deployment_is_named(livepair: Recovering, operator: Operator) -> None:
+def test_a_file_that_is_no_deployment_is_named(livepair: Livepair, operator: Operator) -> None:
     """And what it needs."""
     (operator.folder / "serverless.yml").write_text("component: scf")
     assert "serverless.yml cannot be read (KeyError); it needs inputs" in operator.error("list")
 
 
-def test_a_refused_permission_is_named(livepair: Recovering, operator: Operator, cloud: Cloud) -> None:
+def test_a_refused_permission_is_named(livepair: Livepair, operator: Operator, cloud: Cloud) -> None:
     """In one line: the action, the resource, and who needs it."""
     operator.use(cloud.temporary_credentials(allowed=lambda operation: operation.name != "GetBucket"))
     said = operator.error("list")
@@ -94,7 +94,7 @@ def test_a_refused_permission_is_named(livepair: Recovering, operator: Operator,
     assert "faces-1250000000/livepair/agenda/" in said
 
 
-def test_a_file_that_is_asked_for_has_to_be_there(livepair: Recovering, operator: Operator) -> None:
+def test_a_file_that_is_asked_for_has_to_be_there(livepair: Livepair, operator: Operator) -> None:
     """Or the command would work on another deployment than the one that is meant."""
     for option in ("--env-file", "--config"):
         said = operator(option, "elsewhere", "list")
@@ -103,7 +103,7 @@ def test_a_file_that_is_asked_for_has_to_be_there(livepair: Recovering, operator
 
 
 @pytest.mark.parametrize("name", [".env", "serverless.yml"])
-def test_a_file_that_is_no_text_is_named(livepair: Recovering, operator: Operator, name: str) -> None:
+def test_a_file_that_is_no_text_is_named(livepair: Livepair, operator: Operator, name: str) -> None:
     """In one line, by doctor too."""
     (operator.folder / name).write_bytes(b"A=\xff\n")
     assert f"{name} cannot be read" in operator.error("list")
@@ -113,7 +113,7 @@ def test_a_file_that_is_no_text_is_named(livepair: Recovering, operator: Operato
 # --- list and show ------------------------------------------------------------------------------------
 
 
-def one_of_each(livepair: Recovering) -> None:
+def one_of_each(livepair: Livepair) -> None:
     """A pair that waits, one that is throttled, one that is undelivered, one that is dead."""
     livepair.put("uploads/waits/live.gz", samples.live(seed=1))
     livepair.run()
@@ -128,7 +128,7 @@ def one_of_each(livepair: Recovering) -> None:
     assert livepair.run() == ["mismatched"]
 
 
-def test_list_tells_what_is_under_way(livepair: Recovering, operator: Operator) -> None:
+def test_list_tells_what_is_under_way(livepair: Livepair, operator: Operator) -> None:
     """Each pair once, with its state, what it waits for, and since when."""
     one_of_each(livepair)
     livepair.cloud.clock.advance(120)
@@ -151,19 +151,19 @@ def test_list_tells_what_is_under_way(livepair: Recovering, operator: Operator) 
     assert "2 min" in shown
 
 
-def test_list_of_nothing_says_so(livepair: Recovering, operator: Operator) -> None:
+def test_list_of_nothing_says_so(livepair: Livepair, operator: Operator) -> None:
     """And settled pairs are nothing."""
     assert livepair.pair() == ["matched"]
     assert "Nothing is under way." in operator.fine("list")
 
 
-def test_list_survives_an_entry_that_cannot_be_read(livepair: Recovering, operator: Operator) -> None:
+def test_list_survives_an_entry_that_cannot_be_read(livepair: Livepair, operator: Operator) -> None:
     """It is shown as such."""
     livepair.cloud.cos.bucket(BUCKET).put("livepair/agenda/20261122T1200Z/look-x", b"{", silent=True)
     assert operator.json("list")["counts"]["unreadable"] == 1
 
 
-def test_list_survives_a_dead_letter_that_cannot_be_read(livepair: Recovering, operator: Operator) -> None:
+def test_list_survives_a_dead_letter_that_cannot_be_read(livepair: Livepair, operator: Operator) -> None:
     """It is counted, without an age."""
     livepair.cloud.consumer.answer(410, times=1)
     livepair.pair()
@@ -173,9 +173,7 @@ def test_list_survives_a_dead_letter_that_cannot_be_read(livepair: Recovering, o
     assert operator.json("list")["counts"]["dead"] == 4
 
 
-def test_list_shows_a_pair_that_waits_beside_its_dead_letter(
-    livepair: Recovering, operator: Operator
-) -> None:
+def test_list_shows_a_pair_that_waits_beside_its_dead_letter(livepair: Livepair, operator: Operator) -> None:
     """They are two verifications: what was given up does not hide what is under way."""
     livepair.cloud.consumer.answer(410, times=1)
     livepair.pair()
@@ -187,7 +185,7 @@ def test_list_shows_a_pair_that_waits_beside_its_dead_letter(
     assert (counts["waiting"], counts["dead"]) == (1, 1)
 
 
-def test_list_and_show_tell_where_work_keeps_failing(livepair: Recovering, operator: Operator) -> None:
+def test_list_and_show_tell_where_work_keeps_failing(livepair: Livepair, operator: Operator) -> None:
     """How often, and when it is tried again."""
     livepair.throttled_pairs(1)
     refused = faults.refuse(403, "AccessDenied")
@@ -201,7 +199,7 @@ def test_list_and_show_tell_where_work_keeps_failing(livepair: Recovering, opera
     assert (last["what"], last["detail"]) == ("take over", "failed 3 times")
 
 
-def test_show_tells_the_story_in_order(livepair: Recovering, operator: Operator) -> None:
+def test_show_tells_the_story_in_order(livepair: Livepair, operator: Operator) -> None:
     """By a key, a verification's ID or its message's: uploads, claims, outcome, delivery, what is to come."""
     livepair.cloud.faceid.script(Answer(error="FailedOperation.BrandNew"))
     livepair.cloud.consumer.answer(500, times=2)
@@ -219,7 +217,7 @@ def test_show_tells_the_story_in_order(livepair: Recovering, operator: Operator)
     assert "attempt 3" in shown
 
 
-def test_show_of_what_is_unknown_says_what_to_give(livepair: Recovering, operator: Operator) -> None:
+def test_show_of_what_is_unknown_says_what_to_give(livepair: Livepair, operator: Operator) -> None:
     """A key of another template, an ID without a record, a pair without anything."""
     assert "uploads/{id}/live.gz" in operator.error("show", "other/key")
     assert "no record of the verification" in operator.error("show", "0" * 32)
@@ -227,7 +225,7 @@ def test_show_of_what_is_unknown_says_what_to_give(livepair: Recovering, operato
 
 
 def test_an_image_that_serves_many_shows_who_waits_for_it(
-    configured: Callable[..., Recovering], operator: Operator
+    configured: Callable[..., Livepair], operator: Operator
 ) -> None:
     """Its live packages by name."""
     livepair = configured(LIVE_KEY="uploads/{user}/{attempt}/live.gz", IMAGE_KEY="faces/{user}.jpg")
@@ -238,9 +236,7 @@ def test_an_image_that_serves_many_shows_who_waits_for_it(
     assert "ada/1" in shown
 
 
-def test_text_that_uploaders_chose_cannot_command_a_terminal(
-    livepair: Recovering, operator: Operator
-) -> None:
+def test_text_that_uploaders_chose_cannot_command_a_terminal(livepair: Livepair, operator: Operator) -> None:
     """Neither escape sequences nor the markup of the table's library."""
     key = "uploads/\x9b31m\u202e[red]evil\r\n/live.gz"
     livepair.put(key, samples.live())
@@ -253,7 +249,7 @@ def test_text_that_uploaders_chose_cannot_command_a_terminal(
 # --- redeliver, retry, reconcile ----------------------------------------------------------------------
 
 
-def test_redeliver_posts_the_same_message_again(livepair: Recovering, operator: Operator) -> None:
+def test_redeliver_posts_the_same_message_again(livepair: Livepair, operator: Operator) -> None:
     """Same id, same bytes; once for each time it is asked for, and marked delivered again."""
     assert livepair.pair() == ["matched"]
     which = livepair.record()["verification"]
@@ -272,7 +268,7 @@ def test_redeliver_posts_the_same_message_again(livepair: Recovering, operator: 
     assert len(livepair.asked) == 1
 
 
-def test_a_redelivery_that_ended_half_way_is_on_the_agenda(livepair: Recovering, operator: Operator) -> None:
+def test_a_redelivery_that_ended_half_way_is_on_the_agenda(livepair: Livepair, operator: Operator) -> None:
     """A record that counts as untold always has an entry, so a sweep tells it."""
     assert livepair.pair() == ["matched"]
     which = livepair.record()["verification"]
@@ -286,7 +282,7 @@ def test_a_redelivery_that_ended_half_way_is_on_the_agenda(livepair: Recovering,
     assert len(livepair.cloud.consumer.attempts) == 2
 
 
-def test_redeliver_begins_the_schedule_anew(livepair: Recovering, operator: Operator) -> None:
+def test_redeliver_begins_the_schedule_anew(livepair: Livepair, operator: Operator) -> None:
     """Also of what is not told yet: its attempts are counted from now, and no other is made beside them."""
     livepair.cloud.consumer.answer(500, times=None)
     assert livepair.pair() == ["matched"]
@@ -310,7 +306,7 @@ def test_redeliver_begins_the_schedule_anew(livepair: Recovering, operator: Oper
 
 @pytest.mark.parametrize("chosen", [("--dead",), ("--since", "1h")])
 def test_redeliver_names_what_it_cannot_read_and_goes_on(
-    livepair: Recovering, operator: Operator, chosen: tuple[str, ...]
+    livepair: Livepair, operator: Operator, chosen: tuple[str, ...]
 ) -> None:
     """One record that somebody spoilt keeps no other from its delivery; the command fails after the rest."""
     livepair.cloud.consumer.answer(410, times=2)
@@ -330,7 +326,7 @@ def test_redeliver_names_what_it_cannot_read_and_goes_on(
     assert livepair.cloud.consumer.accepted == {f"msg_{which}"}
 
 
-def test_redeliver_leaves_a_letter_that_outlived_its_cause(livepair: Recovering, operator: Operator) -> None:
+def test_redeliver_leaves_a_letter_that_outlived_its_cause(livepair: Livepair, operator: Operator) -> None:
     """Where it was killed before: what is delivered since is neither dead nor posted again."""
     livepair.cloud.consumer.answer(410, times=1)
     livepair.pair()
@@ -343,7 +339,7 @@ def test_redeliver_leaves_a_letter_that_outlived_its_cause(livepair: Recovering,
     assert operator.json("redeliver", "--dead", "--yes")["redelivered"] == []
 
 
-def test_redeliver_takes_dead_letters_out_again(livepair: Recovering, operator: Operator) -> None:
+def test_redeliver_takes_dead_letters_out_again(livepair: Livepair, operator: Operator) -> None:
     """All of them; one that fails again is tried on the schedule from its start."""
     livepair.cloud.consumer.answer(410, times=2)
     livepair.throttled_pairs(2)
@@ -360,7 +356,7 @@ def test_redeliver_takes_dead_letters_out_again(livepair: Recovering, operator: 
     assert operator.json("redeliver", "--dead", "--yes") == {"redelivered": [], "unreadable": []}
 
 
-def test_redeliver_since_replays_what_was_decided_since(livepair: Recovering, operator: Operator) -> None:
+def test_redeliver_since_replays_what_was_decided_since(livepair: Livepair, operator: Operator) -> None:
     """And nothing older, also where its record was marked since."""
     assert livepair.pair() == ["matched"]
     livepair.cloud.clock.advance(7200)
@@ -373,7 +369,7 @@ def test_redeliver_since_replays_what_was_decided_since(livepair: Recovering, op
     assert "'yesterday' is no moment" in operator.error("redeliver", "--since", "yesterday")
 
 
-def test_redeliver_brings_nothing_back_that_was_erased(livepair: Recovering, operator: Operator) -> None:
+def test_redeliver_brings_nothing_back_that_was_erased(livepair: Livepair, operator: Operator) -> None:
     """Also where that happens while it asks."""
     livepair.pair()
     key = f"livepair/{livepair.state('records/')[0]}"
@@ -386,12 +382,12 @@ def test_redeliver_brings_nothing_back_that_was_erased(livepair: Recovering, ope
     assert livepair.state("records/") == livepair.state("agenda/") == []
 
 
-def test_redeliver_asks_for_one_choice(livepair: Recovering, operator: Operator) -> None:
+def test_redeliver_asks_for_one_choice(livepair: Livepair, operator: Operator) -> None:
     """Not none, not two."""
     assert operator("redeliver").exit_code == operator("redeliver", "--dead", "--since", "1h").exit_code == 2
 
 
-def test_retry_starts_one_more_run(livepair: Recovering, operator: Operator) -> None:
+def test_retry_starts_one_more_run(livepair: Livepair, operator: Operator) -> None:
     """Of what failed; asked for twice it is one; its own id, record and message."""
     livepair.cloud.faceid.script(Answer(error="FailedOperation.BrandNew"))
     assert livepair.pair() == ["failed"]
@@ -403,7 +399,7 @@ def test_retry_starts_one_more_run(livepair: Recovering, operator: Operator) -> 
     assert "was tried again already" in operator.error("retry", which)
 
 
-def test_retry_of_an_incomplete_pair_waits_again(livepair: Recovering, operator: Operator) -> None:
+def test_retry_of_an_incomplete_pair_waits_again(livepair: Livepair, operator: Operator) -> None:
     """Its half is told incomplete once more, or judged if its partner came."""
     livepair.put(LIVE, samples.live())
     livepair.run()
@@ -414,7 +410,7 @@ def test_retry_of_an_incomplete_pair_waits_again(livepair: Recovering, operator:
     assert [message["data"]["run"] for message in livepair.messages] == [1, 2]
 
 
-def test_retry_refuses_what_has_a_verdict_or_is_gone(livepair: Recovering, operator: Operator) -> None:
+def test_retry_refuses_what_has_a_verdict_or_is_gone(livepair: Livepair, operator: Operator) -> None:
     """With what to do instead."""
     assert livepair.pair() == ["matched"]
     which = livepair.record()["verification"]
@@ -432,7 +428,7 @@ def test_retry_refuses_what_has_a_verdict_or_is_gone(livepair: Recovering, opera
     assert f"{LIVE} is gone" in operator.error("retry", failed)
 
 
-def test_retry_wants_both_uploads_as_they_were_judged(livepair: Recovering, operator: Operator) -> None:
+def test_retry_wants_both_uploads_as_they_were_judged(livepair: Livepair, operator: Operator) -> None:
     """What replaced one has an outcome of its own, and half of what is left would be told incomplete."""
     livepair.cloud.faceid.script(Answer(error="FailedOperation.BrandNew"))
     assert livepair.pair() == ["failed"]
@@ -448,14 +444,14 @@ def test_retry_wants_both_uploads_as_they_were_judged(livepair: Recovering, oper
     "since", ["1990-01-01", "0001-01-01T00:00+14:00", "9999-12-31T23:59-14:00", "99999d"]
 )
 def test_a_moment_that_no_state_object_holds_is_refused(
-    livepair: Recovering, operator: Operator, since: str
+    livepair: Livepair, operator: Operator, since: str
 ) -> None:
     """The function would take the agenda's entry for a corrupt one, and throw it away."""
     assert "is out of reach" in operator.error("reconcile", "--since", since)
     assert "is out of reach" in operator.error("redeliver", "--since", since)
 
 
-def test_reconcile_finds_what_no_event_told(livepair: Recovering, operator: Operator) -> None:
+def test_reconcile_finds_what_no_event_told(livepair: Livepair, operator: Operator) -> None:
     """Since a moment; one walk at a time."""
     livepair.put(IMAGE, samples.image())
     livepair.put(LIVE, samples.live())
@@ -474,7 +470,7 @@ def test_reconcile_finds_what_no_event_told(livepair: Recovering, operator: Oper
 # --- links --------------------------------------------------------------------------------------------
 
 
-def test_links_let_their_holder_upload_one_pair(livepair: Recovering, operator: Operator) -> None:
+def test_links_let_their_holder_upload_one_pair(livepair: Livepair, operator: Operator) -> None:
     """Both halves by PUT, nothing else, and only for their time; the pair is judged then."""
     made = operator.json("links", "7", "--seconds", "60")
     assert (made["pair"], made["live"]["key"]) == ({"id": "7"}, "uploads/7/live.gz")
@@ -487,7 +483,7 @@ def test_links_let_their_holder_upload_one_pair(livepair: Recovering, operator: 
     assert requests.put(made["live"]["put"], data=b"late", proxies=through, timeout=10).status_code == 403
 
 
-def test_links_want_every_placeholder(configured: Callable[..., Recovering], operator: Operator) -> None:
+def test_links_want_every_placeholder(configured: Callable[..., Livepair], operator: Operator) -> None:
     """Named, where there are several."""
     configured(LIVE_KEY="uploads/{user}-{attempt}.gz", IMAGE_KEY="uploads/{user}-{attempt}.jpg")
     assert "attempt=… is missing" in operator.error("links", "user=ada")
@@ -502,7 +498,7 @@ def test_links_want_every_placeholder(configured: Callable[..., Recovering], ope
 # --- what no command prints ---------------------------------------------------------------------------
 
 
-def test_no_command_prints_a_secret_or_a_signed_link(livepair: Recovering, operator: Operator) -> None:
+def test_no_command_prints_a_secret_or_a_signed_link(livepair: Livepair, operator: Operator) -> None:
     """Whatever it shows, and whatever it fails with; `links` alone prints links, which it is for."""
     one_of_each(livepair)
     which = livepair.messages[0]["data"]["verification_id"]

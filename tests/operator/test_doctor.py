@@ -14,9 +14,9 @@ from tests.cloud.cam import allowed_by
 from tests.cloud.faceid import COMPARE
 from tests.cloud.function import DAILY
 from tests.cloud.scf import bundle
+from tests.support.harness import BUCKET, STATE
 from tests.support.operator import Operator
 from tests.support.project import PROJECT
-from tests.support.recovery import BUCKET, STATE
 
 
 @pytest.fixture(scope="module")

@@ -12,23 +12,23 @@ import pytest
 from tests.cloud import Cloud, faults, samples
 from tests.cloud.faceid import COMPARE
 from tests.cloud.proxy import Request
+from tests.support.harness import BUCKET, IMAGE, LIVE, STATE, Livepair, beside
 from tests.support.operator import Operator
 from tests.support.project import PROJECT
-from tests.support.recovery import BUCKET, IMAGE, LIVE, STATE, Recovering, beside
 
 AT_MOST = 900 + 120
 """Seconds after which nothing comes back: the longest time limit, clocks that differ, and a whole minute."""
 
 
 @pytest.fixture
-def livepair(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Recovering:
-    return Recovering(cloud, monkeypatch)
+def livepair(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Livepair:
+    return Livepair(cloud, monkeypatch)
 
 
 @pytest.fixture
-def configured(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Recovering]:
+def configured(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Livepair]:
     cloud.cos.create_bucket(STATE, cloud.region)
-    return lambda **settings: Recovering(cloud, monkeypatch, **settings)
+    return lambda **settings: Livepair(cloud, monkeypatch, **settings)
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def everything(cloud: Cloud) -> list[str]:
 
 
 def test_forget_erases_a_pair_and_nothing_else(
-    configured: Callable[..., Recovering], operator: Operator
+    configured: Callable[..., Livepair], operator: Operator
 ) -> None:
     """Uploads, all verifications, best frames, dead letters, agenda, unfinished uploads; it asks first."""
     livepair = configured(STATE_BUCKET=STATE)
@@ -79,7 +79,7 @@ def test_forget_erases_a_pair_and_nothing_else(
     assert livepair.sweep(60) == []
 
 
-def test_forget_erases_every_version(configured: Callable[..., Recovering], operator: Operator) -> None:
+def test_forget_erases_every_version(configured: Callable[..., Livepair], operator: Operator) -> None:
     """Also of uploads that were replaced or deleted, and of delete markers."""
     livepair = configured(STATE_BUCKET=STATE)
     livepair.cloud.cos.bucket(BUCKET).versioning = "Enabled"
@@ -97,7 +97,7 @@ def test_forget_erases_every_version(configured: Callable[..., Recovering], oper
 
 
 def test_no_older_version_of_an_upload_shows_while_it_is_erased(
-    configured: Callable[..., Recovering], operator: Operator
+    configured: Callable[..., Livepair], operator: Operator
 ) -> None:
     """A sweep could take it for an upload, and have it judged."""
     livepair = configured(STATE_BUCKET=STATE)
@@ -118,7 +118,7 @@ def test_no_older_version_of_an_upload_shows_while_it_is_erased(
 
 
 def test_an_erasure_that_fails_half_way_leaves_no_older_version_showing(
-    configured: Callable[..., Recovering], operator: Operator
+    configured: Callable[..., Livepair], operator: Operator
 ) -> None:
     """What marks an upload as deleted goes only after every version under it."""
     livepair = configured(STATE_BUCKET=STATE)
@@ -139,7 +139,7 @@ def test_an_erasure_that_fails_half_way_leaves_no_older_version_showing(
 
 
 def test_forget_fails_where_something_is_left(
-    configured: Callable[..., Recovering], operator: Operator
+    configured: Callable[..., Livepair], operator: Operator
 ) -> None:
     """Because somebody keeps writing it; what is left is named."""
     livepair = configured(STATE_BUCKET=STATE)
@@ -155,7 +155,7 @@ def test_forget_fails_where_something_is_left(
 
 
 def test_forget_looks_again_for_what_was_written_meanwhile(
-    configured: Callable[..., Recovering], operator: Operator
+    configured: Callable[..., Livepair], operator: Operator
 ) -> None:
     """And erases that too."""
     livepair = configured()
@@ -170,14 +170,14 @@ def test_forget_looks_again_for_what_was_written_meanwhile(
     assert everything(livepair.cloud) == []
 
 
-def undelivered(livepair: Recovering) -> None:
+def undelivered(livepair: Livepair) -> None:
     """A pair whose third attempt comes within minutes, its fourth within an hour."""
     livepair.cloud.consumer.answer(500, times=3)
     assert livepair.pair() == ["matched"]
     assert livepair.due() == ["matched"]
 
 
-def test_what_nobody_is_at_work_on_is_erased_at_once(livepair: Recovering, operator: Operator) -> None:
+def test_what_nobody_is_at_work_on_is_erased_at_once(livepair: Livepair, operator: Operator) -> None:
     """An entry that was written long ago, and is not due yet, is in nobody's hand."""
     undelivered(livepair)
     livepair.cloud.clock.advance(AT_MOST)
@@ -187,7 +187,7 @@ def test_what_nobody_is_at_work_on_is_erased_at_once(livepair: Recovering, opera
 
 @pytest.mark.parametrize("ago", [0, AT_MOST + 1800])
 def test_whoever_wrote_an_entry_or_took_it_up_may_be_at_work(
-    livepair: Recovering, operator: Operator, ago: float
+    livepair: Livepair, operator: Operator, ago: float
 ) -> None:
     """It was written within the function's time limit, or it is due."""
     undelivered(livepair)
@@ -198,7 +198,7 @@ def test_whoever_wrote_an_entry_or_took_it_up_may_be_at_work(
     assert timedelta(seconds=900) < until - asked_at <= timedelta(seconds=AT_MOST)
 
 
-def test_the_time_limit_is_the_deployed_one(livepair: Recovering, operator: Operator) -> None:
+def test_the_time_limit_is_the_deployed_one(livepair: Livepair, operator: Operator) -> None:
     """As serverless.yml sets it."""
     (operator.folder / "serverless.yml").write_bytes((PROJECT / "serverless.yml").read_bytes())
     undelivered(livepair)
@@ -208,7 +208,7 @@ def test_the_time_limit_is_the_deployed_one(livepair: Recovering, operator: Oper
     assert timedelta(seconds=90) < until - asked_at <= timedelta(seconds=90 + 120)
 
 
-def test_a_settled_pair_is_in_nobodys_hand(livepair: Recovering, operator: Operator) -> None:
+def test_a_settled_pair_is_in_nobodys_hand(livepair: Livepair, operator: Operator) -> None:
     """Though the lease of its claim runs: it is erased as soon as it is told."""
     assert livepair.pair() == ["matched"]
     claim = livepair.stored(livepair.state("claims/")[0])
@@ -216,7 +216,7 @@ def test_a_settled_pair_is_in_nobodys_hand(livepair: Recovering, operator: Opera
     assert operator.json("forget", LIVE, "--yes")["busy_until"] is None
 
 
-def test_forget_knows_more_versions_than_a_list_shows(livepair: Recovering, operator: Operator) -> None:
+def test_forget_knows_more_versions_than_a_list_shows(livepair: Livepair, operator: Operator) -> None:
     """And more objects: both come by the thousand."""
     bucket = livepair.cloud.cos.bucket(BUCKET)
     for number in range(1001):
@@ -229,7 +229,7 @@ def test_forget_knows_more_versions_than_a_list_shows(livepair: Recovering, oper
 
 
 def test_forget_of_an_image_that_serves_many_erases_all_its_pairs(
-    configured: Callable[..., Recovering], operator: Operator
+    configured: Callable[..., Livepair], operator: Operator
 ) -> None:
     """One pair leaves the image to the others; the image's key stands for all of them, and nobody else."""
     livepair = configured(
@@ -254,7 +254,7 @@ def test_forget_of_an_image_that_serves_many_erases_all_its_pairs(
 
 
 def test_forget_of_a_shared_image_knows_pairs_that_were_never_judged(
-    configured: Callable[..., Recovering], operator: Operator
+    configured: Callable[..., Livepair], operator: Operator
 ) -> None:
     """By old versions, unfinished uploads, claims, best frames and marks, without a record of them."""
     livepair = configured(LIVE_KEY="uploads/{user}/{attempt}/live.gz", IMAGE_KEY="faces/{user}.jpg")
@@ -276,7 +276,7 @@ def test_forget_of_a_shared_image_knows_pairs_that_were_never_judged(
 
 
 def test_forget_of_a_live_package_takes_its_mark(
-    configured: Callable[..., Recovering], operator: Operator
+    configured: Callable[..., Livepair], operator: Operator
 ) -> None:
     """That it waits for its image; the marks of others stay."""
     livepair = configured(LIVE_KEY="uploads/{user}/{attempt}/live.gz", IMAGE_KEY="faces/{user}.jpg")
@@ -288,9 +288,7 @@ def test_forget_of_a_live_package_takes_its_mark(
     assert [key.partition("/ada/")[2] for key in livepair.state("waiting/")] == ["2"]
 
 
-def test_forget_knows_pairs_by_their_digest(
-    configured: Callable[..., Recovering], operator: Operator
-) -> None:
+def test_forget_knows_pairs_by_their_digest(configured: Callable[..., Livepair], operator: Operator) -> None:
     """Values too long for a state key are known from the record."""
     livepair = configured(LIVE_KEY="uploads/{user}/{attempt}/live.gz", IMAGE_KEY="faces/{user}.jpg")
     attempt = "日" * 60
@@ -304,7 +302,7 @@ def test_forget_knows_pairs_by_their_digest(
 
 
 def test_forget_takes_nothing_of_a_pair_whose_path_begins_alike(
-    configured: Callable[..., Recovering], operator: Operator
+    configured: Callable[..., Livepair], operator: Operator
 ) -> None:
     """`ada` of one function is not `ada/1` of another that shares its state."""
     other = {"LIVE_KEY": "b/{user}/{attempt}.gz", "IMAGE_KEY": "b/{user}/{attempt}.jpg"}
@@ -323,7 +321,7 @@ def test_forget_takes_nothing_of_a_pair_whose_path_begins_alike(
     assert sorted(everything(livepair.cloud)) == kept
 
 
-def test_forget_leaves_a_walk_that_has_come_to_the_pair(livepair: Recovering, operator: Operator) -> None:
+def test_forget_leaves_a_walk_that_has_come_to_the_pair(livepair: Livepair, operator: Operator) -> None:
     """The walk goes on with other uploads; the entry is gone with it."""
     livepair.put(LIVE, samples.live())
     livepair.put("uploads/43/live.gz", samples.live())
@@ -339,7 +337,7 @@ def test_forget_leaves_a_walk_that_has_come_to_the_pair(livepair: Recovering, op
 
 
 def test_a_forget_that_ended_half_way_is_taken_up_by_the_same_id(
-    configured: Callable[..., Recovering], operator: Operator
+    configured: Callable[..., Livepair], operator: Operator
 ) -> None:
     """The record goes last: with it nobody would know what the ID stands for."""
     livepair = configured()
@@ -354,7 +352,7 @@ def test_a_forget_that_ended_half_way_is_taken_up_by_the_same_id(
 
 
 def test_forget_fails_while_an_instance_is_at_work(
-    configured: Callable[..., Recovering], operator: Operator
+    configured: Callable[..., Livepair], operator: Operator
 ) -> None:
     """What it has in hand it may write after all was erased; asked again, that is erased too."""
     livepair = configured()
@@ -381,7 +379,7 @@ def test_forget_fails_while_an_instance_is_at_work(
 # --- while an instance is at work ---------------------------------------------------------------------
 
 
-def multipart(livepair: Recovering, key: str, data: bytes) -> None:
+def multipart(livepair: Livepair, key: str, data: bytes) -> None:
     """Upload in parts, so that the ETag is no MD5 and the bytes have to be read."""
     uploader = livepair.cloud.uploader
     started = uploader.create_multipart_upload(Bucket=BUCKET, Key=key)["UploadId"]
@@ -390,7 +388,7 @@ def multipart(livepair: Recovering, key: str, data: bytes) -> None:
     uploader.complete_multipart_upload(BUCKET, key, started, parts)
 
 
-def telling_without_a_call(livepair: Recovering, gate: faults.Gate) -> object:
+def telling_without_a_call(livepair: Livepair, gate: faults.Gate) -> object:
     """An empty image is rejected without a call; its record is about to be written."""
     livepair.cloud.faults.add("PutObject", key="livepair/records/*", then=faults.hold(gate))
     livepair.put(IMAGE, b"")
@@ -398,7 +396,7 @@ def telling_without_a_call(livepair: Recovering, gate: faults.Gate) -> object:
     return livepair.events.pop()
 
 
-def hashing(livepair: Recovering, gate: faults.Gate) -> object:
+def hashing(livepair: Livepair, gate: faults.Gate) -> object:
     """A live package that came in parts is read through, before anything is claimed."""
     livepair.put(IMAGE, samples.image())
     multipart(livepair, LIVE, samples.live())
@@ -406,7 +404,7 @@ def hashing(livepair: Recovering, gate: faults.Gate) -> object:
     return livepair.events.pop()
 
 
-def delivering(livepair: Recovering, gate: faults.Gate) -> object:
+def delivering(livepair: Livepair, gate: faults.Gate) -> object:
     """A sweep has posted a message, and is about to mark its record as delivered."""
     livepair.cloud.consumer.answer(500, times=2)
     assert livepair.pair() == ["matched"]
@@ -420,7 +418,7 @@ AT_WORK = [telling_without_a_call, hashing, delivering]
 
 @pytest.mark.parametrize("work", AT_WORK)
 def test_forget_sees_an_instance_at_work(
-    livepair: Recovering, operator: Operator, work: Callable[[Recovering, faults.Gate], object]
+    livepair: Livepair, operator: Operator, work: Callable[[Livepair, faults.Gate], object]
 ) -> None:
     """Whatever it has in hand: it says until when something may come back, also when asked again before.
 
@@ -444,7 +442,7 @@ def test_forget_sees_an_instance_at_work(
 
 @pytest.mark.parametrize("work", AT_WORK)
 def test_forget_can_wait_for_an_instance_at_work(
-    livepair: Recovering, operator: Operator, work: Callable[[Recovering, faults.Gate], object]
+    livepair: Livepair, operator: Operator, work: Callable[[Livepair, faults.Gate], object]
 ) -> None:
     """Then it erases what came back, and nothing is left."""
     gate = faults.Gate()
@@ -466,9 +464,7 @@ def test_forget_can_wait_for_an_instance_at_work(
     assert everything(livepair.cloud) == []
 
 
-def test_waiting_ends_where_there_is_always_somebody_at_work(
-    livepair: Recovering, operator: Operator
-) -> None:
+def test_waiting_ends_where_there_is_always_somebody_at_work(livepair: Livepair, operator: Operator) -> None:
     """It says so, as without waiting."""
     undelivered(livepair)
     (entry,) = livepair.state("agenda/")
@@ -481,7 +477,7 @@ def test_waiting_ends_where_there_is_always_somebody_at_work(
     assert operator.json("forget", LIVE, "--wait", "--yes", status=1)["busy_until"]
 
 
-def test_what_shows_until_when_to_wait_ends_by_itself(livepair: Recovering, operator: Operator) -> None:
+def test_what_shows_until_when_to_wait_ends_by_itself(livepair: Livepair, operator: Operator) -> None:
     """Where nobody asks again it is told by `list` and `show`, and a sweep takes it off."""
     undelivered(livepair)
     operator.json("forget", LIVE, "--yes", status=1)
@@ -493,7 +489,7 @@ def test_what_shows_until_when_to_wait_ends_by_itself(livepair: Recovering, oper
 
 
 def test_an_instance_that_saw_the_uploads_before_they_were_erased_is_seen(
-    livepair: Recovering, operator: Operator
+    livepair: Livepair, operator: Operator
 ) -> None:
     """What it writes a moment later tells of it."""
     gate = faults.Gate()
@@ -513,7 +509,7 @@ def test_an_instance_that_saw_the_uploads_before_they_were_erased_is_seen(
 
 
 def test_forget_takes_the_note_that_an_upload_stays(
-    configured: Callable[..., Recovering], operator: Operator
+    configured: Callable[..., Livepair], operator: Operator
 ) -> None:
     """Where the other half was deleted; `show` tells of it before."""
     livepair = configured(DELETE_UPLOADS="live")
@@ -525,7 +521,7 @@ def test_forget_takes_the_note_that_an_upload_stays(
     assert everything(livepair.cloud) == []
 
 
-def test_forget_does_not_trust_a_list_that_lags(livepair: Recovering, operator: Operator) -> None:
+def test_forget_does_not_trust_a_list_that_lags(livepair: Livepair, operator: Operator) -> None:
     """A pair that was judged a moment ago is erased by its keys, though LIST does not show it yet."""
     livepair.cloud.cos.bucket(BUCKET).list_lag = 120
     livepair.put(LIVE, samples.live())
@@ -536,7 +532,7 @@ def test_forget_does_not_trust_a_list_that_lags(livepair: Recovering, operator: 
     assert everything(livepair.cloud) == []
 
 
-def test_forget_sees_a_claim_that_a_list_does_not_show_yet(livepair: Recovering, operator: Operator) -> None:
+def test_forget_sees_a_claim_that_a_list_does_not_show_yet(livepair: Livepair, operator: Operator) -> None:
     """By its key: the instance that took it is at work."""
     livepair.cloud.cos.bucket(BUCKET).list_lag = 120
     gate = faults.Gate()
@@ -552,9 +548,7 @@ def test_forget_sees_a_claim_that_a_list_does_not_show_yet(livepair: Recovering,
     assert "may write until" in said.stderr
 
 
-def test_forget_sees_a_delivery_that_a_list_does_not_show_yet(
-    livepair: Recovering, operator: Operator
-) -> None:
+def test_forget_sees_a_delivery_that_a_list_does_not_show_yet(livepair: Livepair, operator: Operator) -> None:
     """Its entry derives from its record; it is erased too."""
     undelivered(livepair)
     livepair.cloud.cos.bucket(BUCKET).list_lag = 120

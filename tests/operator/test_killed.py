@@ -18,9 +18,9 @@ import pytest
 from tests.cloud import Cloud, faults, samples
 from tests.cloud.faceid import Answer
 from tests.cloud.proxy import Request
+from tests.support.harness import BUCKET, Livepair
 from tests.support.operator import Operator
 from tests.support.project import PROJECT
-from tests.support.recovery import BUCKET, Recovering
 
 WRITES = ("PutObject", "DeleteObject", "DeleteMultipleObjects", "AbortMultipartUpload")
 MOST_WRITES = 20
@@ -84,8 +84,8 @@ class Killed:
 
 
 @pytest.fixture
-def livepair(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Recovering:
-    return Recovering(cloud, monkeypatch)
+def livepair(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Livepair:
+    return Livepair(cloud, monkeypatch)
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def operator(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> O
 
 
 @pytest.fixture
-def killed(livepair: Recovering, operator: Operator) -> Killed:
+def killed(livepair: Livepair, operator: Operator) -> Killed:
     return Killed(livepair.cloud, operator)
 
 
@@ -105,40 +105,40 @@ def live(name: str) -> str:
     return f"uploads/{name}/live.gz"
 
 
-def delivered(livepair: Recovering, name: str) -> None:
+def delivered(livepair: Livepair, name: str) -> None:
     """A pair whose message was taken."""
     livepair.put(f"uploads/{name}/image.jpg", samples.image())
     livepair.put(live(name), samples.live(seed=int(name)))
     livepair.run()
 
 
-def dead(livepair: Recovering, name: str) -> None:
+def dead(livepair: Livepair, name: str) -> None:
     """A pair whose delivery was given up."""
     livepair.cloud.consumer.answer(410, times=1)
     delivered(livepair, name)
     assert livepair.state(f"dead/{name}/")
 
 
-def undelivered(livepair: Recovering, name: str) -> None:
+def undelivered(livepair: Livepair, name: str) -> None:
     """A pair that was posted twice in vain, its third attempt on the agenda."""
     livepair.cloud.consumer.answer(500, times=2)
     delivered(livepair, name)
     assert posts(livepair, name) == 2
 
 
-def failed(livepair: Recovering, name: str) -> None:
+def failed(livepair: Livepair, name: str) -> None:
     """A pair that may be tried once more."""
     livepair.cloud.faceid.script(Answer(error="FailedOperation.BrandNew"))
     delivered(livepair, name)
 
 
-def record(livepair: Recovering, name: str) -> dict[str, object]:
+def record(livepair: Livepair, name: str) -> dict[str, object]:
     """The record of a pair that has one."""
     (key,) = livepair.state(f"records/{name}/")
     return livepair.stored(key)
 
 
-def posts(livepair: Recovering, name: str) -> int:
+def posts(livepair: Livepair, name: str) -> int:
     """How often a message of a pair was posted."""
     posted = (json.loads(attempt.body) for attempt in livepair.cloud.consumer.attempts)
     return sum(message["data"]["pair"] == {"id": name} for message in posted)
@@ -149,7 +149,7 @@ def posts(livepair: Recovering, name: str) -> int:
 
 @pytest.mark.parametrize("given", [dead, undelivered])
 def test_redeliver(
-    livepair: Recovering, killed: Killed, operator: Operator, given: Callable[[Recovering, str], None]
+    livepair: Livepair, killed: Killed, operator: Operator, given: Callable[[Livepair, str], None]
 ) -> None:
     """A message is posted once more, or its record is as it was; asked again, what was given up is posted."""
     before: dict[str, int] = {}
@@ -174,7 +174,7 @@ def test_redeliver(
     assert operator.json("list")["counts"]["dead"] == 0
 
 
-def test_retry(livepair: Recovering, killed: Killed, operator: Operator) -> None:
+def test_retry(livepair: Livepair, killed: Killed, operator: Operator) -> None:
     """There is one more run, also where it is asked for again."""
 
     def command(name: str) -> tuple[str, ...]:
@@ -189,7 +189,7 @@ def test_retry(livepair: Recovering, killed: Killed, operator: Operator) -> None
     assert len(livepair.asked) == 4
 
 
-def test_reconcile(livepair: Recovering, killed: Killed, operator: Operator) -> None:
+def test_reconcile(livepair: Livepair, killed: Killed, operator: Operator) -> None:
     """The walk is on the agenda; another one after it finds what no event told, once."""
     delivered(livepair, "0")
     livepair.put("uploads/1/image.jpg", samples.image())
@@ -205,7 +205,7 @@ def test_reconcile(livepair: Recovering, killed: Killed, operator: Operator) -> 
     assert [posts(livepair, name) for name in "01"] == [1, 1]
 
 
-def test_forget(livepair: Recovering, killed: Killed, operator: Operator) -> None:
+def test_forget(livepair: Livepair, killed: Killed, operator: Operator) -> None:
     """What is left is judged, told and billed by nobody, also not by a walk; asked again, all is erased."""
 
     def command(name: str) -> tuple[str, ...]:

@@ -16,8 +16,8 @@ from tests.cloud import Cloud, samples
 from tests.cloud.faceid import Answer
 from tests.cloud.function import DAILY
 from tests.cloud.scf import bundle
+from tests.support.harness import BUCKET, STATE
 from tests.support.project import PROJECT
-from tests.support.recovery import BUCKET, STATE
 
 
 @pytest.fixture

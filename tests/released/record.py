@@ -18,8 +18,8 @@ import pytest
 
 from tests.cloud import Cloud, faults, samples
 from tests.cloud.faceid import COMPARE, Answer
+from tests.support.harness import IMAGE, LIVE, Livepair
 from tests.support.operator import Operator
-from tests.support.recovery import IMAGE, LIVE, Recovering
 from tests.support.released_state import move_to, scene_of
 
 BEGIN = datetime(2100, 1, 1, 12, microsecond=100_000, tzinfo=timezone.utc)
@@ -32,19 +32,19 @@ TROUBLE = "FailedOperation.LivessSystemError"
 SHARED = {"LIVE_KEY": "uploads/{user}/{attempt}/live.gz", "IMAGE_KEY": "faces/{user}.jpg"}
 
 
-def told(livepair: Recovering, snap: Snap, **live: Any) -> None:
+def told(livepair: Livepair, snap: Snap, **live: Any) -> None:
     livepair.pair(samples.live(**live))
     snap()
 
 
-def incomplete(livepair: Recovering, snap: Snap) -> None:
+def incomplete(livepair: Livepair, snap: Snap) -> None:
     livepair.put(LIVE, samples.live())
     livepair.run()
     livepair.finish()
     snap()
 
 
-def about_to_tell(livepair: Recovering, snap: Snap) -> None:
+def about_to_tell(livepair: Livepair, snap: Snap) -> None:
     """The instance dies with the delivery on the agenda and before there is a record to deliver."""
     livepair.cloud.faults.add("PutObject", key="livepair/agenda/*/deliver-*", then=faults.run_after(snap))
     livepair.put(LIVE, samples.live())
@@ -52,38 +52,38 @@ def about_to_tell(livepair: Recovering, snap: Snap) -> None:
     livepair.finish()
 
 
-def untold(livepair: Recovering, snap: Snap) -> None:
+def untold(livepair: Livepair, snap: Snap) -> None:
     """The instance dies once the record is there."""
     livepair.cloud.faults.add("PutObject", key="livepair/records/*", then=faults.run_after(snap))
     livepair.pair()
 
 
-def dead(livepair: Recovering, snap: Snap) -> None:
+def dead(livepair: Livepair, snap: Snap) -> None:
     livepair.cloud.consumer.answer(410)
     livepair.pair()
     snap()
 
 
-def to_delete(livepair: Recovering, snap: Snap) -> None:
+def to_delete(livepair: Livepair, snap: Snap) -> None:
     """The instance dies once the record is marked as delivered."""
     livepair.cloud.faults.add("PutObject", key="livepair/records/*", then=faults.run_after(snap), skip=1)
     livepair.pair()
 
 
-def called(livepair: Recovering, snap: Snap) -> None:
+def called(livepair: Livepair, snap: Snap) -> None:
     """The instance dies with the answer on its way."""
     livepair.cloud.faults.add(COMPARE, then=faults.run_after(snap))
     livepair.pair()
 
 
-def called_for_the_last_time(livepair: Recovering, snap: Snap) -> None:
+def called_for_the_last_time(livepair: Livepair, snap: Snap) -> None:
     """The same after six times trouble."""
     livepair.cloud.faults.add(COMPARE, then=faults.run_after(snap), skip=7)
     livepair.pair(samples.live(error=TROUBLE))
     livepair.finish()
 
 
-def throttled(livepair: Recovering, snap: Snap) -> None:
+def throttled(livepair: Livepair, snap: Snap) -> None:
     livepair.cloud.faceid.limits[COMPARE] = 0
     livepair.pair()
     livepair.due()
@@ -91,21 +91,21 @@ def throttled(livepair: Recovering, snap: Snap) -> None:
     snap()
 
 
-def trouble(livepair: Recovering, snap: Snap) -> None:
+def trouble(livepair: Livepair, snap: Snap) -> None:
     livepair.pair(samples.live(error=TROUBLE))
     livepair.due()
     livepair.due()
     snap()
 
 
-def no_similarity(livepair: Recovering, snap: Snap) -> None:
+def no_similarity(livepair: Livepair, snap: Snap) -> None:
     livepair.cloud.faceid.script(*[Answer(error=TROUBLE)] * 2)
     livepair.pair(samples.live(sim=None))
     livepair.due()
     snap()
 
 
-def ours(livepair: Recovering, snap: Snap) -> None:
+def ours(livepair: Livepair, snap: Snap) -> None:
     refused = faults.refuse(200, "ResourceUnavailable.InArrears")
     livepair.cloud.faults.add(COMPARE, then=refused, times=None)
     livepair.pair()
@@ -113,7 +113,7 @@ def ours(livepair: Recovering, snap: Snap) -> None:
     snap()
 
 
-def no_time(livepair: Recovering, snap: Snap) -> None:
+def no_time(livepair: Livepair, snap: Snap) -> None:
     """The claim was had, and the time for a call was gone."""
     livepair.put(IMAGE, samples.image())
     livepair.run()
@@ -123,21 +123,21 @@ def no_time(livepair: Recovering, snap: Snap) -> None:
     snap()
 
 
-def look(livepair: Recovering, snap: Snap) -> None:
+def look(livepair: Livepair, snap: Snap) -> None:
     livepair.put(LIVE, samples.live())
     livepair.run()
     livepair.due()
     snap()
 
 
-def look_at_once(livepair: Recovering, snap: Snap) -> None:
+def look_at_once(livepair: Livepair, snap: Snap) -> None:
     refused = faults.refuse(503, "ServiceUnavailable")
     livepair.cloud.faults.add("HeadObject", then=refused, times=None)
     livepair.pair()
     snap()
 
 
-def look_for_a_run(livepair: Recovering, snap: Snap) -> None:
+def look_for_a_run(livepair: Livepair, snap: Snap) -> None:
     livepair.pair(samples.live(error="FailedOperation.BrandNew"))
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         operator = Operator(livepair.cloud, patch, Path(folder))
@@ -145,13 +145,13 @@ def look_for_a_run(livepair: Recovering, snap: Snap) -> None:
     snap()
 
 
-def deliver(livepair: Recovering, snap: Snap) -> None:
+def deliver(livepair: Livepair, snap: Snap) -> None:
     livepair.cloud.consumer.answer(500, times=2)
     livepair.pair()
     snap()
 
 
-def lost_pairs(livepair: Recovering) -> None:
+def lost_pairs(livepair: Livepair) -> None:
     for number in (1, 2, 3):
         livepair.put(f"uploads/{number}/image.jpg", samples.image())
         livepair.put(f"uploads/{number}/live.gz", samples.live(seed=number))
@@ -159,7 +159,7 @@ def lost_pairs(livepair: Recovering) -> None:
     livepair.cloud.clock.advance(3600)
 
 
-def walk_begun(livepair: Recovering, snap: Snap) -> None:
+def walk_begun(livepair: Livepair, snap: Snap) -> None:
     """The first walk ever, with no time to look at anything."""
     lost_pairs(livepair)
     event = {"Type": "Timer", "TriggerName": "daily", "Time": "2100-01-01T13:00:00Z", "Message": "reconcile"}
@@ -167,7 +167,7 @@ def walk_begun(livepair: Recovering, snap: Snap) -> None:
     snap()
 
 
-def walk_under_way(livepair: Recovering, snap: Snap) -> None:
+def walk_under_way(livepair: Livepair, snap: Snap) -> None:
     """The second walk, out of time after the first upload."""
     livepair.reconcile()
     lost_pairs(livepair)
@@ -176,19 +176,19 @@ def walk_under_way(livepair: Recovering, snap: Snap) -> None:
     snap()
 
 
-def walked(livepair: Recovering, snap: Snap) -> None:
+def walked(livepair: Livepair, snap: Snap) -> None:
     livepair.reconcile()
     snap()
 
 
-def waiting(livepair: Recovering, snap: Snap) -> None:
+def waiting(livepair: Livepair, snap: Snap) -> None:
     for attempt in (1, 2):
         livepair.put(f"uploads/ann/{attempt}/live.gz", samples.live(seed=attempt))
     livepair.run()
     snap()
 
 
-def serving(livepair: Recovering, snap: Snap) -> None:
+def serving(livepair: Livepair, snap: Snap) -> None:
     """The instance dies while it serves the first of two, having called for it."""
     for attempt in (1, 2):
         livepair.put(f"uploads/ann/{attempt}/live.gz", samples.live(seed=attempt))
@@ -198,7 +198,7 @@ def serving(livepair: Recovering, snap: Snap) -> None:
     livepair.run()
 
 
-SCENES: dict[str, tuple[Callable[[Recovering, Snap], None], dict[str, str]]] = {
+SCENES: dict[str, tuple[Callable[[Livepair, Snap], None], dict[str, str]]] = {
     "told-matched": (told, {}),
     "told-mismatched": (partial(told, sim=41.7), {}),
     "told-rejected": (partial(told, result="FailedOperation.LivessDetectFake"), {}),
@@ -232,7 +232,7 @@ def record(name: str, folder: Path) -> None:
     play, settings = SCENES[name]
     kept: list[dict[str, Any]] = []
     with Cloud() as cloud, pytest.MonkeyPatch.context() as patch:
-        livepair = Recovering(cloud, patch, **settings)
+        livepair = Livepair(cloud, patch, **settings)
         move_to(cloud.clock, BEGIN)
         play(livepair, lambda: kept.append(scene_of(livepair, settings)))
     text = json.dumps(kept[-1], ensure_ascii=False, indent=1)

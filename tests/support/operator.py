@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from handler.cli import deployment
 from handler.cli.main import main
 from tests.cloud import Cloud, Credentials
-from tests.support.recovery import SkippingClock
+from tests.support.harness import SkippingClock
 
 
 class Operator:

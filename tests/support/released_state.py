@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.cloud.clock import Clock
+from tests.support.harness import BUCKET, Livepair
 from tests.support.project import PROJECT
-from tests.support.recovery import BUCKET, Recovering
 
 STATE_1 = PROJECT / "tests" / "released" / "state-1"
 """Scenes of the version that first wrote state of version 1."""
@@ -25,7 +25,7 @@ HELD = ("verification", "live", "image", "answer", "best_frame")
 """Objects within state objects; `tries` is none of them, since its names are data."""
 
 
-def scene_of(livepair: Recovering, settings: dict[str, str]) -> dict[str, Any]:
+def scene_of(livepair: Livepair, settings: dict[str, str]) -> dict[str, Any]:
     """What stands in the bucket now. Best frames are left out: nothing reads them."""
     bucket = livepair.cloud.cos.bucket(BUCKET)
     objects = [bucket.get(key) for key in bucket.keys("")]
@@ -53,7 +53,7 @@ def read_scene(name: str, folder: Path = STATE_1) -> dict[str, Any]:
     return scene
 
 
-def put_back(livepair: Recovering, scene: dict[str, Any], *, with_unknown: bool = False) -> None:
+def put_back(livepair: Livepair, scene: dict[str, Any], *, with_unknown: bool = False) -> None:
     """Make the bucket what it was, at the time when it was. The events of the uploads wait.
 
     `with_unknown` adds a field that nobody knows to every state object, and to what those hold.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from datetime import datetime, timedelta
 
 from handler.clock import together
@@ -92,8 +92,12 @@ class Shelf:
             self.objects.pop(key, None)
 
     def list(self, prefix: str, after: str = "") -> tuple[list[Stored], bool]:
-        keys = sorted(key for key in self.objects if key.startswith(prefix) and key > after)
+        keys = [key for key in self.keys(prefix) if key > after]
         return [Stored(key, "", None, 0, NOON) for key in keys[:PAGE]], len(keys) > PAGE
+
+    def keys(self, prefix: str) -> Sequence[str]:
+        """What lies under a prefix, in order."""
+        return sorted(key for key in self.objects if key.startswith(prefix))
 
     def md5(self, stored: Stored) -> str:
         raise NotImplementedError
