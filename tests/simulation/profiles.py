@@ -335,7 +335,7 @@ def forgotten_at_work(rng: random.Random, plan: Plan) -> Plan:
     size, is_md5 = rng.choice(((0, True), (500, False), (500, True)))
     live = replace(image, at=10.0, key="uploads/p/live.gz", size=size, is_md5=is_md5, arrivals=(0.02,))
     at = 10.0 + rng.choice((0.5, 3.0, 30.0)) * rng.random()
-    mood = Mood(slow=0.5, hash_s=20.0, hook_down=(0.0, rng.choice((0.0, 60.0)), "hangs"))
+    mood = Mood(slow=0.5, slow_call=0.9, hash_s=60.0, hook_down=(0.0, rng.choice((0.0, 60.0)), "hangs"))
     return replace(
         plan,
         environments=environments,

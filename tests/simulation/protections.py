@@ -369,6 +369,14 @@ EVERY = (
         switches.too_large_is_an_outage,
         profiles.huge_entry,
     ),
+    Protection(
+        "forget-sees-work",
+        "`forget` says that nothing is left only once no instance can be at work",
+        "of what was erased",
+        50,
+        switches.nobody_is_at_work,
+        profiles.forgotten_at_work,
+    ),
 )
 
 
@@ -415,9 +423,6 @@ class Assumption:
 ASSUMPTIONS = (
     Assumption(
         "window", "two create-only PUTs both succeed only within less than the settle", profiles.wide_window
-    ),
-    Assumption(
-        "versions", "a bucket that keeps versions says so in its answers to PUT", profiles.silent_versions
     ),
     Assumption("clocks", "clocks differ by seconds", profiles.repeated_after_the_lease, skew=120.0),
     Assumption(

@@ -120,7 +120,6 @@ def test_repeated_events_skip_no_back_off() -> None:
 
 _SECOND_BODY = {
     "window": "a claim that was written over after the settle is noticed only where versions are kept",
-    "versions": "a claim that was written over is noticed only where the bucket says that it keeps versions",
 }
 
 
