@@ -316,10 +316,17 @@ def alternatives_deleted(rng: random.Random, plan: Plan) -> Plan:
 
 
 def image_never(rng: random.Random, plan: Plan) -> Plan:
-    """A live package waits for an image that never comes, for more than a week."""
+    """A live package waits for an image that never comes; a walk that sees it is more than a week ago."""
     environments = _with(plan.environments[:1], **dict(SHARED_IMAGE))
     live = Put(10.0, 0, "uploads/u/a/live.gz", rng.getrandbits(120), 500, True, 0.0, 0.0, 0, (0.1,))
-    return replace(plan, environments=environments, puts=(live,), mood=Mood(), walks=(), kind_at=8 * 86_400.0)
+    return replace(
+        plan,
+        environments=environments,
+        puts=(live,),
+        mood=Mood(),
+        walks=(2 * 86_400.0,),
+        kind_at=11 * 86_400.0,
+    )
 
 
 def huge_entry(rng: random.Random, plan: Plan) -> Plan:
