@@ -141,80 +141,8 @@ WAITS = [5 * SECOND, 5 * MINUTE, 30 * MINUTE, 2 * HOUR, 5 * HOUR, 10 * HOUR, 14 
 MESSAGE = "msg_0123456789abcdef0123456789abcdef"
 TIMES = [attempt.at for attempt in deliveries(MESSAGE, NOON)]
 
-<<<<<<< HEAD
 messages = st.from_regex(r"msg_[0-9a-f]{32}", fullmatch=True)
 ages = st.timedeltas(-HOUR, timedelta(days=9))
-=======
-
-DAYS = 0.9 * sum(WAITS, timedelta(0))
-"""The shortest time that the whole schedule can take."""
-
-
-@pytest.mark.parametrize("retry_after", [None, SECOND, HOUR])
-@pytest.mark.parametrize("attempt", [10, 11, 1000])
-@pytest.mark.parametrize("late", [timedelta(0), SECOND, 1000 * HOUR])
-def test_after_ten_attempts_and_all_the_days_a_delivery_is_given_up(
-    attempt: int, retry_after: timedelta | None, late: timedelta
-) -> None:
-    """Whatever the consumer asks for: nothing is posted for ever."""
-    assert next_delivery(attempt, NOON, NOON + DAYS + late, retry_after, 0.5) is None
-
-
-@pytest.mark.parametrize("since", [timedelta(0), HOUR, DAYS - timedelta(microseconds=1), -HOUR])
-@pytest.mark.parametrize("attempt", [10, 11, 1000])
-def test_attempts_alone_give_nothing_up(attempt: int, since: timedelta) -> None:
-    """Who asks for early attempts has the schedule's days all the same; the last wait is repeated then."""
-    now = NOON + since
-    assert next_delivery(attempt, NOON, now, None, 0.5) == now + WAITS[-1]
-    assert next_delivery(attempt, NOON, now, MINUTE, 0.5) == now + MINUTE
-
-
-@pytest.mark.parametrize("attempt", range(1, 10))
-def test_days_alone_give_nothing_up(attempt: int) -> None:
-    """A message that is old, since the function stood still, is tried ten times too."""
-    now = NOON + 1000 * HOUR
-    assert next_delivery(attempt, NOON, now, None, 0.5) == now + WAITS[attempt - 1]
-    assert next_delivery(attempt, NOON, now, MINUTE, 0.5) == now + MINUTE
-
-
-@pytest.mark.parametrize("attempt", [0, -1, -9])
-def test_attempts_are_counted_from_one(attempt: int) -> None:
-    """Another number is a fault of ours, never the wait from the list's other end."""
-    with pytest.raises(ValueError, match=r"^attempts are counted from 1$"):
-        next_delivery(attempt, NOON, NOON, None, 0.5)
-    with pytest.raises(ValueError, match=r"^attempts are counted from 1$"):
-        next_delivery(attempt, NOON, NOON + 1000 * HOUR, SECOND, 0.5)
-
-
-def life(asked: Callable[[int], timedelta | None], draw: Callable[[int], float]) -> list[datetime]:
-    """The times at which a message is posted to a consumer who never takes it."""
-    posts: list[datetime] = []
-    at: datetime | None = NOON
-    while at is not None:
-        posts.append(at)
-        at = next_delivery(len(posts), NOON, at, asked(len(posts)), draw(len(posts)))
-    return posts
-
-
-@given(st.lists(st.floats(0, 1), min_size=10, max_size=10))
-def test_a_consumer_who_asks_for_nothing_gets_ten_attempts(draws: list[float]) -> None:
-    """However the waits are drawn: never nine, never an eleventh."""
-    posts = life(lambda attempt: None, lambda attempt: draws[attempt - 1])
-    assert len(posts) == 10
-    assert DAYS <= posts[-1] - NOON <= 1.1 * sum(WAITS, timedelta(0)) + SECOND
-
-
-@given(
-    st.dictionaries(st.integers(1, 30), st.timedeltas(timedelta(0), 2 * HOUR), max_size=15), st.floats(0, 1)
-)
-def test_no_consumer_is_given_up_before_the_days_are_over(asked: dict[int, timedelta], drawn: float) -> None:
-    """Nor after: ten attempts at the least, and beyond these only one when the days are over."""
-    posts = life(asked.get, lambda attempt: drawn)
-    assert len(posts) >= 10
-    assert posts == sorted(posts)
-    assert posts[-1] - NOON >= DAYS
-    assert len(posts) == 10 or posts[-2] - NOON < DAYS
->>>>>>> rules
 
 
 def test_the_schedule_is_the_documented_one() -> None:

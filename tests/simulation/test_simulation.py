@@ -7,12 +7,11 @@ from functools import partial
 import pytest
 
 from tests.simulation import profiles
+from tests.simulation.assumptions import ASSUMPTIONS, Assumption
 from tests.simulation.protections import (
-    ASSUMPTIONS,
     BACK_OFF,
     EVERY,
     GOES_FIRST,
-    Assumption,
     Protection,
     switched_off,
 )
