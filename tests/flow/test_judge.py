@@ -14,7 +14,7 @@ from handler.rules.claiming import Claim
 from handler.rules.outcome import Answer
 from handler.rules.pairing import Role
 from handler.state import codec
-from handler.state.ledger import SETTLE
+from handler.state.ledger import SETTLE, SETTLE_VERSIONED
 from tests.support.scene import Scene
 from tests.support.values import HOUR, IMAGE, LIVE, MINUTE, NOON, SECOND
 
@@ -53,17 +53,37 @@ def test_a_lease_is_never_longer_than_what_is_left_of_the_invocation() -> None:
     [
         ("image", True, SETTLE),
         ("live", True, YIELD_SECONDS + SETTLE),
-        ("image", False, SETTLE),
-        ("live", False, YIELD_SECONDS + SETTLE),
+        ("image", False, SETTLE_VERSIONED),
+        ("live", False, YIELD_SECONDS + SETTLE_VERSIONED),
     ],
 )
 def test_of_both_halves_events_one_goes_first(role: Role, trusting: bool, waited: float) -> None:
-    """The later upload's; the other one waits a moment, and looks for a claim before it takes one."""
+    """The later upload's; the other one waits a moment, and looks for a claim before it takes one.
+
+    Where create-only is not honoured both look, and a claim takes longer to settle.
+    """
     scene = Scene(trusting=trusting)
+    looks: dict[str, int] = {}
+    scene.state.after_write = lambda key: looks.update({key: scene.state.reads.count(key)})
     assert scene.event(role) == ["matched"]
     assert scene.clock.waited == pytest.approx(waited)
-    claim_read = scene.ledger.claim_key(scene.verification(), 1)
-    assert scene.state.reads.count(claim_read) == 1 + (role == "live" or not trusting)
+    assert looks[scene.ledger.claim_key(scene.verification(), 1)] == (role == "live" or not trusting)
+
+
+@pytest.mark.parametrize(("suspended", "waited"), [(False, SETTLE), (True, SETTLE_VERSIONED)])
+def test_an_instance_asks_whether_create_only_is_honoured_before_it_claims(
+    suspended: bool, waited: float
+) -> None:
+    """Beside its first look, once: a bucket whose versioning is suspended does not say so by itself."""
+    scene = Scene()
+    scene.memory.honours_create = None
+    scene.state.suspended = suspended
+    assert scene.event() == ["matched"]
+    assert scene.ledger.trusts_create is not suspended
+    assert scene.clock.waited == pytest.approx(waited)
+    del scene.state.objects["livepair/create-only"]
+    scene.event()
+    assert "livepair/create-only" not in scene.state.objects
 
 
 def test_what_is_left_of_an_invocation_is_not_slept_away() -> None:

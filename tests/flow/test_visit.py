@@ -8,13 +8,24 @@ import pytest
 
 from handler.edges.bucket import Changed
 from handler.flow.steps import Tell
-from handler.flow.visit import tell_now, work_off
-from handler.rules.agenda import Deliver, Entry, Look, TakeOver, Task
+from handler.flow.visit import put_off, tell_now, work_off
+from handler.rules.agenda import Deliver, Entry, Look, TakeOver, Task, delivery, kind_of
 from handler.rules.outcome import Answer
+from handler.rules.records import Record
 from handler.rules.uploads import Seen, Stored
-from handler.state.objects import CorruptState
 from tests.support.scene import Scene, forbidden, unavailable
-from tests.support.values import BUCKET, HOUR, IMAGE, LIVE, MINUTE, NOON, PAIR, SECOND, VERIFICATION
+from tests.support.values import (
+    BUCKET,
+    HOUR,
+    IMAGE,
+    LIVE,
+    MINUTE,
+    NOON,
+    PAIR,
+    SECOND,
+    VERIFICATION,
+    settings,
+)
 
 # --- an upload's event --------------------------------------------------------------------------------
 
@@ -199,12 +210,13 @@ def test_uploads_that_are_replaced_all_the_time_are_left_to_the_next_sweep() -> 
         TakeOver("other-1250000000", LIVE.key, VERIFICATION, 1),
     ],
 )
-def test_an_entry_of_another_function_is_left_alone(task: Task) -> None:
-    """It stays where it is, and the log says which it is."""
+def test_an_entry_of_other_settings_is_put_off(task: Task) -> None:
+    """As it is, and further each time, so that it stands in nobody's way; the log says which it is."""
     scene = Scene()
     key = scene.ledger.put_on(Entry(NOON, task))
     assert scene.sweep(MINUTE) == []
-    assert key in scene.state.objects
+    assert scene.tasks == [task._replace(failures=1)]
+    assert scene.agenda == [f"1202Z/{kind_of(task)}"]
     assert scene.logged == [
         {
             "event": "left_alone",
@@ -213,14 +225,18 @@ def test_an_entry_of_another_function_is_left_alone(task: Task) -> None:
             "agenda_key": key,
         }
     ]
+    assert scene.sweep(MINUTE) == []
+    assert scene.tasks == [task._replace(failures=2)]
+    assert scene.agenda == [f"1204Z/{kind_of(task)}"]
 
 
-def test_an_entry_whose_key_has_no_certain_partner_is_left_alone() -> None:
+def test_an_entry_whose_key_has_no_certain_partner_is_put_off() -> None:
     """These settings would not have put it there."""
     scene = Scene(LIVE_KEY="uploads/{a}-{b}.gz", IMAGE_KEY="uploads/{b}-{a}.jpg")
-    key = scene.ledger.put_on(Entry(NOON, Look(BUCKET, "uploads/a-b-c.gz")))
+    task = Look(BUCKET, "uploads/a-b-c.gz")
+    scene.ledger.put_on(Entry(NOON, task))
     assert scene.sweep(MINUTE) == []
-    assert key in scene.state.objects
+    assert scene.tasks == [task._replace(failures=1)]
 
 
 def test_a_walk_past_what_has_no_certain_partner_says_so() -> None:
@@ -233,23 +249,45 @@ def test_a_walk_past_what_has_no_certain_partner_says_so() -> None:
     assert scene.walk(LIVE._replace(key="elsewhere")) == []
 
 
-@pytest.mark.parametrize("kind", [TakeOver, Deliver])
-def test_a_record_is_told_even_if_its_uploads_have_changed_since(kind: Any) -> None:
-    """Its entry names the verification."""
+def test_what_is_put_off_within_its_minute_stays_there() -> None:
+    """Its new name is its old one, so it is not taken off."""
+    scene = Scene()
+    task = Look("other-1250000000", LIVE.key)
+    key = scene.ledger.put_on(Entry(NOON + MINUTE, task))
+    put_off(scene.services(), key, task)
+    assert scene.tasks == [task._replace(failures=1)]
+    assert scene.agenda == ["1201Z/look"]
+
+
+@pytest.mark.parametrize(("kind", "attempt"), [(TakeOver, 2), (Deliver, 1)])
+def test_a_record_is_told_even_if_its_uploads_have_changed_since(kind: Any, attempt: int) -> None:
+    """Its entry names the verification, and the attempt or a claim: then it is the attempt that is due."""
     scene = Scene()
     record = told_elsewhere(scene)
     key = scene.ledger.put_on(Entry(NOON, kind(BUCKET, LIVE.key, record.verification, 1)))
     scene.uploads.stored.clear()
     assert scene.sweep(MINUTE) == ["matched"]
     assert key not in scene.state.objects
-    assert scene.line["delivery"] == (1 if kind is Deliver else record.attempts + 1)
+    assert scene.line["delivery"] == scene.record().attempts == attempt
 
 
-def told_elsewhere(scene: Scene) -> Any:
+def test_a_record_is_told_whatever_the_templates_are() -> None:
+    """What was judged is deleted all the same: its record holds all that is needed."""
+    scene = Scene(DELETE_UPLOADS="both")
+    record = told_elsewhere(scene, delete=("live", "image"))
+    scene.settings = settings(LIVE_KEY="new/{id}.gz", IMAGE_KEY="new/{id}.jpg", DELETE_UPLOADS="both")
+    scene.ledger.put_on(Entry(NOON, delivery(record, 1)))
+    assert scene.sweep(MINUTE) == ["matched"]
+    assert sorted(scene.uploads.deleted) == sorted([LIVE.key, IMAGE.key])
+    assert scene.record().settled
+    assert scene.agenda == []
+
+
+def told_elsewhere(scene: Scene, **changes: Any) -> Record:
     """A record that another instance wrote, and died before it could tell it."""
     other = Scene()
     other.event()
-    record = other.record()._replace(delivered_at=None, attempts=3)
+    record = other.record()._replace(delivered_at=None, attempts=0, **changes)
     scene.ledger.mark(record)
     return record
 
@@ -464,12 +502,16 @@ def test_a_mark_that_is_none_is_removed() -> None:
     assert scene.ledger.marks(FACE.key) == []
 
 
-def test_a_mark_that_cannot_be_read_is_named() -> None:
-    """Those after it are served by the next sweep."""
+def test_a_mark_that_cannot_be_read_is_named_and_taken_off() -> None:
+    """Those after it are served, and its own pair has its looks."""
     scene = shared()
     scene.uploads.stored[FACE.key] = FACE
     mark = scene.ledger.marks(FACE.key)[0]
     scene.state.objects[mark] = b"{"
-    assert scene.event(keys=(FACE.key,)) == []
-    assert mark in scene.line["error"]
-    assert CorruptState(mark, "").key == mark
+    assert scene.event(keys=(FACE.key,)) == ["matched"]
+    (corrupt,) = [each for each in scene.logged if each["event"] == "corrupt_state"]
+    assert (corrupt["level"], corrupt["key"]) == ("ERROR", mark)
+    assert mark in corrupt["error"]
+    assert scene.ledger.marks(FACE.key) == []
+    assert scene.sweep(2 * MINUTE) == ["matched"]
+    assert scene.agenda == []

@@ -14,6 +14,7 @@ from handler.edges.bucket import READ, Bucket, Changed, CosError, Forbidden, Una
 from handler.edges.faceid import FrameError, Resource
 from handler.edges.webhook import Delivery
 from handler.flow.visit import upload_came, walk_past, work_off
+from handler.rules.agenda import Task
 from handler.rules.claiming import Claim
 from handler.rules.events import UploadEvent
 from handler.rules.outcome import Answer, Verification, verification
@@ -45,6 +46,8 @@ class Uploads(Shelf):
         self.stored: dict[str, Stored] = {}
         self.unread: dict[str, CosError] = {}
         self.deleted: list[str] = []
+        self.deleting: Callable[[], object] = lambda: None
+        """What happens when a request deletes."""
 
     def head(self, key: str) -> Stored | None:
         if key in self.refuses:
@@ -67,6 +70,7 @@ class Uploads(Shelf):
         return f"link to {key} for {seconds} s"
 
     def delete(self, keys: Iterable[str]) -> None:
+        self.deleting()
         for key in keys:
             self.deleted.append(key)
             self.stored.pop(key, None)
@@ -115,20 +119,31 @@ class Consumer:
 
     def __init__(self) -> None:
         self.answers = [Delivery(True, 200)]
+        self.during: Callable[[], object] = lambda: None
+        """What happens while it is told."""
         self.posts: list[tuple[str, str, datetime, float]] = []
 
     def post(self, message_id: str, body: str, now: datetime, seconds: float) -> Delivery:
         self.posts.append((message_id, body, now, seconds))
+        self.during()
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 
 
+class Killed(BaseException):
+    """The platform ends the instance: nothing that it would have done after this is done."""
+
+
 class Scene:
-    """One pair's world. Its uploads lie there from the start; events are handed over by `event`."""
+    """One pair's world. Its uploads lie there from the start; events are handed over by `event`.
+
+    Its instance knows whether the state bucket honours create-only PUTs, which it does if it is `trusting`.
+    """
 
     def __init__(self, *, trusting: bool = True, **changes: str) -> None:
         self.memory = Memory()
-        self.memory.honours_create = True if trusting else None
+        self.memory.honours_create = trusting
         self.ledger, self.state, self.clock = a_ledger(self.memory)
+        self.state.suspended = not trusting
         self.settings: Settings = settings(**changes)
         self.uploads, self.api, self.consumer = Uploads(), Api(), Consumer()
         self.logged: list[dict[str, Any]] = []
@@ -176,6 +191,12 @@ class Scene:
         return walk_past(self.services(), stored, self.ledger.pending(), None)
 
     # --- what is there
+
+    @property
+    def tasks(self) -> list[Task]:
+        """What there is on the agenda, by time."""
+        tasks = [self.ledger.task(key) for key in self.state.keys("livepair/agenda/")]
+        return [task for task in tasks if task is not None]
 
     @property
     def agenda(self) -> list[str]:
