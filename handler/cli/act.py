@@ -182,9 +182,7 @@ def _check_still_there(deployment: Deployment, half: Mapping[str, Any], path: st
     if stored.etag != half["etag"]:
         raise Problem(f"{half['key']} was replaced since, and what replaced it has an outcome of its own")
     if deployment.ledger.is_settled(path, stored):
-        raise Problem(
-            f"{half['key']} was judged since, and its other half was deleted then; upload both again"
-        )
+        raise Problem(f"{half['key']} was judged since, and its other half deleted then; upload both again")
 
 
 def _newest_run(deployment: Deployment, record: Record) -> Record:
