@@ -190,8 +190,8 @@ def _delete_uploads(services: Services, record: Record) -> None:
                 (go if role in record.delete else stay).append(stored)
     for stored in (*stay, *go):
         services.ledger.note_settled(record.verification.path, stored)
-    if go:
-        services.uploads.delete([stored.key for stored in go])
+    for stored in go:
+        services.uploads.delete([stored.key])  # one by one: a request for several cannot name every key
     services.ledger.mark(record._replace(deleted=True))
 
 

@@ -514,7 +514,7 @@ def test_forget_takes_the_note_that_an_upload_stays(
     """Where the other half was deleted; `show` tells of it before."""
     livepair = configured(DELETE_UPLOADS="live")
     assert livepair.pair() == ["matched"]
-    assert len(livepair.state("settled/")) == 1
+    assert len(livepair.state("settled/")) == 2
     livepair.finish()
     assert "stays" in [event["what"] for event in operator.json("show", IMAGE)["events"]]
     operator.fine("forget", IMAGE, "--yes")

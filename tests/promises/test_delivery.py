@@ -215,7 +215,7 @@ def test_a_walk_continued_by_a_sweep_tells_once(livepair: Livepair) -> None:
     livepair.put_pair()
     livepair.drop(2)
     livepair.cloud.clock.advance(3600)
-    livepair.handle(RECONCILE, 25)
+    livepair.handle(RECONCILE, 26)
     livepair.finish()
     assert len(livepair.cloud.consumer.attempts) == 1
 

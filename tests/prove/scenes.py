@@ -271,6 +271,7 @@ SHOWN = {
     "waiting-marks": "image-late",
     "marks-until-complete": "image-late",
     "back-off": "throttled",
+    "run-carried": "retry",
 }
 """The scene in which each protection shows that is switched off."""
 
@@ -280,5 +281,17 @@ NOT_SHOWN = {
     "owner-records": "needs a request that is under way longer than is assumed",
     "told-when-worked-off": "needs a request that takes effect minutes after its sender died",
     "goes-first": "a second line: it shows in numbers, where the window is wider than is assumed",
+    "shared-is-no-half": "needs a live package that is gone, or is not shown, until PAIR_TIMEOUT is over",
+    "walks-noted": "needs walks of days",
+    "attempts-derived": "needs deliveries that fail for hours while sweeps overlap",
+    "retry-after": "needs deliveries that fail for hours",
+    "one-deadline": "needs several records an event",
+    "each-mark-alone": "needs state that cannot be read",
+    "settled-by-key": "needs LIST that lags until PAIR_TIMEOUT is over",
+    "older-alternatives": "needs alternatives of a key",
+    "marks-for-days": "needs days",
+    "create-only-asked": "needs a bucket whose versioning is suspended",
+    "too-large-is-corrupt": "needs state that cannot be read",
+    "forget-sees-work": "needs the operator's commands",
 }
 """Protections that only random histories show, and why."""

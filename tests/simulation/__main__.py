@@ -15,9 +15,10 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
-from tests.simulation.profiles import PROFILES
-from tests.simulation.protections import ASSUMPTIONS, COUNTED, EVERY, switched_off
+from tests.simulation.assumptions import ASSUMPTIONS
+from tests.simulation.protections import COUNTED, EVERY, switched_off
 from tests.simulation.run import Result, run, run_side_by_side, told
+from tests.simulation.scenes import PROFILES
 
 
 def main() -> int:

@@ -32,7 +32,7 @@ from tests.simulation.store import Verdict
 from tests.simulation.world import moment
 
 MARGIN = timedelta(seconds=5)
-"""How far apart clocks are, with the time between a look and its answer."""
+"""The time between a look and its answer, beside how far clocks are apart."""
 
 MARK_DAYS = 7
 """Days after which no live package is marked as waiting for its image any more."""
@@ -139,7 +139,8 @@ def no_settled_pair_becomes_incomplete(
             looked_at = moment(instance.looked_at.get(gone["key"], 0.0)) if gone else None
             if half is None or judged_half is None or looked_at is None:
                 continue
-            if datetime.fromisoformat(other["delivered_at"]) + MARGIN > looked_at:
+            margin = MARGIN + timedelta(seconds=2 * history.skew)
+            if datetime.fromisoformat(other["delivered_at"]) + margin > looked_at:
                 continue  # it was not settled yet when this one was looked at
             is_same = half == judged_half
             is_older = half["key"] != judged_half["key"] and half["uploaded_at"] <= judged_half["uploaded_at"]

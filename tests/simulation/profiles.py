@@ -7,15 +7,11 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from handler.flow.call import LEASE_SECONDS
-from tests.simulation.axes import AXES, thrice
 from tests.simulation.plan import (
-    ALTERNATIVES,
     OWN_PAIRS,
     SHARED_IMAGE,
-    Command,
     Environment,
     Expiry,
-    Junk,
     Plan,
     Put,
 )
@@ -24,7 +20,7 @@ from tests.simulation.store import Mood
 Profile = Callable[[random.Random, Plan], Plan]
 
 
-def _with(environments: tuple[Environment, ...], **settings: str) -> tuple[Environment, ...]:
+def having(environments: tuple[Environment, ...], **settings: str) -> tuple[Environment, ...]:
     return tuple(tuple({**dict(each), **settings}.items()) for each in environments)
 
 
@@ -96,7 +92,7 @@ def replaced_while_untold(rng: random.Random, plan: Plan) -> Plan:
 
 def deleting(rng: random.Random, plan: Plan) -> Plan:
     """Uploads are deleted once their outcome is told."""
-    return replace(plan, environments=_with(plan.environments, DELETE_UPLOADS=rng.choice(("live", "both"))))
+    return replace(plan, environments=having(plan.environments, DELETE_UPLOADS=rng.choice(("live", "both"))))
 
 
 def shared(rng: random.Random, plan: Plan) -> Plan:
@@ -154,8 +150,8 @@ def repeated_after_the_lease(rng: random.Random, plan: Plan) -> Plan:
 
 def at_the_end_of_the_lease(rng: random.Random, plan: Plan) -> Plan:
     """COS takes no record until the lease is nearly over, and a sweep looks at the pair at that moment."""
-    environments = _with(plan.environments[:1], **dict(OWN_PAIRS), KEEP_BEST_FRAME="true")
-    environments = _with(environments, PASS_RESOURCES="presigned")
+    environments = having(plan.environments[:1], **dict(OWN_PAIRS), KEEP_BEST_FRAME="true")
+    environments = having(environments, PASS_RESOURCES="presigned")
     at = 240 - LEASE_SECONDS + 2.4 + 1.4 * rng.random()
     image = Put(155.0, 0, "uploads/p/image.jpg", rng.getrandbits(120), 500, True, 0.0, 0.0, 0, (0.1,))
     live = replace(image, at=at, key="uploads/p/live.gz", content=rng.getrandbits(120), arrivals=(0.01,))
@@ -176,7 +172,7 @@ def at_the_end_of_the_lease(rng: random.Random, plan: Plan) -> Plan:
 def failed_and_repeated(rng: random.Random, plan: Plan) -> Plan:
     """What the API has no known code for is uploaded once more, soon after."""
     puts: list[Put] = []
-    for put in _pairs_of_one(plan):
+    for put in first_uploads(plan):
         content = 7 + 8 * rng.getrandbits(100) if put.key.endswith("live.gz") else 8 * rng.getrandbits(100)
         first = replace(put, content=content, size=500, is_md5=True, arrivals=(0.1,))
         puts += [first, replace(first, at=first.at + 15 + 40 * rng.random())]
@@ -184,7 +180,7 @@ def failed_and_repeated(rng: random.Random, plan: Plan) -> Plan:
     return replace(plan, puts=tuple(sorted(puts, key=lambda put: put.at)), mood=mood)
 
 
-def _pairs_of_one(plan: Plan) -> list[Put]:
+def first_uploads(plan: Plan) -> list[Put]:
     """The first upload of each key."""
     first: dict[tuple[int, str], Put] = {}
     for put in plan.puts:
@@ -203,7 +199,7 @@ def versioned_and_failing(rng: random.Random, plan: Plan) -> Plan:
 
 def recorded_late(rng: random.Random, plan: Plan) -> Plan:
     """An instance dies recording, and its record is there only while a sweep takes over from it."""
-    environments = _with(plan.environments[:1], **dict(OWN_PAIRS))
+    environments = having(plan.environments[:1], **dict(OWN_PAIRS))
     image = Put(100.0, 0, "uploads/p/image.jpg", rng.getrandbits(120), 500, True, 0.0, 0.0, 0, ())
     live = replace(image, at=165.0, key="uploads/p/live.gz", content=rng.getrandbits(120), arrivals=(0.1,))
     mood = Mood(die_recording=1.0, late_effect_s=(131.0, 135.0), slow=0.5)
@@ -240,119 +236,23 @@ def down_for_days(rng: random.Random, plan: Plan) -> Plan:
     return replace(plan, mood=mood, kind_at=plan.puts[-1].at + 2.8 * day)
 
 
-def retried(rng: random.Random, plan: Plan) -> Plan:
-    """The operator retries what failed, and the API stumbles in the first call of that run."""
-    plan = halves_at_once(rng, plan)
-    live, image = 7 + 8 * rng.getrandbits(100), 8 * rng.getrandbits(100)
-    puts = tuple(replace(put, content=live if put.key.endswith("gz") else image) for put in plan.puts)
-    at = 100 + 60 * rng.random()
-    code = rng.choice(("RequestLimitExceeded", "InternalError", "AuthFailure.SecretIdNotFound"))
-    mood = Mood(api_down=(at, at + 130, code))
-    return replace(plan, puts=puts, mood=mood, retries=(at,), kind_at=at + 200)
-
-
-def shared_and_expired(rng: random.Random, plan: Plan) -> Plan:
-    """A live package goes before the image comes that serves it and others."""
-    environments = _with(plan.environments[:1], **dict(SHARED_IMAGE))
-    live = Put(10.0, 0, "uploads/u/a/live.gz", rng.getrandbits(120), 500, True, 0.0, 0.0, 0, (0.1,))
-    image = replace(live, at=100.0, key="faces/u.jpg", content=rng.getrandbits(120))
-    expiries = (Expiry(50.0, "live"),)
-    return replace(
-        plan, environments=environments, puts=(live, image), mood=Mood(), expiries=expiries, kind_at=8000.0
-    )
-
-
-def walked_since(rng: random.Random, plan: Plan) -> Plan:
-    """All events are lost; a day later an operator has the last hour walked, before the daily walk comes."""
-    puts = tuple(replace(put, arrivals=()) for put in _pairs_of_one(plan))
-    at = puts[-1].at + 26 * 3600
-    return replace(
-        plan, puts=puts, walks=(), retries=(), commands=(Command(at, "reconcile", 0, 0.0),), kind_at=at + 1
-    )
-
-
-def thrice_while_down(rng: random.Random, plan: Plan) -> Plan:
-    """The consumer is down for a day, and sweeps overlap."""
-    plan = thrice(rng, halves_at_once(rng, plan))
-    how = rng.choice(("answers 500", "refuses connections", "hangs"))
-    mood = Mood(hook_down=(0.0, 86_400.0, how), slow=0.5)
-    return replace(plan, mood=mood, kind_at=86_400.0)
-
-
-def merged_and_short(rng: random.Random, plan: Plan) -> Plan:
-    """Several records an event, slow calls, and a short time limit."""
-    puts = tuple(replace(put, arrivals=(0.1,)) for put in plan.puts if put.content is not None)
-    mood = replace(plan.mood, slow_call=0.9, die=0.0, head_lag=0.0)
-    return replace(plan, puts=puts, mood=mood, merged_s=60.0, limit_s=60.0)
-
-
-def junk_among_marks(rng: random.Random, plan: Plan) -> Plan:
-    """Before the marks of who waits for an image lies one that cannot be read."""
-    plan = image_at_the_timeout(rng, plan)
-    live, image = plan.puts
-    image = replace(image, at=image.at + 200)
-    junk = (Junk(image.at - 50, "waiting", 11 * (3 * rng.randrange(1 << 20) + 1) + rng.randrange(10)),)
-    return replace(plan, puts=(live, image), junk=junk, mood=Mood(), kind_at=image.at + 10)
-
-
-def deleted_while_list_lags(rng: random.Random, plan: Plan) -> Plan:
-    """Half a pair is deleted once it is told; an event repeats while LIST does not show the record."""
-    environments = _with(plan.environments[:1], **dict(OWN_PAIRS), DELETE_UPLOADS="live", PAIR_TIMEOUT="60")
-    image = Put(10.0, 0, "uploads/p/image.jpg", rng.getrandbits(120), 500, True, 0.0, 0.0, 0, (0.1, 65.0))
-    live = replace(image, at=50 + 10 * rng.random(), key="uploads/p/live.gz", arrivals=(0.1,))
-    return replace(
-        plan, environments=environments, puts=(image, live), mood=Mood(list_lag=0.9), walks=(), kind_at=300.0
-    )
-
-
-def alternatives_deleted(rng: random.Random, plan: Plan) -> Plan:
-    """Both alternatives of an image are there, and what was judged is deleted once it is told."""
-    environments = _with(plan.environments[:1], **dict(ALTERNATIVES), DELETE_UPLOADS="both")
-    image = Put(5.0, 0, "uploads/p/image.png", 8 * rng.getrandbits(90), 500, True, 0.0, 0.0, 0, (0.1,))
-    newer = replace(image, at=20.0, key="uploads/p/image.jpg", content=8 * rng.getrandbits(90))
-    live = replace(image, at=30.0, key="uploads/p/live.gz", content=8 * rng.getrandbits(90))
-    puts = (image, newer, live)
-    return replace(plan, environments=environments, puts=puts, mood=Mood(), walks=(), kind_at=8000.0)
-
-
-def image_never(rng: random.Random, plan: Plan) -> Plan:
-    """A live package waits for an image that never comes, for more than a week."""
-    environments = _with(plan.environments[:1], **dict(SHARED_IMAGE))
-    live = Put(10.0, 0, "uploads/u/a/live.gz", rng.getrandbits(120), 500, True, 0.0, 0.0, 0, (0.1,))
-    return replace(plan, environments=environments, puts=(live,), mood=Mood(), walks=(), kind_at=8 * 86_400.0)
-
-
-def huge_entry(rng: random.Random, plan: Plan) -> Plan:
-    """Among what is on the agenda lies something larger than any state object."""
-    plan = halves_at_once(rng, plan)
-    return replace(plan, mood=Mood(), junk=(Junk(20.0, "agenda", 11 * rng.randrange(1 << 20) + 10),))
-
-
-def forgotten_at_work(rng: random.Random, plan: Plan) -> Plan:
-    """A pair is forgotten while an instance has it in hand: reading it through, deciding or telling it."""
-    environments = _with(plan.environments[:1], **dict(OWN_PAIRS))
-    image = Put(5.0, 0, "uploads/p/image.jpg", 8 * rng.getrandbits(90), 500, True, 0.0, 0.0, 0, ())
-    size, is_md5 = rng.choice(((0, True), (500, False), (500, True)))
-    live = replace(image, at=10.0, key="uploads/p/live.gz", size=size, is_md5=is_md5, arrivals=(0.02,))
-    at = 10.0 + rng.choice((0.5, 3.0, 30.0)) * rng.random()
-    mood = Mood(slow=0.5, hash_s=20.0, hook_down=(0.0, rng.choice((0.0, 60.0)), "hangs"))
+def halves_at_once(rng: random.Random, plan: Plan) -> Plan:
+    """Both halves of a pair are uploaded together and heard of together; the create-only window is wide."""
+    content = rng.getrandbits(100) * 8
+    image = Put(5.0, 0, "uploads/p/image.jpg", content, 500, True, 0.0, 0.0, 0, (0.02 + 0.02 * rng.random(),))
+    live = replace(image, key="uploads/p/live.gz", arrivals=(0.02 + 0.02 * rng.random(),))
+    environments = having(plan.environments[:1], **dict(OWN_PAIRS))
+    mood = Mood(wide_window=0.9, window_s=0.4)
     return replace(
         plan,
         environments=environments,
-        versioned=rng.random() < 0.2,
+        versioned=False,
         puts=(image, live),
         mood=mood,
         walks=(),
         retries=(),
-        commands=(Command(at, "forget", 0, 0.0),),
-        kind_at=3600.0,
+        kind_at=60.0,
     )
-
-
-def read_for_long(rng: random.Random, plan: Plan) -> Plan:
-    """Uploads that came in parts take up to two minutes to be read through, longer than a claim lasts."""
-    puts = tuple(replace(put, is_md5=False, arrivals=put.arrivals[:2]) for put in plan.puts)
-    return replace(plan, puts=puts, mood=Mood(hash_s=120.0, die=min(plan.mood.die, 0.01)))
 
 
 # --- beyond what is assumed ---------------------------------------------------------------------------
@@ -391,71 +291,3 @@ def records_expired(rng: random.Random, plan: Plan) -> Plan:
     """A lifecycle rule takes records before the uploads that they are about."""
     span = plan.puts[-1].at + 1000.0
     return replace(plan, expiries=(Expiry(span * rng.random(), "records"),))
-
-
-def halves_at_once(rng: random.Random, plan: Plan) -> Plan:
-    """Both halves of a pair are uploaded together and heard of together; the create-only window is wide."""
-    content = rng.getrandbits(100) * 8
-    image = Put(5.0, 0, "uploads/p/image.jpg", content, 500, True, 0.0, 0.0, 0, (0.02 + 0.02 * rng.random(),))
-    live = replace(image, key="uploads/p/live.gz", arrivals=(0.02 + 0.02 * rng.random(),))
-    environments = _with(plan.environments[:1], **dict(OWN_PAIRS))
-    mood = Mood(wide_window=0.9, window_s=0.4)
-    return replace(
-        plan,
-        environments=environments,
-        versioned=False,
-        puts=(image, live),
-        mood=mood,
-        walks=(),
-        retries=(),
-        kind_at=60.0,
-    )
-
-
-PROFILES: dict[str, Profile] = {
-    each.__name__: each
-    for each in (
-        at_the_same_moment,
-        versioned,
-        deadly,
-        deadly_and_replaced,
-        seen_late,
-        replaced_at_once,
-        replaced_while_untold,
-        deleting,
-        shared,
-        image_seen_late,
-        image_at_the_timeout,
-        repeated_unfit,
-        repeated_after_the_lease,
-        at_the_end_of_the_lease,
-        failed_and_repeated,
-        versioned_and_failing,
-        recorded_late,
-        throttled,
-        overtaken,
-        down_for_days,
-        wide_window,
-        slow_requests,
-        silent_versions,
-        stale_reads,
-        late_effects,
-        halves_at_once,
-        retried,
-        shared_and_expired,
-        walked_since,
-        thrice_while_down,
-        merged_and_short,
-        junk_among_marks,
-        deleted_while_list_lags,
-        alternatives_deleted,
-        image_never,
-        huge_entry,
-        forgotten_at_work,
-        read_for_long,
-        as_drawn,
-        records_expired,
-        *(axis for axis, _ in AXES),
-    )
-}
-"""All of them by name."""

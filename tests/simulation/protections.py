@@ -11,8 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from tests.simulation import profiles, switches
-from tests.simulation.history import SKEW
+from tests.simulation import profiles, scenes, switches
 from tests.simulation.profiles import Profile
 from tests.simulation.switches import Patch
 
@@ -279,7 +278,7 @@ EVERY = (
         "was asked for",
         50,
         switches.run_forgotten,
-        profiles.retried,
+        scenes.retried,
     ),
     Protection(
         "shared-is-no-half",
@@ -287,7 +286,7 @@ EVERY = (
         "a live package is missing",
         100,
         switches.image_is_half,
-        profiles.shared_and_expired,
+        scenes.shared_and_expired,
     ),
     Protection(
         "walks-noted",
@@ -295,7 +294,7 @@ EVERY = (
         "has no outcome",
         50,
         switches.any_walk_is_noted,
-        profiles.walked_since,
+        scenes.walked_since,
     ),
     Protection(
         "attempts-derived",
@@ -303,7 +302,7 @@ EVERY = (
         "was posted",
         50,
         switches.next_attempt_drawn,
-        profiles.thrice_while_down,
+        scenes.thrice_while_down,
     ),
     Protection(
         "retry-after",
@@ -319,7 +318,7 @@ EVERY = (
         "left to the platform's limit",
         50,
         switches.deadline_anew,
-        profiles.merged_and_short,
+        scenes.merged_and_short,
     ),
     Protection(
         "each-mark-alone",
@@ -327,7 +326,7 @@ EVERY = (
         "does not become quiet",
         50,
         switches.one_mark_stops_all,
-        profiles.junk_among_marks,
+        scenes.junk_among_marks,
     ),
     Protection(
         "settled-by-key",
@@ -335,7 +334,7 @@ EVERY = (
         "was told as incomplete",
         100,
         switches.found_by_list_alone,
-        profiles.deleted_while_list_lags,
+        scenes.deleted_while_list_lags,
     ),
     Protection(
         "older-alternatives",
@@ -343,7 +342,7 @@ EVERY = (
         "an older alternative",
         200,
         switches.alternatives_are_halves,
-        profiles.alternatives_deleted,
+        scenes.alternatives_deleted,
     ),
     Protection(
         "marks-for-days",
@@ -351,7 +350,7 @@ EVERY = (
         "has waited for its image",
         10,
         switches.marks_for_good,
-        profiles.image_never,
+        scenes.image_never,
     ),
     Protection(
         "create-only-asked",
@@ -367,7 +366,15 @@ EVERY = (
         "does not become quiet",
         50,
         switches.too_large_is_an_outage,
-        profiles.huge_entry,
+        scenes.huge_entry,
+    ),
+    Protection(
+        "forget-sees-work",
+        "`forget` says that nothing is left only once no instance can be at work",
+        "of what was erased",
+        50,
+        switches.nobody_is_at_work,
+        scenes.forgotten_at_work,
     ),
 )
 
@@ -392,51 +399,3 @@ BACK_OFF = Protection(
 
 COUNTED = (GOES_FIRST, BACK_OFF)
 """Protections whose absence breaks no promise that is checked: it shows in numbers."""
-
-
-# --- assumptions, broken ----------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Assumption:
-    """Something that the protocol takes for granted. Where it fails, verdicts may be asked for twice.
-
-    But no upload is lost for it, and no message told with two bodies.
-    """
-
-    name: str
-    why: str
-    broken: Profile
-    skew: float = SKEW
-    costs: tuple[str, ...] = ("verdict",)
-    """What it may cost: the first words of violations."""
-
-
-ASSUMPTIONS = (
-    Assumption(
-        "window", "two create-only PUTs both succeed only within less than the settle", profiles.wide_window
-    ),
-    Assumption(
-        "versions", "a bucket that keeps versions says so in its answers to PUT", profiles.silent_versions
-    ),
-    Assumption("clocks", "clocks differ by seconds", profiles.repeated_after_the_lease, skew=120.0),
-    Assumption(
-        "clocks-by-minutes", "clocks differ by seconds, and never by minutes", profiles.as_drawn, skew=300.0
-    ),
-    Assumption(
-        "records-stay",
-        "records stay for as long as the uploads that they are about",
-        profiles.records_expired,
-        costs=("verdict", "message", "upload"),
-    ),
-    Assumption(
-        "latency", "where versions are kept, a request arrives within the long settle", profiles.slow_requests
-    ),
-    Assumption("reads", "GET shows state at once", profiles.stale_reads),
-    Assumption(
-        "given-up",
-        "a request that was given up takes no effect much later",
-        profiles.late_effects,
-        costs=("verdict", "state"),
-    ),
-)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any
 
+from handler.cli import forget
 from handler.edges.bucket import Exists, Oversized, Unavailable
 from handler.flow import advance, call, judge, lookup, reconcile, sweep, tell, visit
 from handler.flow.steps import Done, Later, Tell, Trace, Visit
@@ -376,6 +377,10 @@ def never_asked(patch: Patch) -> None:
         self.memory.honours_create = True
 
     patch(Objects, "learn", learn)
+
+
+def nobody_is_at_work(patch: Patch) -> None:
+    patch(forget, "at_work", lambda *about: [])
 
 
 def too_large_is_an_outage(patch: Patch) -> None:
