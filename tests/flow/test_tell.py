@@ -14,6 +14,7 @@ from handler.flow.steps import Tell
 from handler.flow.visit import tell_now
 from handler.rules.agenda import Entry, delivery
 from handler.rules.outcome import Answer
+from handler.state import codec
 from tests.support.scene import Scene, unavailable
 from tests.support.values import HOUR, IMAGE, LIVE, MINUTE, NOON, SECOND
 
@@ -114,6 +115,19 @@ def test_an_event_waits_only_with_time_left_for_the_attempt(seconds: float, post
     assert len(scene.consumer.posts) == posts
 
 
+def test_an_event_waits_with_just_enough_time_left() -> None:
+    """Five seconds to wait, fifteen to post, two to spare."""
+    scene = Scene()
+
+    def dawdle() -> None:
+        scene.clock.waited = 36.0
+
+    scene.api.during = dawdle
+    scene.consumer.answers = [DOWN, OK]
+    scene.event()
+    assert len(scene.consumer.posts) == 2
+
+
 @pytest.mark.parametrize(("left", "posts"), [(2.0, 1), (1.9, 0)])
 def test_no_delivery_begins_with_less_than_two_seconds_left(left: float, posts: int) -> None:
     """It is the next sweep's, as the attempt that it would have been."""
@@ -149,7 +163,7 @@ def test_a_consumer_that_is_gone_is_not_asked_again() -> None:
         "verification": record.verification.id,
         "error": "answered 410",
     }
-    assert scene.uploads.deleted == []
+    assert scene.uploads.deletes == []
     assert scene.agenda == []
 
 
@@ -183,9 +197,9 @@ def test_uploads_are_deleted_once_their_message_has_arrived() -> None:
     scene = Scene(DELETE_UPLOADS="both")
     scene.consumer.answers = [DOWN, DOWN, OK]
     scene.event()
-    assert scene.uploads.deleted == []
+    assert scene.uploads.deletes == []
     assert scene.sweep(10 * MINUTE) == ["matched"]
-    assert sorted(scene.uploads.deleted) == sorted([LIVE.key, IMAGE.key])
+    assert sorted(scene.uploads.deletes) == sorted([LIVE.key, IMAGE.key])
     assert scene.record().deleted
     assert scene.agenda == []
 
@@ -200,7 +214,7 @@ def test_what_was_replaced_since_is_not_deleted(change: dict[str, Any]) -> None:
 
     scene.api.during = replace
     scene.event()
-    assert scene.uploads.deleted == [IMAGE.key]
+    assert scene.uploads.deletes == [IMAGE.key]
     assert scene.record().deleted
 
 
@@ -209,7 +223,7 @@ def test_what_is_gone_already_is_no_fault() -> None:
     scene = Scene(DELETE_UPLOADS="both")
     scene.api.during = lambda: scene.uploads.stored.pop(LIVE.key)
     scene.event()
-    assert scene.uploads.deleted == [IMAGE.key]
+    assert scene.uploads.deletes == [IMAGE.key]
 
 
 def test_a_deletion_that_fails_is_made_up_for() -> None:
@@ -222,7 +236,7 @@ def test_a_deletion_that_fails_is_made_up_for() -> None:
     assert scene.agenda == ["1202Z/look", "1202Z/take_over"]
     scene.uploads.refuses.clear()
     scene.sweep(2 * MINUTE)
-    assert scene.uploads.deleted == [LIVE.key]
+    assert scene.uploads.deletes == [LIVE.key]
     assert len(scene.consumer.posts) == 1
     assert scene.sweep(2 * MINUTE) == []
     assert scene.agenda == []
@@ -293,6 +307,20 @@ def test_an_outcome_without_a_call_is_on_the_agenda_before_it_is_recorded() -> N
     assert scene.record().code == "Livepair.LiveTooLarge"
     assert scene.agenda == []
     assert scene.api.calls == []
+
+
+def test_of_two_who_decide_without_a_claim_both_tell_the_same() -> None:
+    """What is stored in the end, byte for byte."""
+    scene = Scene(MAX_LIVE_BYTES="10")
+
+    def overwrite(written: str) -> None:
+        if "/records/" in written:
+            first = codec.load_record(scene.state.objects[written])
+            scene.state.objects[written] = codec.dump_record(first._replace(body="{}", nonce="other"))
+
+    scene.state.after_write = overwrite
+    assert scene.event() == ["rejected"]
+    assert [post[1] for post in scene.consumer.posts] == ["{}"]
 
 
 # --- records that stand -------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from handler.edges.cos import Bucket, Changed, CosError, Forbidden, Unavailable
 from handler.edges.faceid import FrameError, Resource
 from handler.edges.webhook import Delivery
 from handler.flow.visit import upload_came, walk_past, work_off
+from handler.rules.agenda import Task
 from handler.rules.claiming import Claim
 from handler.rules.events import UploadEvent
 from handler.rules.outcome import Answer, Verification, verification
@@ -44,7 +45,6 @@ class Uploads(Shelf):
         super().__init__()
         self.stored: dict[str, Stored] = {}
         self.unread: dict[str, CosError] = {}
-        self.deleted: list[str] = []
 
     def head(self, key: str) -> Stored | None:
         if key in self.refuses:
@@ -68,7 +68,7 @@ class Uploads(Shelf):
 
     def delete(self, keys: Iterable[str]) -> None:
         for key in keys:
-            self.deleted.append(key)
+            self.deletes.append(key)
             self.stored.pop(key, None)
 
 
@@ -86,6 +86,7 @@ class Api:
         self.during: Callable[[], object] = lambda: None
         """What others do while it is asked."""
         self.relaying: Callable[[], object] = lambda: None
+        self.framing: Callable[[], object] = lambda: None
         self.frame_error: str | None = None
 
     def open(self) -> None:
@@ -105,6 +106,7 @@ class Api:
 
     def frame(self, answer: Answer, seconds: float) -> bytes:
         self.frames.append(seconds)
+        self.framing()
         if self.frame_error:
             raise FrameError(self.frame_error)
         return b"jpeg"
@@ -178,9 +180,14 @@ class Scene:
     # --- what is there
 
     @property
+    def tasks(self) -> list[Task | None]:
+        """What is on the agenda."""
+        return [self.ledger.task(key) for key in self.state.keys("livepair/agenda/")]
+
+    @property
     def agenda(self) -> list[str]:
         """The names of its entries, without digests."""
-        keys = sorted(key for key in self.state.objects if "/agenda/" in key)
+        keys = self.state.keys("livepair/agenda/")
         return [key.removeprefix("livepair/agenda/20261122T").partition("-")[0] for key in keys]
 
     def verification(self, run: int = 1, seen: Seen = SEEN) -> Verification:
