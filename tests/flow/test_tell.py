@@ -16,6 +16,7 @@ from handler.flow.visit import tell_now
 from handler.rules.agenda import Entry, delivery
 from handler.rules.outcome import Answer, verification
 from handler.rules.schedule import LONGEST_RETRY_AFTER, MOST_DELIVERIES, deliveries
+from handler.state import codec
 from tests.support.scene import Killed, Scene, unavailable
 from tests.support.values import HOUR, IMAGE, LIVE, MINUTE, NOON, SECOND, SEEN, record
 
@@ -201,7 +202,7 @@ def test_a_consumer_that_is_gone_is_not_asked_again() -> None:
         "verification": record.verification.id,
         "error": "answered 410",
     }
-    assert scene.uploads.deleted == []
+    assert scene.uploads.deletes == []
     assert scene.agenda == []
 
 
@@ -324,9 +325,9 @@ def test_uploads_are_deleted_once_their_message_has_arrived() -> None:
     scene = Scene(DELETE_UPLOADS="both")
     scene.consumer.answers = [DOWN, DOWN, OK]
     scene.event()
-    assert scene.uploads.deleted == []
+    assert scene.uploads.deletes == []
     assert scene.sweep(10 * MINUTE) == ["matched"]
-    assert sorted(scene.uploads.deleted) == sorted([LIVE.key, IMAGE.key])
+    assert sorted(scene.uploads.deletes) == sorted([LIVE.key, IMAGE.key])
     assert scene.record().deleted
     assert scene.agenda == []
 
@@ -341,7 +342,7 @@ def test_what_was_replaced_since_is_not_deleted(change: dict[str, Any]) -> None:
 
     scene.api.during = replace
     scene.event()
-    assert scene.uploads.deleted == [IMAGE.key]
+    assert scene.uploads.deletes == [IMAGE.key]
     assert scene.record().deleted
 
 
@@ -350,24 +351,24 @@ def test_what_is_gone_already_is_no_fault() -> None:
     scene = Scene(DELETE_UPLOADS="both")
     scene.api.during = lambda: scene.uploads.stored.pop(LIVE.key)
     scene.event()
-    assert scene.uploads.deleted == [IMAGE.key]
+    assert scene.uploads.deletes == [IMAGE.key]
 
 
-def test_of_both_uploads_it_is_noted_that_they_are_settled_before_one_request_deletes_them() -> None:
+def test_of_both_uploads_it_is_noted_that_they_are_settled_before_any_is_deleted() -> None:
     """So nobody takes what is left, or not deleted yet, for half a pair."""
     scene = Scene(DELETE_UPLOADS="both")
     noted: list[int] = []
     scene.uploads.deleting = lambda: noted.append(len(scene.state.keys("livepair/settled/42/")))
     scene.event()
-    assert noted == [2]
-    assert sorted(scene.uploads.deleted) == sorted([LIVE.key, IMAGE.key])
+    assert noted == [2, 2]
+    assert sorted(scene.uploads.deletes) == sorted([LIVE.key, IMAGE.key])
 
 
 def test_the_half_that_stays_waits_for_nobody() -> None:
     """Also while LIST does not show the record yet."""
     scene = Scene(DELETE_UPLOADS="live", PAIR_TIMEOUT="60")
     scene.event()
-    assert scene.uploads.deleted == [LIVE.key]
+    assert scene.uploads.deletes == [LIVE.key]
     del scene.state.objects[scene.ledger.record_key(scene.verification())]
     scene.clock.waited += 3600
     assert scene.walk(IMAGE) == []
@@ -381,12 +382,12 @@ def test_older_alternatives_go_with_what_was_judged() -> None:
     older = IMAGE._replace(key="uploads/42/image.png", uploaded_at=IMAGE.uploaded_at - SECOND)
     scene.uploads.stored[older.key] = older
     scene.event()
-    assert sorted(scene.uploads.deleted) == sorted([LIVE.key, IMAGE.key, older.key])
+    assert sorted(scene.uploads.deletes) == sorted([LIVE.key, IMAGE.key, older.key])
     scene = Scene(DELETE_UPLOADS="both", IMAGE_KEY="uploads/{id}/image.jpg,uploads/{id}/image.png")
     newer = older._replace(uploaded_at=IMAGE.uploaded_at + SECOND)
     scene.api.during = lambda: scene.uploads.stored.update({newer.key: newer})
     scene.event()
-    assert sorted(scene.uploads.deleted) == sorted([LIVE.key, IMAGE.key])
+    assert sorted(scene.uploads.deletes) == sorted([LIVE.key, IMAGE.key])
 
 
 def test_a_deletion_that_fails_is_made_up_for() -> None:
@@ -403,7 +404,7 @@ def test_a_deletion_that_fails_is_made_up_for() -> None:
     assert scene.agenda == ["1205Z/deliver"]
     scene.uploads.refuses.clear()
     scene.sweep(3 * MINUTE)
-    assert scene.uploads.deleted == [LIVE.key]
+    assert scene.uploads.deletes == [LIVE.key]
     assert len(scene.consumer.posts) == 1
     assert scene.sweep(2 * MINUTE) == []
     assert scene.agenda == []
@@ -474,6 +475,20 @@ def test_an_outcome_without_a_call_is_on_the_agenda_before_it_is_recorded() -> N
     assert scene.record().code == "Livepair.LiveTooLarge"
     assert scene.agenda == []
     assert scene.api.calls == []
+
+
+def test_of_two_who_decide_without_a_claim_both_tell_the_same() -> None:
+    """What is stored in the end, byte for byte."""
+    scene = Scene(MAX_LIVE_BYTES="10")
+
+    def overwrite(written: str) -> None:
+        if "/records/" in written:
+            first = codec.load_record(scene.state.objects[written])
+            scene.state.objects[written] = codec.dump_record(first._replace(body="{}", nonce="other"))
+
+    scene.state.after_write = overwrite
+    assert scene.event() == ["rejected"]
+    assert [post[1] for post in scene.consumer.posts] == ["{}"]
 
 
 # --- records that stand -------------------------------------------------------------------------------
