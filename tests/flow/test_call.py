@@ -80,6 +80,17 @@ def test_a_relay_that_took_too_long_leaves_the_call_to_the_next_sweep() -> None:
     assert scene.sweep(MINUTE * 2) == ["matched"]
 
 
+def test_a_relay_may_take_all_the_time_there_is() -> None:
+    """Twenty seconds are left then, which a call needs."""
+    scene = Scene(PASS_RESOURCES="upload_url")
+
+    def dawdle() -> None:
+        scene.clock.waited = 20.25
+
+    scene.api.relaying = dawdle
+    assert scene.event(seconds=40.25) == ["matched"]
+
+
 @pytest.mark.parametrize(
     ("passed", "seconds", "called"),
     [("presigned", 20.05, 1), ("presigned", 20.04, 0), ("upload_url", 40.05, 1), ("upload_url", 40.04, 0)],
@@ -192,6 +203,7 @@ def test_a_verification_in_which_all_instances_died_is_told_without_a_call() -> 
     assert scene.event() == ["failed"]
     assert scene.api.calls == []
     assert scene.record().code == "Livepair.AnswerLost"
+    assert "every instance that asked the API ended before it could record the answer" in scene.record().body
     assert (
         '"request_id":null,"region":"ap-singapore","code":"Livepair.AnswerLost","calls":8'
         in scene.record().body
@@ -306,6 +318,18 @@ def test_the_best_frame_is_kept_and_told() -> None:
     assert scene.api.frames == [3.0]
     assert record.best_frame == {"key": key, "md5": "c" * 32}
     assert '"best_frame":{"bucket":"state-1250000000","key":"' + key in record.body
+
+
+def test_a_best_frame_that_came_late_is_still_kept() -> None:
+    """Half a second is always there for it."""
+    scene = Scene()
+
+    def dawdle() -> None:
+        scene.clock.waited += 2.9
+
+    scene.api.framing = dawdle
+    scene.event()
+    assert scene.state.seconds == [0.5]
 
 
 def test_a_best_frame_that_cannot_be_had_holds_nothing_up() -> None:

@@ -32,6 +32,7 @@ def test_a_pair_is_claimed_called_recorded_and_told() -> None:
     assert scene.event() == ["matched"]
     assert len(scene.api.calls) == len(scene.consumer.posts) == 1
     assert scene.api.opened == 1
+    assert all(key.startswith("livepair/agenda/") for key in scene.state.deletes)
     assert scene.agenda == []
     claim = scene.claim()
     assert claim == Claim(
@@ -99,10 +100,13 @@ def test_a_repeated_event_costs_no_second_call_and_no_second_message() -> None:
     """Whichever half's it is, and however long after."""
     scene = Scene()
     scene.event()
+    scene.state.creates.clear()
     for role in ("image", "live"):
         assert scene.event(role) == []
         scene.clock.waited += 3600
         assert scene.event(role) == []
+    # The event that goes first finds the claim by trying to take it; the other one looks.
+    assert scene.state.creates == [scene.ledger.claim_key(scene.verification(), 1)] * 2
     assert len(scene.api.calls) == len(scene.consumer.posts) == 1
     assert scene.agenda == []
 
@@ -113,6 +117,8 @@ def test_an_event_comes_back_at_the_end_of_anothers_lease(role: Role) -> None:
     scene = Scene()
     scene.ledger.give_back(another(scene))
     assert scene.event(role) == []
+    assert scene.state.reads.count(scene.ledger.claim_key(scene.verification(), 1)) == 1
+    assert scene.ledger.claim_key(scene.verification(), 2) not in scene.state.reads
     assert scene.agenda == ["1202Z/take_over"]
     assert scene.api.calls == []
     assert scene.line["again_at"] == "2026-11-22T12:01:20+00:00"
@@ -143,12 +149,14 @@ def test_the_last_claim_is_the_one_that_counts() -> None:
     scene = Scene()
     for n in (1, 2, 3):
         scene.ledger.give_back(another(scene, n=n, retry_at=NOON))
-    scene.event()
-    assert scene.claim(4).n == 4
+    scene.event("live")
+    claims = [key for key in scene.state.creates if "/claims/" in key]
+    assert claims == [scene.ledger.claim_key(scene.verification(), 4)]
     assert len(scene.api.calls) == 1
 
 
-def test_an_entry_may_name_a_claim_that_was_never_created() -> None:
+@pytest.mark.parametrize("n", [2, 7])
+def test_an_entry_may_name_a_claim_that_was_never_created(n: int) -> None:
     """Those before it are what stands."""
     scene = Scene()
     scene.ledger.give_back(another(scene, retry_at=NOON + 5 * MINUTE))
@@ -156,9 +164,10 @@ def test_an_entry_may_name_a_claim_that_was_never_created() -> None:
     (key,) = [key for key in scene.state.objects if "/agenda/" in key]
     task = codec.load_task(scene.state.objects.pop(key))
     assert isinstance(task, TakeOver)
-    scene.ledger.put_on(Entry(NOON + MINUTE, task._replace(n=7)))
+    scene.ledger.put_on(Entry(NOON + MINUTE, task._replace(n=n)))
     assert scene.sweep(2 * MINUTE) == []
     assert scene.agenda == ["1205Z/take_over"]
+    assert scene.state.creates == [scene.ledger.claim_key(scene.verification(), 1)]
     assert scene.sweep(5 * MINUTE) == ["matched"]
     assert scene.claim(2).n == 2
 
@@ -234,11 +243,13 @@ def test_two_who_claim_at_once_call_once() -> None:
     assert "1202Z/take_over" in scene.agenda
 
 
-def test_what_is_found_in_place_of_a_claim_is_looked_into() -> None:
+@pytest.mark.parametrize("first", [{"retry_at": NOON}, {"lease_until": NOON - HOUR}])
+def test_what_is_found_in_place_of_a_claim_is_looked_into(first: dict[str, Any]) -> None:
     """More may have come after it."""
     scene = Scene()
-    scene.ledger.give_back(another(scene, retry_at=NOON))
-    scene.ledger.give_back(another(scene, n=2, calls=3))
+    scene.ledger.give_back(another(scene, **first))
+    scene.ledger.give_back(another(scene, n=2, lease_until=NOON + HOUR))
     assert scene.event() == []
     assert scene.api.calls == []
-    assert scene.line["again_at"] == "2026-11-22T12:01:20+00:00"
+    assert scene.state.creates == [scene.ledger.claim_key(scene.verification(), 1)]
+    assert scene.line["again_at"] == "2026-11-22T13:00:05+00:00"

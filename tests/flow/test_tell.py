@@ -3,23 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from handler.edges.bucket import Unavailable
-from handler.edges.webhook import Delivery
+from handler.edges.webhook import POST_SECONDS, Delivery
 from handler.flow.steps import Tell
+from handler.flow.tell import LEAST_SECONDS
 from handler.flow.visit import tell_now
 from handler.rules.agenda import Entry, delivery
-from handler.rules.outcome import Answer
-from tests.support.scene import Scene, unavailable
-from tests.support.values import HOUR, IMAGE, LIVE, MINUTE, NOON, SECOND
+from handler.rules.outcome import Answer, verification
+from handler.rules.schedule import LONGEST_RETRY_AFTER, MOST_DELIVERIES, deliveries
+from handler.state import codec
+from tests.support.scene import Killed, Scene, unavailable
+from tests.support.values import HOUR, IMAGE, LIVE, MINUTE, NOON, SECOND, SEEN, record
 
 DOWN, GONE = Delivery(False, 500, "answered 500"), Delivery(False, 410, "answered 410", gone=True)
 OK = Delivery(True, 200)
 SETTLED_AT = NOON + timedelta(milliseconds=50)
+
+TIMES = [each.at for each in deliveries(verification(SEEN, 1).message_id, SETTLED_AT)]
+"""When the attempts of the scene's message are due: its first is made as soon as its claim has settled."""
+
+
+def due(attempt: int, at: datetime | None = None) -> str:
+    """The entry of an attempt as the scene names it; by the schedule, unless another time is given."""
+    name = Entry(at or TIMES[attempt - 1], delivery(record(), attempt)).name
+    return name.partition("-")[0].removeprefix("20261122T")
+
+
+def on_agenda(scene: Scene, attempt: int) -> str:
+    """Leave nothing on the agenda but an attempt of the scene's record, due now. Returns its key."""
+    scene.ledger.take_off(scene.state.keys("livepair/agenda/"))
+    return scene.ledger.put_on(Entry(scene.clock.now(), delivery(scene.record(), attempt)))
+
+
+def untold(scene: Scene) -> None:
+    """A record whose instance died before it could tell it, and whose entry is lost."""
+    scene.consumer.answers = [DOWN]
+    scene.event()
+    scene.ledger.take_off(scene.state.keys("livepair/agenda/"))
+    scene.ledger.mark(scene.record()._replace(attempts=0))
+    scene.consumer.posts.clear()
+    scene.consumer.answers = [OK]
+
 
 # --- the message --------------------------------------------------------------------------------------
 
@@ -46,22 +75,33 @@ def test_a_message_is_posted_as_it_was_recorded(seconds: float, given: float) ->
 
 
 def test_an_event_makes_the_second_attempt_itself() -> None:
-    """Five seconds later; the third is the agenda's."""
+    """About five seconds later, at the time that derives from its message."""
     scene = Scene()
     scene.consumer.answers = [DOWN, OK]
     assert scene.event() == ["matched"]
-    assert [post[2] for post in scene.consumer.posts] == [SETTLED_AT, SETTLED_AT + 5 * SECOND]
+    assert [post[2] for post in scene.consumer.posts] == TIMES[:2]
     assert scene.record().attempts == 2
     assert scene.agenda == []
 
 
 def test_an_event_makes_no_third_attempt() -> None:
-    """However soon the consumer asks for it."""
+    """However soon the consumer asks for it: the agenda has it, at the schedule's time."""
     scene = Scene()
     scene.consumer.answers = [DOWN._replace(retry_after=SECOND)]
     scene.event()
     assert len(scene.consumer.posts) == 2
-    assert scene.agenda == ["1201Z/deliver"]
+    assert scene.agenda == [due(3)]
+
+
+def test_an_attempt_whose_time_went_by_is_left_out() -> None:
+    """A consumer that is slow to refuse gets no burst."""
+    scene = Scene()
+    scene.consumer.answers = [DOWN]
+    scene.consumer.during = lambda: scene.clock.sleep(POST_SECONDS)
+    scene.event()
+    assert len(scene.consumer.posts) == 1
+    assert scene.agenda == [due(3)]
+    assert scene.tasks == [delivery(scene.record(), 3)]
 
 
 def test_a_sweep_makes_one_attempt() -> None:
@@ -82,13 +122,13 @@ def test_later_attempts_are_the_agendas() -> None:
     scene.consumer.answers = [DOWN]
     assert scene.event() == ["matched"]
     assert len(scene.consumer.posts) == 2
-    assert scene.agenda == ["1206Z/deliver"]
+    assert scene.agenda == [due(3)]
     assert scene.line["webhook_error"] == "answered 500"
     assert not scene.record().told
     assert scene.sweep(6 * MINUTE) == ["matched"]
     assert len(scene.consumer.posts) == 3
     assert scene.line["delivery"] == 3
-    assert scene.agenda == ["1237Z/deliver"]
+    assert scene.agenda == [due(4)]
     assert len({post[:2] for post in scene.consumer.posts}) == 1
     scene.consumer.answers = [OK]
     assert scene.sweep(40 * MINUTE) == ["matched"]
@@ -96,22 +136,35 @@ def test_later_attempts_are_the_agendas() -> None:
     assert scene.agenda == []
 
 
-@pytest.mark.parametrize(("asked", "posts"), [(10 * SECOND, 2), (11 * SECOND, 1), (timedelta(0), 2)])
-def test_an_event_waits_no_longer_than_ten_seconds(asked: timedelta, posts: int) -> None:
-    """For what the consumer asks for; somebody waits for the answer."""
+@pytest.mark.parametrize("asked", [timedelta(0), 11 * SECOND, HOUR])
+def test_the_second_attempt_comes_whatever_the_consumer_asks_for(asked: timedelta) -> None:
+    """It mends what was a moment's trouble, and somebody waits for the answer."""
     scene = Scene()
     scene.consumer.answers = [DOWN._replace(retry_after=asked), OK]
     scene.event()
-    assert len(scene.consumer.posts) == posts
+    assert [post[2] for post in scene.consumer.posts] == TIMES[:2]
 
 
-@pytest.mark.parametrize(("seconds", "posts"), [(22.06, 2), (22.04, 1)])
-def test_an_event_waits_only_with_time_left_for_the_attempt(seconds: float, posts: int) -> None:
+@pytest.mark.parametrize(
+    ("asked", "at"), [(SECOND, TIMES[2]), (40 * MINUTE, TIMES[1] + 40 * MINUTE), (9 * HOUR, TIMES[1] + HOUR)]
+)
+def test_a_consumer_may_put_later_attempts_off(asked: timedelta, at: datetime) -> None:
+    """By an hour at the most, and never forward."""
+    scene = Scene()
+    scene.consumer.answers = [DOWN, DOWN._replace(retry_after=asked)]
+    scene.event()
+    assert scene.agenda == [due(3, at)]
+
+
+@pytest.mark.parametrize(("spare", "posts"), [(0.01, 2), (-0.01, 1)])
+def test_an_event_waits_only_with_time_left_for_the_attempt(spare: float, posts: int) -> None:
     """The pause, the post and the mark; else the agenda has it."""
     scene = Scene()
     scene.consumer.answers = [DOWN, OK]
-    scene.event(seconds=seconds)
+    needed = (TIMES[1] - NOON).total_seconds() + POST_SECONDS + LEAST_SECONDS
+    scene.event(seconds=needed + spare)
     assert len(scene.consumer.posts) == posts
+    assert scene.agenda == ([] if posts == 2 else [due(2)])
 
 
 @pytest.mark.parametrize(("left", "posts"), [(2.0, 1), (1.9, 0)])
@@ -149,7 +202,7 @@ def test_a_consumer_that_is_gone_is_not_asked_again() -> None:
         "verification": record.verification.id,
         "error": "answered 410",
     }
-    assert scene.uploads.deleted == []
+    assert scene.uploads.deletes == []
     assert scene.agenda == []
 
 
@@ -158,11 +211,10 @@ def test_a_message_is_given_up_after_its_days() -> None:
     scene = Scene()
     scene.consumer.answers = [Delivery(False, None)]
     scene.event()
-    record = scene.record()._replace(decided_at=NOON - timedelta(days=9), attempts=9)
-    tell_now(scene.services(), Tell(record, 10))
+    tell_now(scene.services(), Tell(scene.record(), MOST_DELIVERIES))
     assert scene.record().dead_at is not None
     assert scene.record().attempts == 10
-    assert b'"error": "no answer"' in scene.state.objects[scene.ledger.dead_key(record.verification)]
+    assert b'"error": "no answer"' in scene.state.objects[scene.ledger.dead_key(scene.verification())]
 
 
 def test_what_is_settled_is_told_no_second_time() -> None:
@@ -175,6 +227,96 @@ def test_what_is_settled_is_told_no_second_time() -> None:
     assert len(scene.consumer.posts) == 1
 
 
+# --- an attempt that ends its instance ------------------------------------------------------------------
+
+
+def kill() -> None:
+    raise Killed
+
+
+def test_before_an_attempt_the_next_takes_its_place_on_the_agenda() -> None:
+    """So one that kills its instance counts as well, and none of them is made for ever."""
+    scene = Scene()
+    untold(scene)
+    scene.consumer.during = kill
+    on_agenda(scene, 1)
+    for posts, (wait, following) in enumerate(((MINUTE, 3), (5 * MINUTE, 4), (HOUR, 5)), 1):
+        with pytest.raises(Killed):
+            scene.sweep(wait)
+        assert len(scene.consumer.posts) == posts
+        assert scene.tasks == [delivery(scene.record(), following)]
+
+
+def test_after_the_last_attempt_there_is_an_entry_that_finds_that_it_is_over() -> None:
+    """An hour later, the longest that a consumer could ask for; it posts nothing."""
+    scene = Scene()
+    untold(scene)
+    scene.clock.waited = (TIMES[-1] - NOON).total_seconds()
+    on_agenda(scene, MOST_DELIVERIES)
+    scene.consumer.during = kill
+    with pytest.raises(Killed):
+        scene.sweep(MINUTE)
+    assert scene.tasks == [delivery(scene.record(), MOST_DELIVERIES + 1)]
+    assert not scene.record().told
+    assert scene.sweep(LONGEST_RETRY_AFTER) == []
+    assert scene.sweep(MINUTE) == ["matched"]
+    assert len(scene.consumer.posts) == 1
+    assert scene.record().dead_at is not None
+    note = scene.state.objects[scene.ledger.dead_key(scene.verification())]
+    assert b'"error": "no answer was recorded"' in note
+    assert scene.agenda == []
+
+
+def test_nothing_is_posted_before_the_next_attempt_is_on_the_agenda() -> None:
+    """Nor does the entry that is worked off go before."""
+    scene = Scene()
+    untold(scene)
+    key = on_agenda(scene, 1)
+
+    def refuse(written: str) -> None:
+        del scene.state.objects[written]
+        raise unavailable(written)
+
+    scene.state.after_write = refuse
+    with pytest.raises(Unavailable):
+        scene.sweep(MINUTE)
+    assert scene.consumer.posts == []
+    assert key in scene.state.objects
+
+
+def test_what_is_taken_leaves_nothing_on_the_agenda() -> None:
+    """The entry of the next attempt goes as well."""
+    scene = Scene()
+    untold(scene)
+    on_agenda(scene, 1)
+    assert scene.sweep(MINUTE) == ["matched"]
+    assert scene.record().attempts == 1
+    assert scene.agenda == []
+
+
+def test_what_is_taken_and_cannot_be_noted_is_told_again() -> None:
+    """As an entry that has failed: a consumer gets a message twice rather than never."""
+    scene = Scene()
+    untold(scene)
+    on_agenda(scene, 1)
+
+    def refuse(written: str) -> None:
+        if "/records/" in written:
+            raise unavailable(written)
+
+    data = scene.state.objects[scene.ledger.record_key(scene.verification())]
+    scene.state.after_write = refuse
+    assert scene.sweep(MINUTE) == ["matched"]
+    assert "SlowDown" in scene.line["error"]
+    assert scene.tasks == [delivery(scene.record(), 1)._replace(failures=1), delivery(scene.record(), 3)]
+    scene.state.objects[scene.ledger.record_key(scene.verification())] = data
+    scene.state.after_write = lambda key: None
+    assert scene.sweep(2 * MINUTE) == ["matched"]
+    assert len({post[:2] for post in scene.consumer.posts}) == 1
+    assert len(scene.consumer.posts) == 2
+    assert scene.agenda == []
+
+
 # --- what is deleted ----------------------------------------------------------------------------------
 
 
@@ -183,9 +325,9 @@ def test_uploads_are_deleted_once_their_message_has_arrived() -> None:
     scene = Scene(DELETE_UPLOADS="both")
     scene.consumer.answers = [DOWN, DOWN, OK]
     scene.event()
-    assert scene.uploads.deleted == []
+    assert scene.uploads.deletes == []
     assert scene.sweep(10 * MINUTE) == ["matched"]
-    assert sorted(scene.uploads.deleted) == sorted([LIVE.key, IMAGE.key])
+    assert sorted(scene.uploads.deletes) == sorted([LIVE.key, IMAGE.key])
     assert scene.record().deleted
     assert scene.agenda == []
 
@@ -200,7 +342,7 @@ def test_what_was_replaced_since_is_not_deleted(change: dict[str, Any]) -> None:
 
     scene.api.during = replace
     scene.event()
-    assert scene.uploads.deleted == [IMAGE.key]
+    assert scene.uploads.deletes == [IMAGE.key]
     assert scene.record().deleted
 
 
@@ -209,20 +351,60 @@ def test_what_is_gone_already_is_no_fault() -> None:
     scene = Scene(DELETE_UPLOADS="both")
     scene.api.during = lambda: scene.uploads.stored.pop(LIVE.key)
     scene.event()
-    assert scene.uploads.deleted == [IMAGE.key]
+    assert scene.uploads.deletes == [IMAGE.key]
+
+
+def test_of_both_uploads_it_is_noted_that_they_are_settled_before_any_is_deleted() -> None:
+    """So nobody takes what is left, or not deleted yet, for half a pair."""
+    scene = Scene(DELETE_UPLOADS="both")
+    noted: list[int] = []
+    scene.uploads.deleting = lambda: noted.append(len(scene.state.keys("livepair/settled/42/")))
+    scene.event()
+    assert noted == [2, 2]
+    assert sorted(scene.uploads.deletes) == sorted([LIVE.key, IMAGE.key])
+
+
+def test_the_half_that_stays_waits_for_nobody() -> None:
+    """Also while LIST does not show the record yet."""
+    scene = Scene(DELETE_UPLOADS="live", PAIR_TIMEOUT="60")
+    scene.event()
+    assert scene.uploads.deletes == [LIVE.key]
+    del scene.state.objects[scene.ledger.record_key(scene.verification())]
+    scene.clock.waited += 3600
+    assert scene.walk(IMAGE) == []
+    assert scene.ledger.records("42") == []
+    assert scene.agenda == []
+
+
+def test_older_alternatives_go_with_what_was_judged() -> None:
+    """A newer one is an upload of its own."""
+    scene = Scene(DELETE_UPLOADS="both", IMAGE_KEY="uploads/{id}/image.jpg,uploads/{id}/image.png")
+    older = IMAGE._replace(key="uploads/42/image.png", uploaded_at=IMAGE.uploaded_at - SECOND)
+    scene.uploads.stored[older.key] = older
+    scene.event()
+    assert sorted(scene.uploads.deletes) == sorted([LIVE.key, IMAGE.key, older.key])
+    scene = Scene(DELETE_UPLOADS="both", IMAGE_KEY="uploads/{id}/image.jpg,uploads/{id}/image.png")
+    newer = older._replace(uploaded_at=IMAGE.uploaded_at + SECOND)
+    scene.api.during = lambda: scene.uploads.stored.update({newer.key: newer})
+    scene.event()
+    assert sorted(scene.uploads.deletes) == sorted([LIVE.key, IMAGE.key])
 
 
 def test_a_deletion_that_fails_is_made_up_for() -> None:
-    """The message is not posted again for it."""
+    """By its delivery's entry, later each time; the message is not posted again for it."""
     scene = Scene(DELETE_UPLOADS="live")
     scene.api.during = lambda: scene.uploads.refuses.update({LIVE.key: unavailable(LIVE.key)})
     assert scene.event() == ["matched"]
     assert "SlowDown" in scene.line["error"]
     assert scene.line["level"] == "ERROR"
-    assert scene.agenda == ["1202Z/look", "1202Z/take_over"]
-    scene.uploads.refuses.clear()
+    assert scene.tasks == [delivery(scene.record(), 1)._replace(failures=1)]
+    assert scene.agenda == ["1202Z/deliver"]
     scene.sweep(2 * MINUTE)
-    assert scene.uploads.deleted == [LIVE.key]
+    assert scene.tasks == [delivery(scene.record(), 1)._replace(failures=2)]
+    assert scene.agenda == ["1205Z/deliver"]
+    scene.uploads.refuses.clear()
+    scene.sweep(3 * MINUTE)
+    assert scene.uploads.deletes == [LIVE.key]
     assert len(scene.consumer.posts) == 1
     assert scene.sweep(2 * MINUTE) == []
     assert scene.agenda == []
@@ -295,16 +477,21 @@ def test_an_outcome_without_a_call_is_on_the_agenda_before_it_is_recorded() -> N
     assert scene.api.calls == []
 
 
+def test_of_two_who_decide_without_a_claim_both_tell_the_same() -> None:
+    """What is stored in the end, byte for byte."""
+    scene = Scene(MAX_LIVE_BYTES="10")
+
+    def overwrite(written: str) -> None:
+        if "/records/" in written:
+            first = codec.load_record(scene.state.objects[written])
+            scene.state.objects[written] = codec.dump_record(first._replace(body="{}", nonce="other"))
+
+    scene.state.after_write = overwrite
+    assert scene.event() == ["rejected"]
+    assert [post[1] for post in scene.consumer.posts] == ["{}"]
+
+
 # --- records that stand -------------------------------------------------------------------------------
-
-
-def untold(scene: Scene) -> None:
-    """A record whose instance died before it could tell it, and whose entry is lost."""
-    scene.consumer.answers = [DOWN]
-    scene.event()
-    for key in [key for key in scene.state.objects if "/agenda/" in key]:
-        del scene.state.objects[key]
-    scene.consumer.answers = [OK]
 
 
 def test_an_event_leaves_a_record_to_the_agenda() -> None:

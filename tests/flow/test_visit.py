@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from handler.edges.bucket import Changed
+from handler.edges.webhook import Delivery
 from handler.flow.steps import Tell
-from handler.flow.visit import put_off, tell_now, work_off
-from handler.rules.agenda import Deliver, Entry, Look, TakeOver, Task, delivery, kind_of
+from handler.flow.visit import put_off, tell_now, walk_past, work_off
+from handler.rules.agenda import AT_NEXT_SWEEP, Deliver, Entry, Look, TakeOver, Task, delivery, kind_of
 from handler.rules.outcome import Answer
 from handler.rules.records import Record
 from handler.rules.uploads import Seen, Stored
@@ -53,7 +54,7 @@ def test_state_is_never_an_upload_whatever_the_templates_say() -> None:
     assert scene.logged[0]["event"] == "ignored"
 
 
-@pytest.mark.parametrize("spelled", ["uploads/4%32/image.jpg", "elsewhere/x"])
+@pytest.mark.parametrize("spelled", ["uploads/4%32/image.jpg", "elsewhere/x", "livepair/x"])
 def test_of_two_spellings_of_a_key_the_one_that_is_there_counts(spelled: str) -> None:
     """The event does not say which of them is percent-encoded."""
     scene = Scene()
@@ -117,6 +118,9 @@ def test_half_a_pair_is_looked_at_until_its_timeout(role: Any, missing: Stored) 
     scene.uploads.stored.pop(missing.key)
     assert scene.event(role) == []
     assert scene.line["waits_for"] == ("image" if role == "live" else "live")
+    (task,) = scene.tasks
+    assert isinstance(task, Look)
+    assert task.role == role
     for after, entry in ((MINUTE, "1201Z"), (5 * MINUTE, "1205Z"), (20 * MINUTE, "1220Z"), (HOUR, "1300Z")):
         assert scene.agenda == [f"{entry}/look"]
         outcomes = scene.sweep(NOON + after - scene.clock.now())
@@ -126,6 +130,17 @@ def test_half_a_pair_is_looked_at_until_its_timeout(role: Any, missing: Stored) 
     assert record.decided_at == stored.uploaded_at + HOUR
     assert scene.api.calls == []
     assert scene.agenda == []
+
+
+def test_a_run_that_the_operator_asked_for_is_looked_for_until_the_pair_is_whole() -> None:
+    """Its looks go on naming it."""
+    scene = Scene()
+    scene.uploads.stored.pop(IMAGE.key)
+    scene.ledger.put_on(Entry(NOON, Look(BUCKET, LIVE.key, "live", run=3)))
+    assert scene.sweep() == []
+    (task,) = scene.tasks
+    assert isinstance(task, Look)
+    assert task.run == 3
 
 
 def test_what_is_left_of_a_pair_that_was_told_waits_for_nobody() -> None:
@@ -192,11 +207,23 @@ def test_uploads_that_are_replaced_all_the_time_are_left_to_the_next_sweep() -> 
     scene.uploads.stored[LIVE.key] = LIVE._replace(md5=None, etag='"x-2"')
     scene.uploads.unread[LIVE.key] = Changed("read", BUCKET, LIVE.key, 412, "PreconditionFailed")
     assert scene.event() == []
-    assert scene.agenda == ["1201Z/look"]
+    assert scene.tasks == [Look(BUCKET, LIVE.key, uploaded_at=LIVE.uploaded_at, step=AT_NEXT_SWEEP)]
     assert scene.line["replaced"] is True
     scene.uploads.unread.clear()
     assert scene.sweep(MINUTE) == ["matched"]
     assert scene.agenda == []
+
+
+def test_half_a_pair_that_is_replaced_all_the_time_is_left_to_the_next_sweep() -> None:
+    """It has its outcome then."""
+    scene = Scene(PAIR_TIMEOUT="60")
+    scene.uploads.stored = {LIVE.key: LIVE._replace(md5=None, etag='"x-2"')}
+    scene.uploads.unread[LIVE.key] = Changed("read", BUCKET, LIVE.key, 412, "PreconditionFailed")
+    scene.event("live", etag=None)
+    assert scene.sweep(MINUTE) == []
+    assert scene.agenda == ["1202Z/look"]
+    scene.uploads.unread.clear()
+    assert scene.sweep(MINUTE) == ["incomplete"]
 
 
 # --- an agenda entry ----------------------------------------------------------------------------------
@@ -278,7 +305,7 @@ def test_a_record_is_told_whatever_the_templates_are() -> None:
     scene.settings = settings(LIVE_KEY="new/{id}.gz", IMAGE_KEY="new/{id}.jpg", DELETE_UPLOADS="both")
     scene.ledger.put_on(Entry(NOON, delivery(record, 1)))
     assert scene.sweep(MINUTE) == ["matched"]
-    assert sorted(scene.uploads.deleted) == sorted([LIVE.key, IMAGE.key])
+    assert sorted(scene.uploads.deletes) == sorted([LIVE.key, IMAGE.key])
     assert scene.record().settled
     assert scene.agenda == []
 
@@ -302,10 +329,33 @@ def test_trouble_with_an_upload_is_the_next_sweeps(error: Any) -> None:
     scene.uploads.refuses[LIVE.key] = error(LIVE.key)
     assert scene.event() == []
     assert scene.agenda == ["1201Z/look"]
+    assert scene.tasks == [Look(BUCKET, IMAGE.key, "image", IMAGE.uploaded_at, failures=1)]
     assert (scene.line["level"], scene.line["error"]) == ("ERROR", str(error(LIVE.key)))
     scene.uploads.refuses.clear()
     assert scene.sweep(MINUTE) == ["matched"]
     assert scene.agenda == []
+
+
+def test_trouble_on_a_walk_is_the_next_sweeps() -> None:
+    """And so on, later each time, for as long as it lasts; each entry says which upload it is for."""
+    scene = Scene()
+    scene.uploads.refuses[IMAGE.key] = unavailable(IMAGE.key)
+    assert scene.walk() == []
+    look = Look(BUCKET, LIVE.key, "live", LIVE.uploaded_at, failures=1)
+    assert scene.tasks == [look]
+    scene.state.objects.clear()
+    scene.ledger.put_on(Entry(NOON, look._replace(role=None)))
+    assert scene.sweep() == []
+    assert scene.tasks == [look._replace(failures=2)]
+
+
+def test_a_walk_counts_the_looks_at_what_is_refused_from_the_upload() -> None:
+    """Not from when it came past."""
+    scene = Scene()
+    scene.clock.waited += 1800
+    scene.uploads.refuses[IMAGE.key] = forbidden(IMAGE.key)
+    assert scene.walk() == []
+    assert scene.agenda == ["1300Z/look"]
 
 
 def test_trouble_with_the_state_is_the_next_sweeps() -> None:
@@ -417,11 +467,20 @@ def shared() -> Scene:
 def test_a_shared_image_serves_who_waits_for_it() -> None:
     """Each is judged with it, and no mark is left."""
     scene = shared()
-    assert len(scene.ledger.marks(FACE.key)) == 2
+    marks = [scene.ledger.task(mark) for mark in scene.ledger.marks(FACE.key)]
+    assert marks == [Look(BUCKET, f"uploads/ann/{number}/live.gz", "live") for number in (1, 2)]
     scene.uploads.stored[FACE.key] = FACE
     assert scene.event(keys=(FACE.key,)) == ["matched", "matched"]
     assert scene.ledger.marks(FACE.key) == []
     assert scene.agenda == []
+
+
+def test_a_shared_image_that_is_shown_as_it_was_before_is_come_back_for() -> None:
+    """Those who wait are served with what is there; whoever waits then is served later."""
+    scene = shared()
+    scene.uploads.stored[FACE.key] = FACE
+    assert scene.event(keys=(FACE.key,), at=NOON + 5 * SECOND) == ["matched", "matched"]
+    assert scene.agenda == ["1202Z/look"]
 
 
 def test_what_a_sweep_finds_to_tell_is_handed_over() -> None:
@@ -437,8 +496,25 @@ def test_what_a_sweep_finds_to_tell_is_handed_over() -> None:
     assert [step.attempt for step in handed] == [1, 1]
     assert scene.consumer.posts == []
     assert [each["decided"] for each in scene.logged if "decided" in each] == ["matched", "matched"]
+    scene.consumer.answers = [Delivery(False, 500), Delivery(True, 200)]
     assert tell_now(scene.services(), handed[0]) == ["matched"]
-    assert len(scene.consumer.posts) == 1
+    assert len(scene.consumer.posts) == 1  # nobody waits for a second attempt
+
+
+def test_a_record_that_an_entry_leads_to_is_handed_over() -> None:
+    """And what a walk decides."""
+    scene = Scene()
+    record = told_elsewhere(scene)
+    handed: list[Tell] = []
+    task = Deliver(BUCKET, LIVE.key, record.verification, 4)
+    key = scene.ledger.put_on(Entry(NOON, task))
+    assert work_off(scene.services(), key, task, handed.append) == []
+    assert handed == [Tell(record, 4, (key,), guarded=False)]
+    scene = Scene()
+    handed.clear()
+    assert walk_past(scene.services(), LIVE, frozenset(), handed.append) == []
+    assert [step.record.outcome for step in handed] == ["matched"]
+    assert scene.consumer.posts == []
 
 
 def test_a_shared_image_that_nobody_waits_for_waits_for_nobody() -> None:

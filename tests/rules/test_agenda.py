@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -31,6 +32,7 @@ from handler.rules.agenda import (
     time_text,
     verification_in,
 )
+from handler.rules.outcome import timestamp
 from handler.rules.schedule import Step
 from tests.support.values import BUCKET, IMAGE, LIVE, MINUTE, NOON, SECOND, SEEN, VERIFICATION, record
 
@@ -78,6 +80,19 @@ def test_a_time_of_another_zone_is_named_in_utc(hours: float) -> None:
     assert minute_text(there) == "20261122T1200Z"
     assert Entry(there, LOOK).name == Entry(NOON, LOOK).name
     assert time_text(there) == "2026-11-22T12:00:00.000+00:00"
+
+
+def test_names_and_times_do_not_depend_on_the_machines_zone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are everybody's."""
+    monkeypatch.setenv("TZ", "Asia/Shanghai")
+    time.tzset()
+    try:
+        assert minute_text(NOON) == "20261122T1200Z"
+        assert time_text(NOON) == "2026-11-22T12:00:00.000+00:00"
+        assert timestamp(NOON) == "2026-11-22T12:00:00Z"
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_times_are_kept_to_the_millisecond() -> None:

@@ -27,7 +27,7 @@ from handler.rules.outcome import (
 )
 from handler.rules.pairing import Pair
 from handler.rules.uploads import Seen
-from tests.support.values import BUCKET, IMAGE, LIVE, NOON, SEEN, SHARED, settings
+from tests.support.values import BUCKET, IMAGE, LIVE, NOON, PAIR, SEEN, SHARED, settings
 
 # --- the verification -----------------------------------------------------------------------------
 
@@ -51,6 +51,13 @@ def test_an_id_is_of_bucket_keys_md5s_and_run() -> None:
     assert verification(SEEN, 2).id == digest(BUCKET, live, "a" * 32, image, "b" * 32, 2)
     assert verification(SEEN._replace(live=None), 1).id == digest(BUCKET, live, "-", image, "b" * 32, 1)
     assert verification(SEEN._replace(image=None), 1).id == digest(BUCKET, live, "a" * 32, image, "-", 1)
+
+
+def test_an_id_is_of_the_alternative_that_is_there() -> None:
+    """And of its key as it is, in whatever script."""
+    pair = PAIR._replace(live_keys=("other.gz", "张.gz"), image_keys=("other.jpg", "é.jpg"))
+    seen = Seen(pair, BUCKET, LIVE._replace(key="张.gz"), IMAGE._replace(key="é.jpg"))
+    assert verification(seen, 1).id == digest(BUCKET, "张.gz", "a" * 32, "é.jpg", "b" * 32, 1)
 
 
 @pytest.mark.parametrize("run", [1, 2, 11])
@@ -186,7 +193,7 @@ def test_without_words_of_the_apis_the_tables_are_told() -> None:
 
 def test_a_success_without_similarity_is_never_decided() -> None:
     """It has a code of its own before it gets here; guessing either outcome would be wrong."""
-    with pytest.raises(ValueError, match=r"Livepair\.NoSimilarity"):
+    with pytest.raises(ValueError, match=r"^a Success without similarity is Livepair\.NoSimilarity$"):
         decide(Answer("Success", ""), 70, NOON)
     assert decide(Answer("Livepair.NoSimilarity", ""), 70, NOON).outcome == "failed"
 
@@ -224,6 +231,17 @@ def test_what_is_too_large_is_told_with_its_size_and_limit() -> None:
     decision = unfit(SEEN, settings(MAX_IMAGE_BYTES="40000"))
     assert decision is not None
     assert decision.message == "40213 bytes are more than MAX_IMAGE_BYTES, 40000"
+    decision = unfit(SEEN, settings(MAX_LIVE_BYTES="40000"))
+    assert decision is not None
+    assert decision.message == "183204 bytes are more than MAX_LIVE_BYTES, 40000"
+
+
+def test_what_is_empty_is_told_in_the_tables_words() -> None:
+    """Whichever half it is, and also where the other one is not there."""
+    for seen in (SEEN, SEEN._replace(live=None)):
+        decision = unfit(seen._replace(image=IMAGE._replace(size=0)), settings())
+        assert decision is not None
+        assert decision.message == "the image is empty; not sent to the API"
 
 
 @pytest.mark.parametrize(

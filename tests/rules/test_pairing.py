@@ -697,3 +697,11 @@ def test_an_upload_without_a_certain_partner_says_how_that_comes() -> None:
         "'u/{b}-{a}.jpg' gives 'u/z-x-y.jpg', which reads back as {'a': 'y', 'b': 'z-x'}. "
         "Separate placeholders by a character that no value holds, best by /"
     )
+
+
+@pytest.mark.parametrize(
+    ("value", "path"), [("X.", "X."), ("..", "%2E%2E"), (".", "%2E"), ("a.b", "a.b"), ("~x", "%7Ex")]
+)
+def test_only_values_of_dots_have_their_dots_encoded(value: str, path: str) -> None:
+    """HTTP clients fold these alone."""
+    assert Pair((("id", value),), (), (), shared=False).path == path

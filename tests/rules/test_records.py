@@ -91,6 +91,13 @@ def test_all_of_a_called_decision_is_kept() -> None:
     )
 
 
+def test_a_record_names_the_alternatives_that_were_judged() -> None:
+    """Not those that the settings name first."""
+    pair = PAIR._replace(live_keys=("a.gz", LIVE.key), image_keys=("a.jpg", IMAGE.key))
+    found = record_of(SEEN._replace(pair=pair), VERIFICATION, MATCHED, settings(), "nonce")
+    assert (found.live_key, found.image_key) == (LIVE.key, IMAGE.key)
+
+
 def test_why_there_is_no_best_frame_is_kept() -> None:
     """For whoever looks at the record; the message says only that there is none."""
     called = Called(ANSWER, "ap-singapore", 1, 1, frame_error="its MD5 is another")

@@ -76,6 +76,7 @@ def test_three_settings_are_enough() -> None:
         ("MIN_SIMILARITY", "82.5", "min_similarity", 82.5),
         ("PAIR_TIMEOUT", "1", "pair_timeout", 1),
         ("PAIR_TIMEOUT", "604800", "pair_timeout", 604_800),
+        ("STATE_PREFIX", "X/", "state_prefix", "X/"),
         ("PASS_RESOURCES", "presigned", "pass_resources", "presigned"),
         ("PASS_RESOURCES", "upload_url", "pass_resources", "upload_url"),
         ("STATE_PREFIX", "state/v1.x_y-z/", "state_prefix", "state/v1.x_y-z/"),

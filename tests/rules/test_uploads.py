@@ -76,6 +76,8 @@ AT = LIVE.uploaded_at
         (LIVE, AT, "a1", True),
         (LIVE._replace(etag="a1"), AT, '"a1"', True),
         (LIVE, AT, '"other"', False),
+        (LIVE._replace(etag='"aX"'), AT, '"a"', False),
+        (LIVE._replace(etag='"a"'), AT, '"aX"', False),
         (LIVE, AT - MOMENT, '"other"', True),
         (LIVE, AT + SLACK, None, True),
         (LIVE, AT + SLACK, '"other"', False),

@@ -45,7 +45,6 @@ class Uploads(Shelf):
         super().__init__()
         self.stored: dict[str, Stored] = {}
         self.unread: dict[str, CosError] = {}
-        self.deleted: list[str] = []
         self.deleting: Callable[[], object] = lambda: None
         """What happens when a request deletes."""
 
@@ -72,7 +71,7 @@ class Uploads(Shelf):
     def delete(self, keys: Iterable[str]) -> None:
         self.deleting()
         for key in keys:
-            self.deleted.append(key)
+            self.deletes.append(key)
             self.stored.pop(key, None)
 
 
@@ -90,6 +89,7 @@ class Api:
         self.during: Callable[[], object] = lambda: None
         """What others do while it is asked."""
         self.relaying: Callable[[], object] = lambda: None
+        self.framing: Callable[[], object] = lambda: None
         self.frame_error: str | None = None
 
     def open(self) -> None:
@@ -109,6 +109,7 @@ class Api:
 
     def frame(self, answer: Answer, seconds: float) -> bytes:
         self.frames.append(seconds)
+        self.framing()
         if self.frame_error:
             raise FrameError(self.frame_error)
         return b"jpeg"
@@ -201,7 +202,7 @@ class Scene:
     @property
     def agenda(self) -> list[str]:
         """The names of its entries, without digests."""
-        keys = sorted(key for key in self.state.objects if "/agenda/" in key)
+        keys = self.state.keys("livepair/agenda/")
         return [key.removeprefix("livepair/agenda/20261122T").partition("-")[0] for key in keys]
 
     def verification(self, run: int = 1, seen: Seen = SEEN) -> Verification:

@@ -39,6 +39,8 @@ class Shelf:
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
         self.reads: list[str] = []
+        self.creates: list[str] = []
+        self.deletes: list[str] = []
         self.seconds: list[float | None] = []
         """How long the writes of what is no JSON were given."""
         self.refuses: dict[str, CosError] = {}
@@ -75,6 +77,7 @@ class Shelf:
         return self.versioned
 
     def create(self, key: str, data: bytes) -> bool:
+        self.creates.append(key)
         if key in self.objects and not (self.versioned or self.suspended):
             raise Exists("write", self.name, key, 409, "FileAlreadyExists")
         return self.write(key, data)
@@ -89,6 +92,7 @@ class Shelf:
 
     def delete(self, keys: Iterable[str]) -> None:
         for key in keys:
+            self.deletes.append(key)
             self.objects.pop(key, None)
 
     def list(self, prefix: str, after: str = "") -> tuple[list[Stored], bool]:
