@@ -14,7 +14,7 @@ from handler.rules.agenda import Look, look_after, look_at_next_sweep
 from handler.rules.claiming import Asker, NextRun, Standing, next_move
 from handler.rules.outcome import Decision, Verification, incomplete, unfit, unreadable, verification
 from handler.rules.pairing import Pair
-from handler.rules.records import is_rest_of, record_of
+from handler.rules.records import is_rest_of, is_told_by_another_name, record_of
 from handler.rules.schedule import REFUSED_LOOKS, look_times, next_look
 from handler.rules.uploads import Seen
 from handler.state.ledger import new_nonce
@@ -95,7 +95,8 @@ def _is_rest(visit: Visit, seen: Seen) -> bool:
     ledger, stored = visit.services.ledger, seen.live or seen.image
     if stored is not None and ledger.is_settled(seen.pair.path, stored):
         return True
-    return any(is_rest_of(seen, record) for record in ledger.records(seen.pair.path))
+    records = ledger.records(seen.pair.path)
+    return any(is_rest_of(seen, record) or is_told_by_another_name(seen, record) for record in records)
 
 
 def refused(visit: Visit, pair: Pair, look: Look, why: str) -> Step:

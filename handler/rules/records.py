@@ -137,6 +137,20 @@ def _is_judged(stored: Stored | None, judged: Mapping[str, Any], until: datetime
     return is_alternative or bool((judged["md5"] or judged["etag"]) == (stored.md5 or stored.etag))
 
 
+def is_told_by_another_name(seen: Seen, record: Record) -> bool:
+    """Whether half a pair was told as incomplete while its missing half had another first alternative.
+
+    That alternative's key is part of the verification's id, so the id of the same half is another one now.
+    """
+    missing: Role = "image" if seen.live else "live"
+    present: Role = "live" if seen.live else "image"
+    judged = record.judged(present)
+    if record.outcome != "incomplete" or record.judged(missing) is not None or judged is None:
+        return False
+    key = record.image_key if missing == "image" else record.live_key
+    return key != seen.pair.keys(missing)[0] and _is_judged(seen.upload(present), judged, record.uploaded_at)
+
+
 def may_delete(record: Record, role: Role, stored: Stored) -> bool:
     """Whether an upload is what was judged in this role, or an older alternative; nothing newer goes."""
     judged = record.judged(role)

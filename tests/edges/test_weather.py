@@ -297,6 +297,16 @@ def test_a_consumer_that_gives_no_answer_has_not_been_told(peer: Peer, weather: 
     assert post(client).ok
 
 
+@pytest.mark.parametrize("number", [1, 3])
+def test_what_a_consumer_says_beforehand_is_no_answer(peer: Peer, number: int) -> None:
+    """102 Processing and 103 Early Hints come before the answer that counts (RFC 9110, section 15.2)."""
+    hints = b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n"
+    peer.says(Says(b"HTTP/1.1 102 Processing\r\n\r\n" + hints * number + http(204), keep=True))
+    client = consumer(peer)
+    assert [post(client).status for _ in range(2)] == [204, 204]
+    assert peer.connections == 1
+
+
 @pytest.mark.parametrize("weather", ["silence", "a header that drips", "a page of continues"])
 def test_a_consumer_that_never_answers_is_given_its_seconds_and_no_more(
     peer: Peer, weather: str, monkeypatch: pytest.MonkeyPatch

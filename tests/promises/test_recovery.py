@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.cloud import faults, samples
-from tests.cloud.faceid import COMPARE
+from tests.cloud.faceid import COMPARE, Answer
 from tests.support.harness import IMAGE, LIVE, STATE, Livepair
 
 
@@ -311,3 +311,42 @@ def test_the_same_image_uploaded_for_another_attempt_is_not_dropped(
     livepair.run()
     livepair.finish()
     assert [message["data"]["outcome"] for message in livepair.messages] == ["matched", "incomplete"]
+
+
+def test_an_alternative_that_is_put_first_tells_nothing_twice(configured: Callable[..., Livepair]) -> None:
+    """The missing half's key is part of a verification's id; a walk after the change finds what was told."""
+    livepair = configured()
+    livepair.put(LIVE, samples.live())
+    livepair.run()
+    assert livepair.finish() == ["incomplete"]
+    livepair.configure(IMAGE_KEY="uploads/{id}/face.png, uploads/{id}/image.jpg")
+    livepair.cloud.clock.advance(1200)
+    assert livepair.reconcile() == []
+    assert livepair.finish() == []
+    livepair.put("uploads/42/face.png", samples.image())
+    assert livepair.run() == ["matched"]
+    assert [message["data"]["outcome"] for message in livepair.messages] == ["incomplete", "matched"]
+
+
+def test_a_new_image_that_serves_many_judges_nothing_again(configured: Callable[..., Livepair]) -> None:
+    """Not even what failed: uploading the live package again does."""
+    livepair = configured(LIVE_KEY="uploads/{user}/{attempt}/live.gz", IMAGE_KEY="faces/{user}.jpg")
+    livepair.cloud.faceid.script(Answer(error="FailedOperation.BrandNew"))
+    livepair.put("faces/ada.jpg", samples.image())
+    livepair.put("uploads/ada/1/live.gz", samples.live())
+    assert livepair.run() == ["failed"]
+    livepair.cloud.clock.advance(60)
+    livepair.put("faces/ada.jpg", samples.image())
+    assert livepair.run() == []
+    assert livepair.finish() == []
+    livepair.put("uploads/ada/1/live.gz", samples.live())
+    assert livepair.run() == ["matched"]
+
+
+def test_what_was_decided_is_told_under_other_templates(livepair: Livepair) -> None:
+    """A verdict that was given and not told yet needs no template: its record holds everything."""
+    livepair.cloud.consumer.answer(500, times=2)
+    assert livepair.pair() == ["matched"]
+    livepair.configure(LIVE_KEY="other/{id}/live.gz", IMAGE_KEY="other/{id}/image.jpg")
+    assert livepair.finish() == ["matched"]
+    assert len(livepair.cloud.consumer.accepted) == 1

@@ -1,0 +1,73 @@
+"""A sweep: what is due is done, and what fails stands in nobody's way."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from handler.flow.sweep import MOST_DUE, sweep
+from handler.rules.agenda import Entry, Look, take_over
+from handler.rules.schedule import PATIENCE
+from tests.support.scene import Scene, forbidden, unavailable
+from tests.support.values import BUCKET, HOUR, LIVE, MINUTE, NOON, SEEN
+
+
+def four_sweeps(scene: Scene) -> list[str]:
+    """One each minute."""
+    outcomes: list[str] = []
+    for minute in range(4):
+        scene.clock.waited = minute * 60.0
+        outcomes += sweep(scene.services())
+    return outcomes
+
+
+@pytest.mark.parametrize("bucket", [BUCKET, "other-1250000000"])
+def test_thousands_of_entries_that_fail_stop_nothing_behind_them(bucket: str) -> None:
+    """More than a sweep looks at, of pairs that COS does not show or of another function: each is put off."""
+    scene = Scene()
+    for number in range(MOST_DUE + 10):
+        key = f"uploads/other-{number}/live.gz"
+        scene.ledger.put_on(Entry(NOON - HOUR, Look(bucket, key, "live", NOON - HOUR)))
+        scene.uploads.refuses[key] = unavailable(key)
+    scene.ledger.put_on(Entry(NOON - MINUTE, take_over(SEEN, scene.verification(), 1)))
+    assert four_sweeps(scene) == ["matched"]
+    assert len(scene.tasks) == MOST_DUE + 10
+    assert min(task.failures for task in scene.tasks) >= 2
+
+
+def test_what_fails_is_tried_less_and_less() -> None:
+    """In a day about thirty times, and not each minute."""
+    scene = Scene()
+    scene.uploads.refuses[LIVE.key] = unavailable(LIVE.key)
+    scene.event("live")
+    for _ in range(24):
+        scene.clock.waited += 3600
+        sweep(scene.services())
+    assert len([line for line in scene.logged if line["event"] == "pair"]) < 30
+
+
+def test_an_upload_that_takes_too_long_to_read_ends_as_failed() -> None:
+    """Each invocation gets a part of the way; after a day of that its outcome says so."""
+    scene = Scene()
+    part = LIVE._replace(md5=None, etag='"in parts-2"')
+    scene.uploads.stored[LIVE.key] = part
+    scene.uploads.unread[LIVE.key] = unavailable(LIVE.key)
+    assert scene.event("live", etag=part.etag) == []
+    until = scene.clock.now() + PATIENCE + timedelta(hours=2)
+    outcomes: list[str] = []
+    while scene.clock.now() < until and not outcomes:
+        scene.clock.waited += 60
+        outcomes = sweep(scene.services())
+    assert outcomes == ["failed"]
+    assert '"Livepair.UploadUnreadable"' in scene.consumer.posts[-1][1]
+    assert scene.clock.now() >= LIVE.uploaded_at + PATIENCE
+    assert scene.api.calls == []
+
+
+def test_a_refusal_is_no_failure_of_the_entry() -> None:
+    """What COS will not show is looked for as its upload's looks say, and not put off besides."""
+    scene = Scene()
+    scene.uploads.refuses[LIVE.key] = forbidden(LIVE.key)
+    scene.event("live")
+    assert [task.failures for task in scene.tasks] == [0]
