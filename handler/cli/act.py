@@ -167,20 +167,22 @@ def retry(deployment: Deployment, reference: str) -> tuple[Record, int]:
         )
     for half in (record.live, record.image):
         if half:
-            _check_still_there(deployment, half)
+            _check_still_there(deployment, half, verification.path)
     key = record.live_key if record.live or not record.image else record.image_key
     run = verification.run + 1
     deployment.ledger.put_on(Entry(deployment.clock.now(), Look(record.bucket, key, run=run)))
     return record, run
 
 
-def _check_still_there(deployment: Deployment, half: Mapping[str, Any]) -> None:
-    """Raises Problem where an upload is no longer the one that a run was about."""
+def _check_still_there(deployment: Deployment, half: Mapping[str, Any], path: str) -> None:
+    """Raises Problem where an upload is no longer the one that a run was about, or was judged since."""
     stored = deployment.uploads.objects.head(half["key"])
     if stored is None:
         raise Problem(f"{half['key']} is gone; upload it again, which starts another run")
     if stored.etag != half["etag"]:
         raise Problem(f"{half['key']} was replaced since, and what replaced it has an outcome of its own")
+    if deployment.ledger.is_settled(path, stored):
+        raise Problem(f"{half['key']} was judged since, and its other half deleted then; upload both again")
 
 
 def _newest_run(deployment: Deployment, record: Record) -> Record:

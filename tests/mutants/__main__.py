@@ -32,7 +32,7 @@ LEAST = 0.95
 
 MADE = PROJECT / "mutants"
 EXPLAINED = TESTS / "mutants" / "survivors.json"
-QUICK = ("tests/rules", "tests/state", "tests/flow", "tests/mutants")
+QUICK = ("tests/rules", "tests/state", "tests/flow", "tests/mutants/short_simulation.py")
 
 
 class Mutant(NamedTuple):

@@ -410,6 +410,21 @@ def test_retry_of_an_incomplete_pair_waits_again(livepair: Livepair, operator: O
     assert [message["data"]["run"] for message in livepair.messages] == [1, 2]
 
 
+def test_retry_refuses_half_a_pair_that_was_judged_since(
+    configured: Callable[..., Livepair], operator: Operator
+) -> None:
+    """Its other half came late, and was deleted with the verdict: another run could only wait for it."""
+    livepair = configured(DELETE_UPLOADS="live")
+    livepair.put(IMAGE, samples.image())
+    livepair.run()
+    livepair.finish()
+    incomplete = livepair.record()["verification"]
+    livepair.put(LIVE, samples.live())
+    assert livepair.run() == ["matched"]
+    assert "upload both again" in operator("retry", incomplete).stderr
+    assert livepair.state("agenda/") == []
+
+
 def test_retry_refuses_what_has_a_verdict_or_is_gone(livepair: Livepair, operator: Operator) -> None:
     """With what to do instead."""
     assert livepair.pair() == ["matched"]

@@ -1,4 +1,7 @@
-"""A short simulation, in steps small enough that the first one that sees a mutant ends its run."""
+"""A short simulation, in steps small enough that the first one that sees a mutant ends its run.
+
+`make test` runs more of the same in tests/simulation, so pytest does not find this file by itself.
+"""
 
 from __future__ import annotations
 
