@@ -17,7 +17,7 @@ from handler.rules.agenda import Entry, delivery
 from handler.rules.outcome import Answer, verification
 from handler.rules.schedule import LONGEST_RETRY_AFTER, MOST_DELIVERIES, deliveries
 from handler.state import codec
-from tests.support.scene import Killed, Scene, unavailable
+from tests.support.scene import Killed, Scene, kill, unavailable
 from tests.support.values import HOUR, IMAGE, LIVE, MINUTE, NOON, SECOND, SEEN, record
 
 DOWN, GONE = Delivery(False, 500, "answered 500"), Delivery(False, 410, "answered 410", gone=True)
@@ -228,10 +228,6 @@ def test_what_is_settled_is_told_no_second_time() -> None:
 
 
 # --- an attempt that ends its instance ------------------------------------------------------------------
-
-
-def kill() -> None:
-    raise Killed
 
 
 def test_before_an_attempt_the_next_takes_its_place_on_the_agenda() -> None:

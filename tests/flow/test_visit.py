@@ -14,7 +14,7 @@ from handler.rules.agenda import AT_NEXT_SWEEP, Deliver, Entry, Look, TakeOver, 
 from handler.rules.outcome import Answer
 from handler.rules.records import Record
 from handler.rules.uploads import Seen, Stored
-from tests.support.scene import Scene, forbidden, unavailable
+from tests.support.scene import Killed, Scene, forbidden, kill, unavailable
 from tests.support.values import (
     BUCKET,
     HOUR,
@@ -168,6 +168,34 @@ def test_a_multipart_upload_is_read_through_for_its_md5() -> None:
     scene.uploads.stored[LIVE.key] = LIVE._replace(md5=None, etag='"x-2"')
     assert scene.event() == ["matched"]
     assert scene.api.calls[0][0].md5 == "d" * 32
+
+
+def test_while_an_upload_is_read_through_there_is_an_entry_for_it() -> None:
+    """It can take long: the entry brings the pair back should the instance die, and goes once it is read."""
+    scene = Scene()
+    scene.uploads.stored[LIVE.key] = LIVE._replace(md5=None, etag='"x-2"')
+    scene.uploads.reading = kill
+    with pytest.raises(Killed):
+        scene.event()
+    assert scene.tasks == [Look(BUCKET, LIVE.key, uploaded_at=LIVE.uploaded_at, step=AT_NEXT_SWEEP)]
+    assert scene.agenda == ["1201Z/look"]
+    scene.uploads.reading = lambda: None
+    assert scene.sweep(MINUTE) == ["matched"]
+    assert scene.agenda == []
+
+
+def test_an_entry_stays_that_is_its_own_guard() -> None:
+    """A sweep within its minute puts the same entry there: until its work is done it does not go."""
+    scene = Scene()
+    live = LIVE._replace(md5=None, etag='"x-2"')
+    scene.uploads.stored = {LIVE.key: live, IMAGE.key: IMAGE._replace(md5=None, etag='"y-2"')}
+    look = Look(BUCKET, LIVE.key, uploaded_at=LIVE.uploaded_at, step=AT_NEXT_SWEEP)
+    key = scene.ledger.put_on(Entry(NOON + MINUTE, look))
+    there: list[bool] = []
+    scene.uploads.reading = lambda: there.append(key in scene.state.objects)
+    assert work_off(scene.services(), key, look, None) == ["matched"]
+    assert there[:2] == [True, True]
+    assert scene.agenda == []
 
 
 def test_what_is_too_large_is_not_read_through() -> None:

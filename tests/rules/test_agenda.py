@@ -18,6 +18,7 @@ from handler.rules.agenda import (
     TakeOver,
     Task,
     Walk,
+    after_one_more_failure,
     all_looks,
     at_lease_end,
     delivery,
@@ -205,6 +206,16 @@ def test_a_name_tells_its_minute(name: str, minute: datetime | None) -> None:
 
 
 # --- which entries there are --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("task", [LOOK, TAKE_OVER, DELIVER, WALK])
+def test_what_has_failed_comes_back_as_it_is_and_later_each_time(task: Task) -> None:
+    """With how often it has failed; that is no part of what it is for."""
+    first = after_one_more_failure(task, NOON)
+    assert first == Entry(NOON + MINUTE, task._replace(failures=1))
+    second = after_one_more_failure(first.task, NOON)
+    assert second == Entry(NOON + 2 * MINUTE, task._replace(failures=2))
+    assert purpose(second.task) == purpose(task)
 
 
 def test_a_later_look_is_of_the_same_pair_and_counted_from_the_upload() -> None:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from handler.rules.outcome import Answer, Called, Decision, Frame, body, incomplete, unreadable
-from handler.rules.records import Record, is_rest_of, record_of
-from handler.rules.uploads import Seen
+from handler.rules.pairing import Role
+from handler.rules.records import Record, is_rest_of, may_delete, record_of
+from handler.rules.uploads import Seen, Stored
 from tests.support.values import (
     BUCKET,
     IMAGE,
     LIVE,
     MINUTE,
+    MOMENT,
     NOON,
     PAIR,
     SECOND,
@@ -198,3 +200,39 @@ TOLD = record_of(SEEN, VERIFICATION, MATCHED, settings(), "nonce")._replace(deli
 def test_half_a_pair_may_be_what_is_left_of_one_that_was_told(seen: Seen, found: Record, rest: bool) -> None:
     """Its other half was deleted since: it waits for nobody. The same bytes uploaded again later do."""
     assert is_rest_of(seen, found) is rest
+
+
+PNG = IMAGE._replace(key="uploads/42/image.png", etag='"c3"', md5="c" * 32)
+
+
+@pytest.mark.parametrize(
+    ("uploaded_at", "rest"),
+    [(TOLD.uploaded_at - SECOND, True), (TOLD.uploaded_at, True), (TOLD.uploaded_at + MOMENT, False)],
+)
+def test_an_alternative_that_lost_to_what_was_judged_is_rest_too(uploaded_at: datetime, rest: bool) -> None:
+    """Whatever its bytes. A newer one is judged itself."""
+    left = SEEN._replace(live=None, image=PNG._replace(uploaded_at=uploaded_at))
+    assert is_rest_of(left, TOLD) is rest
+
+
+@pytest.mark.parametrize(
+    ("role", "stored", "may"),
+    [
+        ("live", LIVE, True),
+        ("image", IMAGE, True),
+        ("live", LIVE._replace(etag='"x"'), False),
+        ("live", LIVE._replace(size=1), False),
+        ("live", LIVE._replace(uploaded_at=NOON), True),
+        ("image", PNG._replace(uploaded_at=TOLD.uploaded_at), True),
+        ("image", PNG._replace(uploaded_at=TOLD.uploaded_at + MOMENT), False),
+    ],
+)
+def test_what_was_judged_may_be_deleted_and_older_alternatives(role: Role, stored: Stored, may: bool) -> None:
+    """The same bytes at the same key are what was judged, also where they were uploaded again."""
+    assert may_delete(TOLD, role, stored) is may
+
+
+def test_where_nothing_was_judged_nothing_may_be_deleted() -> None:
+    """A half that was waited for and has come since."""
+    assert not may_delete(TOLD._replace(image=None), "image", IMAGE)
+    assert not may_delete(TOLD._replace(live=None), "live", LIVE)

@@ -14,11 +14,24 @@ from hypothesis import strategies as st
 from handler.edges.bucket import Unavailable
 from handler.rules.agenda import Deliver, Entry, Look, TakeOver, Task, Walk
 from handler.rules.claiming import Standing
+from handler.rules.uploads import Stored
 from handler.state import codec
 from handler.state.ledger import READ_BACK, SETTLE, SETTLE_VERSIONED, Ledger, new_nonce
 from handler.state.objects import CorruptState, Memory
 from tests.support.shelf import PAGE, Shelf, a_ledger
-from tests.support.values import BUCKET, HOUR, MINUTE, NOON, VERIFICATION, claim, record
+from tests.support.values import (
+    BUCKET,
+    HOUR,
+    IMAGE,
+    LIVE,
+    MINUTE,
+    MOMENT,
+    NOON,
+    SECOND,
+    VERIFICATION,
+    claim,
+    record,
+)
 
 LOOK = Look(BUCKET, "uploads/42/live.gz", "live", NOON, 1)
 TAKE_OVER = TakeOver(BUCKET, "uploads/42/live.gz", VERIFICATION, 2)
@@ -110,6 +123,18 @@ def test_the_last_walk_is_remembered() -> None:
     assert book.last_walk() is None
     book.walked(NOON)
     assert book.last_walk() == NOON
+
+
+def test_marks_are_forgotten_that_were_made_before() -> None:
+    """A walk renews those that are still needed; nothing else goes."""
+    book, shelf, _ = a_ledger()
+    for image in ("faces/ann.jpg", "faces/bob.jpg"):
+        book.mark_waiting(image, "ann/1", LOOK)
+    key = book.put_on(Entry(NOON, LOOK))
+    book.forget_marks(NOON)  # when the shelf's objects were made
+    assert len(shelf.objects) == 3
+    book.forget_marks(NOON + MOMENT)
+    assert list(shelf.objects) == [key]
 
 
 def test_live_packages_that_wait_for_an_image_are_found_by_it() -> None:
@@ -295,6 +320,40 @@ def test_a_claims_key_says_which_it_is() -> None:
     assert book.claim(VERIFICATION, 2) == MINE._replace(n=2)
 
 
+# --- what is settled ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("stored", "settled"),
+    [
+        (LIVE, True),
+        (LIVE._replace(uploaded_at=LIVE.uploaded_at - SECOND), True),
+        (LIVE._replace(uploaded_at=LIVE.uploaded_at + SECOND), False),
+        (LIVE._replace(key="uploads/42/other.gz"), True),
+        (LIVE._replace(md5="c" * 32), False),
+        (LIVE._replace(md5=None), False),
+        (IMAGE, False),
+    ],
+)
+def test_an_upload_is_settled_by_its_bytes_until_they_come_again(stored: Stored, settled: bool) -> None:
+    """The same bytes uploaded later wait for a partner of their own."""
+    book, _, _ = a_ledger()
+    assert not book.is_settled("42", stored)
+    book.note_settled("42", LIVE)
+    assert book.is_settled("42", stored) is settled
+    assert not book.is_settled("43", stored)
+
+
+def test_what_is_settled_stands_under_its_pair() -> None:
+    """One LIST shows all that is known about a pair. Its bytes are named by a digest."""
+    book, shelf, _ = a_ledger()
+    book.note_settled("ann/3", LIVE._replace(md5=None))
+    (key,) = shelf.objects
+    assert re.fullmatch("livepair/settled/ann/3/[0-9a-f]{32}", key)
+    assert key == book.settled_key("ann/3", LIVE._replace(md5=None))
+    assert key != book.settled_key("ann/3", LIVE)
+
+
 # --- versions -------------------------------------------------------------------------------------------
 
 
@@ -325,6 +384,15 @@ def test_a_bucket_that_does_not_answer_is_asked_again() -> None:
     shelf.answer_lost = True
     book.learn()
     assert (book.knows_bucket, book.trusts_create) == (False, False)
+    book.learn()
+    assert (book.knows_bucket, book.trusts_create) == (True, True)
+
+
+def test_a_bucket_is_asked_with_an_object_under_the_prefix() -> None:
+    """Nothing else of the bucket is touched."""
+    book, shelf, _ = a_ledger()
+    book.learn()
+    assert list(shelf.objects) == ["livepair/create-only"]
 
 
 # --- what cannot be read --------------------------------------------------------------------------------
@@ -335,6 +403,7 @@ READS: list[tuple[str, Callable[[Ledger], object]]] = [
     (f"livepair/records/ann/3/{VERIFICATION.id}.json", lambda book: book.record(VERIFICATION)),
     (f"livepair/records/ann/3/{VERIFICATION.id}.json", lambda book: book.records("ann/3")),
     ("livepair/reconciled.json", lambda book: book.last_walk()),
+    (a_ledger()[0].settled_key("42", LIVE), lambda book: book.is_settled("42", LIVE)),
 ]
 
 

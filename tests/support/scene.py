@@ -45,6 +45,8 @@ class Uploads(Shelf):
         super().__init__()
         self.stored: dict[str, Stored] = {}
         self.unread: dict[str, CosError] = {}
+        self.reading: Callable[[], object] = lambda: None
+        """What happens when one is read."""
         self.deleting: Callable[[], object] = lambda: None
         """What happens when a request deletes."""
 
@@ -59,6 +61,7 @@ class Uploads(Shelf):
         return "d" * 32
 
     def pieces(self, stored: Stored) -> Generator[bytes, None, None]:
+        self.reading()
         if stored.key in self.unread:
             raise self.unread[stored.key]
         if self.stored.get(stored.key) != stored:
@@ -132,6 +135,11 @@ class Consumer:
 
 class Killed(BaseException):
     """The platform ends the instance: nothing that it would have done after this is done."""
+
+
+def kill() -> None:
+    """End the instance here."""
+    raise Killed
 
 
 class Scene:
