@@ -77,7 +77,7 @@ def _reached(session: pytest.Session) -> dict[str, list[tuple[Item, float]]]:
         seconds = time.process_time() - began
         for report in reports:
             if report.failed:
-                raise session.Failed(f"{item.nodeid} fails without any mutant:\n{report.longreprtext}")
+                pytest.exit(f"{item.nodeid} fails without any mutant:\n{report.longreprtext}", returncode=1)
         for function in hits:
             found[function].append((item, seconds))
     for tests in found.values():
