@@ -282,9 +282,7 @@ def test_no_settled_pair_stays_on_the_agenda(livepair: Livepair) -> None:
     livepair.cloud.faceid.script(Answer(error="FailedOperation.LivessSystemError"))
     livepair.events += [*reversed(livepair.events), *livepair.events]
     livepair.run()
-    for _ in range(3):
-        livepair.sweep(2)
-    assert livepair.state("agenda/") == []
+    livepair.finish()
     assert len(livepair.messages) == len(kinds)
     livepair.forget()
     assert livepair.sweep(600) == []
