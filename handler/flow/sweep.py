@@ -16,10 +16,11 @@ from typing import TypeVar
 from handler.edges.bucket import CosError
 from handler.edges.webhook import POST_SECONDS
 from handler.flow.call import seconds_needed
+from handler.flow.finish import tell_now
 from handler.flow.pacing import SWEEP_SECONDS, PacedApi, Patience
 from handler.flow.reconcile import walk
 from handler.flow.steps import HandOver, Tell
-from handler.flow.visit import put_off, tell_now, work_off
+from handler.flow.visit import put_off, work_off
 from handler.rules.agenda import Walk, is_delivery
 from handler.rules.schedule import CLOCK_MARGIN
 from handler.services import Services

@@ -19,9 +19,6 @@ from handler.services import Services
 LEAST_SECONDS = 2.0
 """No delivery begins with less left."""
 
-SOON = 10.0
-"""Seconds for which an invocation waits for the second attempt rather than leaving it to a sweep."""
-
 
 # --- recording --------------------------------------------------------------------------------------
 
@@ -103,8 +100,6 @@ def tell(services: Services, step: Tell, trace: Trace, *, patient: bool) -> Done
     record = step.record
     trace.note(verification=record.verification.id, run=record.verification.run, outcome=record.outcome)
     if not record.told:
-        if not step.guarded:
-            step = _put_next_on(services, step)
         delivered = _deliver(services, step, trace, patient=patient)
         if isinstance(delivered, Later):
             return delivered
@@ -115,7 +110,7 @@ def tell(services: Services, step: Tell, trace: Trace, *, patient: bool) -> Done
     return Done(step.clear)
 
 
-def _put_next_on(services: Services, step: Tell) -> Tell:
+def put_next_on(services: Services, step: Tell) -> Tell:
     """Before an attempt is made, put the next in its place: one that kills its instance counts as well."""
     ledger, record = services.ledger, step.record
     following = next_delivery(*record.schedule, step.attempt, services.clock.now())
@@ -162,7 +157,7 @@ def _post(services: Services, record: Record, attempt: int, trace: Trace) -> Del
 
 
 def _can_wait(services: Services, pause: float) -> bool:
-    return pause <= SOON and services.deadline.left() >= pause + POST_SECONDS + LEAST_SECONDS
+    return services.deadline.left() >= pause + POST_SECONDS + LEAST_SECONDS
 
 
 def _bury(services: Services, record: Record, error: str) -> Record:

@@ -10,16 +10,14 @@ second path for recovery.
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from handler.edges.bucket import Changed, CosError, Unavailable
 from handler.flow.advance import advance, refused
 from handler.flow.call import CALL_LEFT
+from handler.flow.finish import carry_out, leave, tell_or_hand_over, traced
 from handler.flow.lookup import look_up
-from handler.flow.steps import Cause, Done, HandOver, Later, Step, Tell, Trace, Visit
-from handler.flow.tell import tell
+from handler.flow.steps import Cause, Done, HandOver, Later, Step, Tell, Visit
 from handler.rules.agenda import (
     Deliver,
     Entry,
@@ -27,8 +25,6 @@ from handler.rules.agenda import (
     TakeOver,
     Task,
     after_one_more_failure,
-    delivery,
-    kind_of,
     look_after,
     look_at_next_sweep,
 )
@@ -88,7 +84,7 @@ def work_off(services: Services, entry_key: str, task: Task, hand_over: HandOver
             due = delivery_due(*record.schedule, services.clock.now())
             attempt = task.attempt if isinstance(task, Deliver) else due
             step = Tell(record, attempt, (entry_key,), guarded=False)
-            return _tell(services, step, task.failures, hand_over)
+            return tell_or_hand_over(services, step, task.failures, hand_over)
     match = _derived(services, task)
     if match is None:
         reason = "an agenda entry of other settings"
@@ -150,7 +146,7 @@ def visit(
     What is to be told is told here and now, or handed over. Raises CosError where not even the agenda can be
     written.
     """
-    with _traced(services, target.path) as trace:
+    with traced(services, target.path) as trace:
         this = Visit(services, cause, trace)
         try:
             if isinstance(target, SharedImage):
@@ -159,13 +155,13 @@ def visit(
                 (shown, step), outcomes = _advance(this, target, look), ()
         except (CosError, CorruptState) as error:
             shown, step, outcomes = True, _after_error(this, target, look, error), ()
-        left, told = _carry_out(this, step, hand_over)
+        left, told = carry_out(this, step, hand_over)
         stale = {cause.entry_key} if cause.entry_key else set()
         again = None if shown else _look_again(this, look, look_times(services.settings.pair_timeout))
         if again is not None:
             # An older upload or none is shown: this one may appear yet.
             stale.discard(services.ledger.put_on(again))
-        _leave(this, left._replace(clear=(*left.clear, *stale)))
+        leave(this, left._replace(clear=(*left.clear, *stale)))
     return Visited(shown, (*outcomes, *told))
 
 
@@ -248,72 +244,3 @@ def _look_again(this: Visit, look: Look, times: tuple[int, ...]) -> Entry | None
     # Without a role it is none of the pair's own looks: these go when the upload is decided that this one
     # replaced in the same second.
     return look_after(look._replace(role=None), uploaded_at, step) if step else None
-
-
-# --- telling, and what is left ----------------------------------------------------------------------
-
-
-def tell_now(services: Services, step: Tell) -> list[str]:
-    """Tell what was handed over. Returns its outcome."""
-    return _tell(services, step, 0, None)
-
-
-def _tell(services: Services, step: Tell, failures: int, hand_over: HandOver | None) -> list[str]:
-    """Tell a record that the agenda came back to, with a log line of its own, or hand it over."""
-    task = delivery(step.record, step.attempt)._replace(failures=failures)
-    with _traced(services, step.record.verification.path) as trace:
-        this = Visit(services, Cause(task=task), trace)
-        left, told = _carry_out(this, step, hand_over)
-        _leave(this, left)
-    return list(told)
-
-
-def _carry_out(this: Visit, step: Step, hand_over: HandOver | None) -> tuple[Done | Later, tuple[str, ...]]:
-    """Tell what is to be told, or hand it over: here alone. Returns what is left, and what was told."""
-    if not isinstance(step, Tell):
-        return step, ()
-    record = step.record
-    if record.settled:
-        return Done(step.clear), ()
-    if hand_over is not None:
-        this.trace.note(
-            decided=record.outcome, verification=record.verification.id, run=record.verification.run
-        )
-        hand_over(step)
-        return Done(), ()
-    try:
-        return tell(this.services, step, this.trace, patient=this.cause.is_waited_for), (record.outcome,)
-    except CosError as error:
-        this.trace.note(error=str(error))
-        failures = this.cause.task.failures if this.cause.task else 0
-        task = delivery(record, step.attempt)._replace(failures=failures)
-        left = Later(after_one_more_failure(task, this.services.clock.now()), step.clear)
-        return left, (record.outcome,)
-
-
-def _leave(this: Visit, step: Done | Later) -> None:
-    """Put on the agenda what is left to do, then take off what has had its day."""
-    ledger, keep = this.services.ledger, set()
-    if isinstance(step, Later):
-        keep.add(ledger.put_on(step.entry))
-        this.trace.note(
-            again_at=step.entry.at.isoformat(timespec="seconds"), again_for=kind_of(step.entry.task)
-        )
-    gone = set(step.clear) - keep
-    if gone:
-        ledger.take_off(gone)
-
-
-@contextmanager
-def _traced(services: Services, path: str) -> Generator[Trace, None, None]:
-    """One log line for one pair, whatever comes of it."""
-    trace = Trace(services.clock)
-    try:
-        yield trace
-    except Exception as error:
-        ours = isinstance(error, (CosError, CorruptState))
-        trace.note(error=str(error) if ours else type(error).__name__)
-        raise
-    finally:
-        level: Any = "ERROR" if "error" in trace.fields else "INFO"
-        services.log("pair", level, pair=path, **trace.fields)

@@ -8,8 +8,9 @@ import pytest
 
 from handler.edges.bucket import Changed
 from handler.edges.webhook import Delivery
+from handler.flow.finish import tell_now
 from handler.flow.steps import Tell
-from handler.flow.visit import put_off, tell_now, walk_past, work_off
+from handler.flow.visit import put_off, walk_past, work_off
 from handler.rules.agenda import AT_NEXT_SWEEP, Deliver, Entry, Look, TakeOver, Task, delivery, kind_of
 from handler.rules.outcome import Answer
 from handler.rules.records import Record

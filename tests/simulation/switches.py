@@ -8,7 +8,7 @@ from typing import Any
 
 from handler.cli import forget
 from handler.edges.bucket import Exists, Oversized, Unavailable
-from handler.flow import advance, call, judge, lookup, reconcile, sweep, tell, visit
+from handler.flow import advance, call, finish, judge, lookup, reconcile, sweep, tell, visit
 from handler.flow.steps import Done, Later, Tell, Trace, Visit
 from handler.rules import agenda, claiming, records, schedule, uploads
 from handler.rules.agenda import Deliver, Entry, Look, Task
@@ -24,7 +24,10 @@ from tests.simulation import history
 
 Patch = Callable[[Any, str, Any], None]
 
-_MODULES = (advance, agenda, call, claiming, judge, ledger, lookup, schedule, sweep, tell, uploads, visit)
+_MODULES = (
+    *(advance, agenda, call, claiming, finish, judge, ledger),
+    *(lookup, schedule, sweep, tell, uploads, visit),
+)
 
 
 def everywhere(patch: Patch, name: str, value: Any) -> None:
@@ -148,7 +151,7 @@ def deleted_before_told(patch: Patch) -> None:
             tell._delete_uploads(services, step.record)
         return original(services, step, trace, patient=patient)
 
-    patch(visit, "tell", tell_it)
+    patch(finish, "tell", tell_it)
 
 
 def gone_is_missing(patch: Patch) -> None:
@@ -170,7 +173,7 @@ def off_before_on(patch: Patch) -> None:
         if isinstance(step, Later):
             this.services.ledger.put_on(step.entry)
 
-    patch(visit, "_leave", leave)
+    everywhere(patch, "leave", leave)
 
 
 def off_though_just_put_on(patch: Patch) -> None:
@@ -180,18 +183,18 @@ def off_though_just_put_on(patch: Patch) -> None:
         if step.clear:
             this.services.ledger.take_off(step.clear)
 
-    patch(visit, "_leave", leave)
+    everywhere(patch, "leave", leave)
 
 
 def off_before_told(patch: Patch) -> None:
-    original = visit._carry_out
+    original = finish.carry_out
 
     def carry_out(this: Visit, step: Any, *others: Any) -> Any:
         if isinstance(step, Tell):
             this.services.ledger.take_off(step.clear or ("none",))
         return original(this, step, *others)
 
-    patch(visit, "_carry_out", carry_out)
+    everywhere(patch, "carry_out", carry_out)
 
 
 def no_certain_record(patch: Patch) -> None:
