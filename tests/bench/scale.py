@@ -15,7 +15,7 @@ HISTORY = (0, 1000, 10_000, 100_000)
 SIZES_MB = (1, 10, 100, 1000)
 PATIENT = """
 from handler.flow import call
-judge.RELAY_SECONDS, judge.LEASE_SECONDS = 300.0, 800.0
+call.RELAY_SECONDS, call.LEASE_SECONDS = 300.0, 800.0
 from handler.index import main_handler
 """
 """An entry file that gives the relay all the time it wants: a local cloud passes on a gigabyte slowly."""

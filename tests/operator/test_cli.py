@@ -6,33 +6,15 @@ import subprocess
 import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import pytest
 import requests
 
 from tests.cloud import Cloud, faults, samples
 from tests.cloud.faceid import COMPARE, Answer
-from tests.support.harness import BUCKET, IMAGE, LIVE, STATE, Livepair
+from tests.support.harness import BUCKET, IMAGE, LIVE, Livepair
 from tests.support.operator import Operator
 from tests.support.project import PROJECT
-
-
-@pytest.fixture
-def livepair(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Livepair:
-    return Livepair(cloud, monkeypatch)
-
-
-@pytest.fixture
-def configured(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Livepair]:
-    cloud.cos.create_bucket(STATE, cloud.region)
-    return lambda **settings: Livepair(cloud, monkeypatch, **settings)
-
-
-@pytest.fixture
-def operator(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Operator:
-    return Operator(cloud, monkeypatch, tmp_path)
-
 
 # --- its own settings ---------------------------------------------------------------------------------
 

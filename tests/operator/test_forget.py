@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -18,22 +17,6 @@ from tests.support.project import PROJECT
 
 AT_MOST = 900 + 120
 """Seconds after which nothing comes back: the longest time limit, clocks that differ, and a whole minute."""
-
-
-@pytest.fixture
-def livepair(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Livepair:
-    return Livepair(cloud, monkeypatch)
-
-
-@pytest.fixture
-def configured(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Livepair]:
-    cloud.cos.create_bucket(STATE, cloud.region)
-    return lambda **settings: Livepair(cloud, monkeypatch, **settings)
-
-
-@pytest.fixture
-def operator(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Operator:
-    return Operator(cloud, monkeypatch, tmp_path)
 
 
 def everything(cloud: Cloud) -> list[str]:
