@@ -4,8 +4,6 @@ All three are handed to the logic as arguments, so that a test or a simulation c
 place.
 """
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -57,7 +55,7 @@ class Deadline(NamedTuple):
     at: float
 
     @classmethod
-    def after(cls, clock: Clock, seconds: float) -> Deadline:
+    def after(cls, clock: Clock, seconds: float) -> "Deadline":
         return cls(clock, clock.elapsed() + seconds)
 
     def left(self) -> float:

@@ -4,8 +4,6 @@ What is kept between the invocations of an instance: the settings, the connectio
 about the state bucket. Credentials are the invocation's own.
 """
 
-from __future__ import annotations
-
 import os
 import random
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """What one invocation works with."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import NamedTuple
 

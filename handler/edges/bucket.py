@@ -8,8 +8,6 @@ CosError            what COS was asked, about which object, and what it said
 └── Oversized       larger than any state object is
 """
 
-from __future__ import annotations
-
 from collections.abc import Generator, Iterable
 from typing import NamedTuple, Protocol
 

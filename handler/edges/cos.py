@@ -4,8 +4,6 @@ The SDK's own retries stay off: they repeat a create-only PUT whose answer was l
 very writer that won. What is safe to repeat is repeated here.
 """
 
-from __future__ import annotations
-
 import hashlib
 import random
 import re

@@ -4,8 +4,6 @@ Source: Tencent eKYC API documentation, product 1061, pages 44246 (the action), 
 46849 (integration).
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 import time

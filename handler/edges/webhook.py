@@ -1,7 +1,5 @@
 """Sign one message by Standard Webhooks and post it once."""
 
-from __future__ import annotations
-
 import re
 from datetime import datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime

@@ -1,7 +1,5 @@
 """With the claim in hand: call the API, then record what it says, or give the claim back."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import NamedTuple
 

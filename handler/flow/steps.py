@@ -1,7 +1,5 @@
 """What the parts of the reconciler hand to each other: why a pair is visited, and what is to be done then."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any, NamedTuple

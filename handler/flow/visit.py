@@ -8,8 +8,6 @@ An event only says "look at this pair". What a visit does not get to, it leaves 
 second path for recovery.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from handler.edges.bucket import Changed, CosError, Unavailable

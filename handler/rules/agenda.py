@@ -4,8 +4,6 @@ Every kind of task has a type of its own. An entry's name tells its minute, its 
 that writing it twice is one entry, and whoever settles a pair knows which entries to clear.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Iterator

@@ -5,8 +5,6 @@ upload's event does and what a sweep or a walk does; `next_move` reads it. `hand
 table, made from this one.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from types import MappingProxyType

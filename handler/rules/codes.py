@@ -4,8 +4,6 @@ Source: Tencent eKYC API documentation, product 1061, page 44246 (the action and
 error code page (which codes are billed).
 """
 
-from __future__ import annotations
-
 from typing import Literal, NamedTuple
 
 NO_SIMILARITY = "Livepair.NoSimilarity"

@@ -3,8 +3,6 @@
 Sources: product 583, page 9707 (COS trigger), and events logged by real functions, which carry more.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """From what was seen and answered to the outcome and the webhook's body. Pure."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping

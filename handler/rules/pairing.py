@@ -1,7 +1,5 @@
 """From an object key to its pair and back. Pure."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable, Mapping
 from itertools import combinations

@@ -1,7 +1,5 @@
 """The record: a decided verification as it is stored, its message in it. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple

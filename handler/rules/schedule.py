@@ -4,8 +4,6 @@ Looks and tries are derived from what everybody can read in the bucket, so that 
 entry on the agenda.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta

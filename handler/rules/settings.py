@@ -1,7 +1,5 @@
 """The function's settings: environment variables, checked once and all together."""
 
-from __future__ import annotations
-
 import base64
 import re
 from collections.abc import Callable, Mapping

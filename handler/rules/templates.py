@@ -4,8 +4,6 @@ A template is a COS key with placeholders, `uploads/{id}/live.gz`. It begins wit
 at least one placeholder; a placeholder matches one path segment or part of one, never `/`.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple

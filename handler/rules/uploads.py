@@ -1,7 +1,5 @@
 """What lies in the bucket for a pair, and which upload counts. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import NamedTuple

@@ -4,8 +4,6 @@ Every object has a `version`. A field that a table does not name is passed over,
 adds breaks no read.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
