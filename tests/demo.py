@@ -397,7 +397,7 @@ def play(console: Console, deployed: Mapping[str, Deployment] = PLAIN) -> int:
         console.print(
             "\nWhere to look next:\n"
             "  what your consumer gets   events/verification.matched.json\n"
-            "  how an upload is handled  handler/flow/advance.py\n"
+            "  how an upload is handled  handler/README.md\n"
             "  what everything means     README.md"
         )
         return 0

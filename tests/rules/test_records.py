@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from handler.rules.outcome import Answer, Called, Decision, Frame, body, incomplete, unreadable
-from handler.rules.pairing import Role
-from handler.rules.records import Record, is_rest_of, may_delete, record_of
+from handler.rules.pairing import Pair, Role
+from handler.rules.records import Record, is_rest_of, is_told_by_another_name, may_delete, record_of
 from handler.rules.uploads import Seen, Stored
 from tests.support.values import (
     BUCKET,
@@ -236,3 +236,54 @@ def test_where_nothing_was_judged_nothing_may_be_deleted() -> None:
     """A half that was waited for and has come since."""
     assert not may_delete(TOLD._replace(image=None), "image", IMAGE)
     assert not may_delete(TOLD._replace(live=None), "live", LIVE)
+
+
+# --- half a pair that was told under another name -----------------------------------------------------
+
+WIDER = PAIR._replace(
+    live_keys=("uploads/42/live.bin", LIVE.key), image_keys=("uploads/42/face.png", IMAGE.key)
+)
+"""The pair once another alternative was put first for each half."""
+
+
+def but(value: Any, **changes: Any) -> Any:
+    return value._replace(**changes)
+
+
+def alone(role: Role, pair: Pair = WIDER) -> tuple[Seen, Record]:
+    """Half a pair as it is seen now, and the record that told it as incomplete before."""
+    stored = LIVE if role == "live" else IMAGE
+    judged = {"key": stored.key, "etag": stored.etag, "md5": stored.md5, "size": stored.size}
+    told = but(record(outcome="incomplete", uploaded_at=stored.uploaded_at), **{role: judged})
+    return Seen(pair, BUCKET, LIVE if role == "live" else None, IMAGE if role == "image" else None), told
+
+
+@pytest.mark.parametrize("role", ["live", "image"])
+def test_half_a_pair_is_told_once_whichever_alternative_is_put_first(role: Role) -> None:
+    """The missing half's key is part of the id; the one that was first then stands in the record."""
+    seen, told = alone(role)
+    assert is_told_by_another_name(seen, told)
+
+
+@pytest.mark.parametrize("role", ["live", "image"])
+def test_half_a_pair_under_its_own_name_is_found_by_its_id(role: Role) -> None:
+    """So that the operator's retry of it starts another run."""
+    seen, told = alone(role, PAIR)
+    assert not is_told_by_another_name(seen, told)
+
+
+@pytest.mark.parametrize("role", ["live", "image"])
+def test_what_told_something_else_told_not_of_this_half(role: Role) -> None:
+    """Another outcome, both halves, the other half, other bytes, or the same ones uploaded later."""
+    seen, told = alone(role)
+    stored = seen.upload(role)
+    assert stored is not None
+    other: Role = "image" if role == "live" else "live"
+    judged = told.judged(role)
+    later = stored._replace(uploaded_at=stored.uploaded_at + SECOND)
+    assert not is_told_by_another_name(seen, told._replace(outcome="failed"))
+    assert not is_told_by_another_name(seen, but(told, **{other: judged}))
+    assert not is_told_by_another_name(seen, but(told, **{role: None, other: judged}))
+    assert not is_told_by_another_name(seen, but(told, **{role: None}))
+    assert not is_told_by_another_name(but(seen, **{role: stored._replace(md5="f" * 32)}), told)
+    assert not is_told_by_another_name(but(seen, **{role: later}), told)

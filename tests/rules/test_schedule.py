@@ -244,6 +244,14 @@ def test_the_attempt_that_is_due_is_the_last_whose_time_has_come(message: str, a
     assert delivery_due(message, NOON, NOON + age) == max(1, sum(at <= NOON + age for at in times))
 
 
+def test_an_attempt_is_due_from_its_very_moment_on() -> None:
+    """Then it is the one to make, and the next is the one after it."""
+    assert delivery_due(MESSAGE, NOON, TIMES[3]) == 4
+    assert delivery_due(MESSAGE, NOON, TIMES[3] - MOMENT) == 3
+    assert next_delivery(MESSAGE, NOON, 2, TIMES[3]) == Attempt(5, TIMES[4])
+    assert delivery_due(MESSAGE, NOON, NOON - HOUR) == 1
+
+
 # --- failures ---------------------------------------------------------------------------------------
 
 
@@ -258,6 +266,8 @@ def test_patience_with_what_fails_ends_after_a_day() -> None:
     failures = next(number for number in range(1, 100) if is_out_of_patience(number))
     assert failures == 29
     assert not is_out_of_patience(0)
+    waits = sum((after_failure(number, NOON) - NOON for number in range(1, failures + 1)), timedelta())
+    assert PATIENCE <= waits < PATIENCE + HOUR
     assert is_out_of_patience(1000)
 
 
