@@ -88,7 +88,7 @@ def test_an_event_makes_no_third_attempt() -> None:
     """However soon the consumer asks for it: the agenda has it, at the schedule's time."""
     scene = Scene()
     scene.consumer.answers = [DOWN._replace(retry_after=SECOND)]
-    scene.event()
+    scene.event(seconds=900.0)
     assert len(scene.consumer.posts) == 2
     assert scene.agenda == [due(3)]
 
@@ -241,6 +241,19 @@ def test_before_an_attempt_the_next_takes_its_place_on_the_agenda() -> None:
             scene.sweep(wait)
         assert len(scene.consumer.posts) == posts
         assert scene.tasks == [delivery(scene.record(), following)]
+
+
+def test_a_message_that_another_sweep_got_through_is_not_given_up() -> None:
+    """Both made the last attempt; the one that failed finds that the message was taken."""
+    scene = Scene()
+    untold(scene)
+    on_agenda(scene, 10)
+    delivered = scene.record()._replace(delivered_at=NOON, attempts=10)
+    scene.consumer.answers = [DOWN]
+    scene.consumer.during = lambda: scene.ledger.mark(delivered)
+    scene.sweep(100 * HOUR)
+    assert scene.record() == delivered
+    assert scene.ledger.dead_key(scene.verification()) not in scene.state.objects
 
 
 def test_after_the_last_attempt_there_is_an_entry_that_finds_that_it_is_over() -> None:
