@@ -59,8 +59,7 @@ def _after_failed_telling(this: Visit, step: Tell) -> Done | Later:
     """
     if not step.record.told:
         return Done()
-    failures = this.cause.task.failures if this.cause.task else 0
-    task = delivery(step.record, step.attempt)._replace(failures=failures)
+    task = delivery(step.record, step.attempt)._replace(failures=this.cause.failures)
     return Later(after_one_more_failure(task, this.services.clock.now()), step.clear)
 
 

@@ -75,6 +75,11 @@ class Cause(NamedTuple):
         return self.task is None and self.pending is None
 
     @property
+    def failures(self) -> int:
+        """How often the work of the entry has failed before."""
+        return self.task.failures if self.task else 0
+
+    @property
     def run(self) -> int | None:
         """The run that the operator asked for."""
         return self.task.run if isinstance(self.task, Look) else None

@@ -218,8 +218,7 @@ def _after_error(this: Visit, target: Pair | SharedImage, look: Look, error: Cos
     if isinstance(error, CorruptState):
         return Done()  # judging again could bill again: whoever reads the log decides
     uploads = (*target.live_keys, *target.image_keys) if isinstance(target, Pair) else (look.key,)
-    failures = this.cause.task.failures if this.cause.task else 0
-    is_passing = isinstance(error, (Unavailable, Changed)) and not is_out_of_patience(failures)
+    is_passing = isinstance(error, (Unavailable, Changed)) and not is_out_of_patience(this.cause.failures)
     if error.key not in uploads or is_passing:
         return _come_back(this, look)
     if isinstance(target, Pair):

@@ -9,10 +9,12 @@ import pytest
 
 from handler.edges.bucket import Changed, CosError, Unavailable
 from handler.edges.faceid import RelayError, Resource
+from handler.flow.call import least_seconds
+from handler.rules.agenda import AT_NEXT_SWEEP, Look
 from handler.rules.claiming import Claim
 from handler.rules.outcome import Answer
 from tests.support.scene import MATCH, Scene, forbidden, unavailable
-from tests.support.values import BUCKET, HOUR, IMAGE, LIVE, MINUTE, NOON
+from tests.support.values import BUCKET, HOUR, IMAGE, LIVE, MINUTE, NOON, settings
 
 TRANSIENT = Answer("InternalError", "sorry", request_id="r-2")
 THROTTLED = Answer("RequestLimitExceeded", "slow down", executed=False, request_id="r-3")
@@ -108,6 +110,12 @@ def test_no_call_begins_with_too_little_time(passed: str, seconds: float, called
         )
         assert scene.sweep(MINUTE) == ["matched"]
         assert scene.claim().n == 1
+
+
+@pytest.mark.parametrize(("passed", "seconds"), [("presigned", 24), ("upload_url", 44)])
+def test_an_invocation_needs_what_comes_before_a_call_and_the_call(passed: str, seconds: float) -> None:
+    """Less would never get to a call."""
+    assert least_seconds(settings(PASS_RESOURCES=passed)) == seconds
 
 
 def test_a_claim_that_took_too_long_is_given_back() -> None:
@@ -267,6 +275,26 @@ def test_an_upload_that_was_replaced_under_the_call_is_judged_as_it_is_now() -> 
     assert record.image["md5"] == "c" * 32
 
 
+def test_an_upload_that_is_replaced_under_every_call_is_left_to_the_next_sweep() -> None:
+    """Three times under our hands are enough."""
+    scene = Scene()
+    scene.api.answers = [NOT_FETCHED]
+    others = iter("cdef")
+
+    def replace() -> None:
+        other = next(others)
+        scene.uploads.stored[IMAGE.key] = IMAGE._replace(etag=f'"{other}3"', md5=other * 32)
+
+    scene.api.during = replace
+    assert scene.event() == []
+    assert len(scene.api.calls) == 3
+    look = Look(BUCKET, LIVE.key, uploaded_at=LIVE.uploaded_at, step=AT_NEXT_SWEEP)
+    assert look in scene.tasks
+    scene.api.during = lambda: None
+    scene.api.answers = [MATCH]
+    assert scene.sweep(2 * MINUTE) == ["matched"]
+
+
 def test_an_upload_that_is_gone_under_the_call_is_waited_for() -> None:
     """Half a pair is left."""
     scene = Scene()
@@ -394,6 +422,14 @@ def test_whose_claim_was_written_over_leaves_the_record_to_the_other() -> None:
     assert scene.ledger.records("42") == []
     assert scene.line["overtaken"] is True
     assert scene.agenda[-1] == "1301Z/take_over"
+
+
+def test_where_create_only_is_honoured_a_claim_is_not_read_after_the_call() -> None:
+    """Nobody can have written another over it, so a record costs no second look."""
+    scene = Scene()
+    scene.api.during = scene.state.reads.clear
+    assert scene.event() == ["matched"]
+    assert scene.ledger.claim_key(scene.verification(), 1) not in scene.state.reads
 
 
 @pytest.mark.parametrize("fails", ["gone", "corrupt", "unavailable"])

@@ -419,6 +419,22 @@ def test_a_deletion_that_fails_is_made_up_for() -> None:
     assert scene.agenda == []
 
 
+def test_a_deletion_that_was_handed_over_and_fails_comes_back_a_minute_later() -> None:
+    """It has failed once then."""
+    scene = Scene(DELETE_UPLOADS="live")
+
+    def refuse() -> None:
+        raise unavailable(LIVE.key)
+
+    scene.uploads.deleting = refuse
+    scene.event()
+    for key in scene.state.keys("livepair/agenda/"):
+        del scene.state.objects[key]
+    tell_now(scene.services(), Tell(scene.record(), 1))
+    assert scene.tasks == [delivery(scene.record(), 1)._replace(failures=1)]
+    assert len(scene.consumer.posts) == 1
+
+
 # --- the record ---------------------------------------------------------------------------------------
 
 

@@ -9,7 +9,7 @@ import pytest
 from handler.edges.bucket import Changed
 from handler.edges.webhook import Delivery
 from handler.flow.finish import tell_now
-from handler.flow.steps import Tell
+from handler.flow.steps import Cause, Tell
 from handler.flow.visit import put_off, walk_past, work_off
 from handler.rules.agenda import AT_NEXT_SWEEP, Deliver, Entry, Look, TakeOver, Task, delivery, kind_of
 from handler.rules.outcome import Answer
@@ -258,6 +258,12 @@ def test_half_a_pair_that_is_replaced_all_the_time_is_left_to_the_next_sweep() -
 # --- an agenda entry ----------------------------------------------------------------------------------
 
 
+def test_where_no_entry_led_here_nothing_has_failed_before() -> None:
+    """So patience begins with this failure."""
+    assert Cause().failures == 0
+    assert Cause(task=Look(BUCKET, LIVE.key, failures=4)).failures == 4
+
+
 @pytest.mark.parametrize(
     "task",
     [
@@ -435,6 +441,18 @@ def test_an_upload_that_may_not_be_looked_at_is_tried_for_a_day_and_told(key: st
     assert "req-9" in record.body
     assert len(scene.consumer.posts) == 1
     assert scene.verification(seen=Seen(PAIR, BUCKET, None, None)) == record.verification
+
+
+def test_an_operators_retry_of_what_may_still_not_be_looked_at_is_told_as_another_run() -> None:
+    """The run that was asked for has its outcome, too."""
+    scene = Scene()
+    scene.uploads.refuses[LIVE.key] = forbidden(LIVE.key)
+    scene.event()
+    for _ in range(25):
+        scene.sweep(HOUR)
+    scene.ledger.put_on(Entry(scene.clock.now(), Look(BUCKET, IMAGE.key, "image", IMAGE.uploaded_at, run=2)))
+    assert scene.sweep(HOUR) == ["failed"]
+    assert sorted(record.verification.run for record in scene.ledger.records("42")) == [1, 2]
 
 
 def test_what_may_be_looked_at_within_the_day_is_judged() -> None:

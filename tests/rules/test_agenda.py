@@ -220,9 +220,10 @@ def test_what_has_failed_comes_back_as_it_is_and_later_each_time(task: Task) -> 
 
 def test_a_later_look_is_of_the_same_pair_and_counted_from_the_upload() -> None:
     """Whoever asks derives the same entry."""
-    look = Look(BUCKET, LIVE.key, "live", run=3)
+    look = Look(BUCKET, LIVE.key, "live", run=3, failures=5)
     later = look_after(look, NOON, Step(2, NOON + MINUTE))
     assert later == Entry(NOON + MINUTE, Look(BUCKET, LIVE.key, "live", NOON, 2, 3))
+    assert later.task.failures == 0
 
 
 def test_a_look_at_the_next_sweep_stands_beside_those_that_are_counted() -> None:
