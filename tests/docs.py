@@ -27,7 +27,11 @@ CODES_HEAD = """\
 this page from the function's own table.
 
 A code that ends in … stands for every code of that family. Some codes come with `FailedOperation.` and with
-`InternalError.`; livepair treats both alike. The last column says which answers Tencent bills.
+`InternalError.`; livepair treats both alike.
+
+The last column says which answers Tencent bills, as of 2023-06 (the error code page of product 1061). From
+2026-03-10 announcement 100989 makes failed liveness checks of sibling products billable. It does not
+name this action; your bill has the last word.
 """
 
 EXCEPTIONS = {

@@ -1,7 +1,8 @@
 """What each code of the API means, and each of livepair's own: one table. Pure.
 
-Source: Tencent eKYC API documentation, product 1061, page 44246 (the action and its codes), and the product's
-error code page (which codes are billed).
+Source: Tencent eKYC API documentation, product 1061: page 44246 (the action and its codes); the product's
+error code page (which codes are billed, as of 2023-06); pages 37075 and 55390, and the SDKs (who may
+not call).
 """
 
 from typing import Literal, NamedTuple
@@ -90,6 +91,10 @@ _TRANSIENT = (
     ("FailedOperation.UnKnown", "an error without a name"),
     ("FailedOperation.CompareLibServiceUnavailable", "the comparison service is unavailable"),
     ("FailedOperation.FileSaveError", "the API could not save a file"),
+    ("FailedOperation.DbError", "the API's database failed"),
+    ("FailedOperation.DecryptSystemError", "the API could not decrypt"),
+    ("FailedOperation.EncryptSystemError", "the API could not encrypt"),
+    ("InternalError.EncryptSystemError", "the API could not encrypt"),
     ("InternalError.UnKnown", "an error without a name"),
     ("InternalError", "an internal error"),
     ("LimitExceeded", "a quota is used up"),
@@ -102,6 +107,12 @@ _TRANSIENT = (
     ("Livepair.AnswerLost", "every instance that asked the API ended before it could record the answer"),
 )
 _CONFIGURATION = (
+    ("UnauthorizedOperation.Nonactivated", "the account has not activated eKYC"),
+    ("UnauthorizedOperation.Activating", "eKYC is being activated for the account"),
+    ("UnauthorizedOperation.ActivateError", "eKYC could not be activated for the account"),
+    ("UnauthorizedOperation.Arrears", "the account owes money"),
+    ("UnauthorizedOperation.ChargeStatusException", "the account's billing of eKYC is not in order"),
+    ("UnauthorizedOperation.NonAuthorize", "the account's owner has not verified their own identity"),
     ("FailedOperation.StsUnAuthErrError", "the API was refused access"),
     ("OperationDenied", "the operation is denied"),
     ("ResourceNotFound", "a resource is not there"),
@@ -142,7 +153,7 @@ CODES: dict[str, Code] = {
         for code, says in _CONFIGURATION
     },
     "FailedOperation.RequestLimitExceeded": Code(
-        "throttled", "failed", "service", "retry_later", "too many calls a second; not executed"
+        "throttled", "failed", "service", "retry_later", "too many calls, perhaps for a day; not executed"
     ),
     "Livepair.LiveMissing": Code(
         "unknown", "incomplete", "missing", "upload_missing", "no live package came in PAIR_TIMEOUT"
@@ -165,7 +176,9 @@ CODES: dict[str, Code] = {
 }
 """One row for every code."""
 
-_THROTTLED = CODES["FailedOperation.RequestLimitExceeded"]
+_THROTTLED = CODES["FailedOperation.RequestLimitExceeded"]._replace(
+    says="too many calls a second; not executed"
+)
 
 FAMILIES: tuple[tuple[str, Code], ...] = (
     ("RequestLimitExceeded", _THROTTLED),
@@ -188,21 +201,21 @@ UNKNOWN = Code("unknown", "failed", "service", "retry_later", "any other code; p
 
 
 def code_row(code: str) -> Code:
-    """The row of `code`: its own, else that of its last part in the other family, else its family's.
+    """The row of `code`: its own, else its family's, else that of its last part in the other engine family.
 
     Both families of engine codes repeat each other, and some answers leave the family out.
     """
     if code in CODES:
         return CODES[code]
+    head = code.partition(".")[0]
+    for name, row in FAMILIES:
+        if head == name or (name in _OPEN and head.startswith(name)):
+            return row
     family, _, last = code.rpartition(".")
     if family in ("", *_ENGINE):
         for other in _ENGINE:
             if f"{other}.{last}" in CODES:
                 return CODES[f"{other}.{last}"]
-    head = code.partition(".")[0]
-    for name, row in FAMILIES:
-        if head == name or (name in _OPEN and head.startswith(name)):
-            return row
     return UNKNOWN
 
 

@@ -26,6 +26,7 @@ DAILY = "30 17 3 * * * *"
 CHINA = timezone(timedelta(hours=8))
 """The zone of the times the API tells. Timers are taken to go by it too; page 9708 names none."""
 
+Loading: TypeAlias = Literal["name", "path"]
 Event: TypeAlias = "dict[str, Any]"
 Status: TypeAlias = Literal["running", "ok", "error", "timeout", "memory", "exit"]
 
@@ -64,7 +65,8 @@ class Function:
     trigger. `timer`: it is woken each minute; `reconcile` is when a second timer wakes it, with
     the message "reconcile", in seven fields. `may` says what the function's role allows; None:
     everything. `freeze` stops the process between two invocations, so that work left behind in
-    threads does not go on.
+    threads does not go on. `loading`: how the entry file is loaded, by its name as the platform's Python
+    3.10 does it, or by its path as the published emulator does.
     """
 
     code: Path
@@ -91,6 +93,7 @@ class Function:
     credential_seconds: float = 6 * 3600
     may: Callable[[Operation], bool] | None = None
     freeze: bool = True
+    loading: Loading = "name"
 
     def triggers(self) -> list[Trigger]:
         """What it is deployed with: the COS trigger first, then the timers."""

@@ -1,15 +1,22 @@
 """One instance of a function: the process that loads its code and hands it one event at a time.
 
 Started by `process`, never imported: `python instance.py COMMANDS ANSWERS LIFELINE CODE HANDLER
-OFFSET`, where the first three are file descriptors of pipes, so that stdout and stderr stay the
+OFFSET LOADING`, where the first three are file descriptors of pipes, so that stdout and stderr stay the
 function's own. A command and an answer are one line of JSON each.
 
-It does as the published runtime does (bootstrap.py in PyPI's scf 0.2.8): the entry file is loaded
-by path and under no name, the working directory is the code's, the environment is set again for
-every invocation, and the root logger prints everything from DEBUG upwards to stdout.
+It does as the published emulator does (bootstrap.py in PyPI's scf 0.2.8): the working directory is the
+code's, the environment is set again for every invocation, and the root logger prints everything from DEBUG
+upwards to stdout.
+
+There are two ways of loading the entry file, `LOADING`. The emulator loads it by path and under no name. The
+platform's own Python 3.10 looks it up in the current folder and loads it as the module `index`, by
+`imp.load_module("index", *imp.find_module("index"))`: tracebacks of real functions show it, and the file as
+`./index.py`. Since 3.12 `imp` is gone; there importlib does what it did.
 """
 
 import fcntl
+import importlib
+import importlib.machinery
 import importlib.util
 import json
 import logging
@@ -20,6 +27,7 @@ import sys
 import threading
 import time
 import traceback
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -29,7 +37,7 @@ LONGEST_RESULT = 6 * 1024 * 1024
 def main() -> None:
     """Load the function, then serve commands until the platform closes them."""
     commands, answers, lifeline = (int(number) for number in sys.argv[1:4])
-    code, handler, offset = sys.argv[4], sys.argv[5], float(sys.argv[6])
+    code, handler, offset, loading = sys.argv[4], sys.argv[5], float(sys.argv[6]), sys.argv[7]
     sys.argv[1:] = []
     sys.path[0] = code
     os.chdir(code)
@@ -47,7 +55,8 @@ def main() -> None:
     root.setLevel(logging.DEBUG)
     root.addHandler(logging.StreamHandler(sys.stdout))
     try:
-        function = _load(code, handler)
+        file, _, name = handler.rpartition(".")
+        function = getattr(LOADING[loading](code, file), name)
     except Exception:  # noqa: BLE001 - whatever the function's code raises is reported
         _answer(answers, {"failed": traceback.format_exc()})
         return
@@ -106,15 +115,36 @@ def _listen(commands: int, clock: _Clock, invocations: "queue.SimpleQueue[dict[s
     os._exit(0)
 
 
-def _load(code: str, handler: str) -> Callable[[Any, dict[str, Any]], Any]:
-    file, _, name = handler.rpartition(".")
-    spec = importlib.util.spec_from_file_location("", os.path.join(code, f"{file}.py"))  # noqa: PTH118
+def _by_path(code: str, file: str) -> Any:
+    """The emulator's way: no name, an absolute path, and nothing in sys.modules."""
+    path = os.path.join(code, f"{file}.py")  # noqa: PTH118
+    return _executed(importlib.util.spec_from_file_location("", path))
+
+
+def _by_name(code: str, file: str) -> Any:
+    """The way of the platform's Python 3.10: by name, in the current folder, whatever stands in sys.path."""
+    if sys.version_info < (3, 12):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            imp = importlib.import_module("imp")
+        return imp.load_module(file, *imp.find_module(file, ["."]))
+    path = f"./{file}.py"
+    loader = importlib.machinery.SourceFileLoader(file, path)
+    return _executed(importlib.util.spec_from_file_location(file, path, loader=loader))
+
+
+def _executed(spec: importlib.machinery.ModuleSpec | None) -> Any:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    if spec.name:
+        sys.modules[spec.name] = module
     spec.loader.exec_module(module)
-    function: Callable[[Any, dict[str, Any]], Any] = getattr(module, name)
-    return function
+    return module
+
+
+LOADING: dict[str, Callable[[str, str], Any]] = {"path": _by_path, "name": _by_name}
+"""How the entry file is loaded, by the word that a function's `loading` says it with."""
 
 
 def _invoke(

@@ -76,6 +76,7 @@ class Instance:
             str(self.function.code.resolve()),
             self.function.handler,
             repr(self._clock.offset),
+            self.function.loading,
         ]
         try:
             self._process = subprocess.Popen(

@@ -347,9 +347,10 @@ def test_nothing_is_under_way_after_the_handler_returned(configured: Configured,
 # --- the real thing ----------------------------------------------------------------------------------
 
 
-def test_the_entry_file_works_from_a_bundle(cloud: Cloud, code: Path) -> None:
-    """Loaded by path, in a process of its own, woken by uploads and the timer alone."""
-    cloud.deploy(code)
+@pytest.mark.parametrize("loading", ["name", "path"])
+def test_the_entry_file_works_from_a_bundle(cloud: Cloud, code: Path, loading: str) -> None:
+    """Loaded by name or by path, in a process of its own, woken by uploads and the timer alone."""
+    cloud.deploy(code, loading=loading)
     cloud.upload(IMAGE, samples.image())
     cloud.scf.wait_idle()
     cloud.clock.advance(2)

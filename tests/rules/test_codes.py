@@ -71,6 +71,10 @@ OF_THE_PRODUCT: dict[str, Row] = {
             FO + "UnKnown",
             FO + "CompareLibServiceUnavailable",
             FO + "FileSaveError",
+            FO + "DbError",
+            FO + "DecryptSystemError",
+            FO + "EncryptSystemError",
+            IE + "EncryptSystemError",
             IE + "UnKnown",
             "InternalError",
             "LimitExceeded",
@@ -137,6 +141,19 @@ OF_THE_PRODUCT: dict[str, Row] = {
 }
 """The other codes of the product's error code page, and those that all of Tencent's APIs share."""
 
+OF_AN_ACCOUNT: dict[str, Row] = {
+    f"UnauthorizedOperation.{last}": CONFIGURATION
+    for last in (
+        "Nonactivated",
+        "Activating",
+        "ActivateError",
+        "Arrears",
+        "NonAuthorize",
+        "ChargeStatusException",
+    )
+}
+"""An account that may not call (pages 37075, 55390 and the SDKs): no policy of a role mends these."""
+
 OUR_OWN: dict[str, Row] = {
     "Livepair.LiveMissing": MISSING,
     "Livepair.ImageMissing": MISSING,
@@ -148,7 +165,7 @@ OUR_OWN: dict[str, Row] = {
     "Livepair.AnswerLost": TRANSIENT,
 }
 
-TABLE: dict[str, Row] = {**ON_THE_PAGE, **SUCCESS, **OF_THE_PRODUCT, **OUR_OWN}
+TABLE: dict[str, Row] = {**ON_THE_PAGE, **SUCCESS, **OF_THE_PRODUCT, **OF_AN_ACCOUNT, **OUR_OWN}
 
 OF_FAMILIES: dict[str, Row] = {
     "RequestLimitExceeded": THROTTLED,
@@ -163,8 +180,6 @@ OF_FAMILIES: dict[str, Row] = {
     "AuthFailure.UnauthorizedOperation": CONFIGURATION,
     "UnauthorizedOperation": CONFIGURATION,
     "UnauthorizedOperation.Activate": CONFIGURATION,
-    "UnauthorizedOperation.Arrears": CONFIGURATION,
-    "UnauthorizedOperation.Nonactivated": CONFIGURATION,
     "ResourceUnavailable": CONFIGURATION,
     "ResourceUnavailable.ChargeStatusException": CONFIGURATION,
     "ResourceUnavailable.InArrears": CONFIGURATION,
@@ -304,6 +319,21 @@ def test_a_row_agrees_with_itself(row: Code) -> None:
         None: {None},
     }
     assert row.advice in advice[row.category]
+
+
+def test_an_account_that_may_not_call_is_not_told_of_its_role() -> None:
+    """Each has words of its own: who reads them activates the service or settles a bill."""
+    says = [code_row(code).says for code in OF_AN_ACCOUNT]
+    assert len(set(says)) == len(OF_AN_ACCOUNT)
+    assert not any("role" in each for each in says)
+    assert "role" in code_row("UnauthorizedOperation").says
+
+
+def test_a_quota_is_not_called_a_rate() -> None:
+    """`FailedOperation.RequestLimitExceeded` tells of a number of calls, and names no time."""
+    assert "a second" not in code_row("FailedOperation.RequestLimitExceeded").says
+    assert "a second" in code_row("RequestLimitExceeded").says
+    assert "a second" in code_row("RequestLimitExceeded.UinLimitExceeded").says
 
 
 def test_only_success_and_low_similarity_are_billed() -> None:

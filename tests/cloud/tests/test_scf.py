@@ -111,17 +111,29 @@ def test_a_function_is_given_the_event_and_its_result_comes_back(world: World) -
     assert invocation.kind == "other"
 
 
-def test_the_entry_file_is_loaded_by_path_beside_its_packages(world: World) -> None:
-    """index.py has no module name; its folder is first on sys.path and the working directory."""
-    scf = world.deploy("""
+@pytest.mark.parametrize(
+    ("loading", "name", "file"), [("path", "", "{code}/index.py"), ("name", "index", "./index.py")]
+)
+def test_the_entry_file_is_loaded_in_one_of_two_ways(
+    world: World, loading: str, name: str, file: str
+) -> None:
+    """As the emulator has it, by path and under no name; as Python 3.10 there has it, the module `index`."""
+    scf = world.deploy(
+        """
         import os, sys
         import helper
+        HERE = sys.modules.get("index")
         def main_handler(event, context):
-            return [__name__, sys.path[0] == os.getcwd(), helper.VALUE, sys.argv[1:]]
-    """)
+            index = HERE is not None and HERE.main_handler is main_handler
+            file = main_handler.__code__.co_filename
+            return [__name__, file, index, sys.path[0] == os.getcwd(), helper.VALUE, sys.argv[1:]]
+        """,
+        loading=loading,
+    )
     code = scf._functions["livepair"].code
     (code / "helper.py").write_text("VALUE = 7")
-    assert scf.invoke({}).result == ["", True, 7, []]
+    expected = [name, file.format(code=code), bool(name), True, 7, []]
+    assert scf.invoke({}).result == expected
     assert not (code / "__pycache__").exists()
 
 
