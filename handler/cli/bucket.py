@@ -72,7 +72,7 @@ class OperatorBucket:
                 READ_LIFECYCLE, "", lambda client: client.get_bucket_lifecycle(Bucket=self.name)
             )
         except CosError as error:
-            if error.code == "NoSuchLifecycleConfiguration" or error.status == 404:
+            if error.absent:  # NoSuchLifecycleConfiguration; but a bucket that is not there keeps nothing
                 return []
             raise
         return list(answer.get("Rule", ()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,21 +36,30 @@ CREDENTIALS = (
 """Names under which credentials are looked for; the first complete pair counts."""
 
 
+BACKEND = ("BACKEND_SECRET_ID", "BACKEND_SECRET_KEY", "BACKEND_TOKEN")
+"""Names of the keys of the application's backend; `doctor` tries what they may do, where they are given."""
+
+ARCHIVE = "livepair.zip"
+"""What `make bundle` builds for the platform, beside serverless.yml."""
+
+
 class Problem(Exception):
     """Something that the operator has to change; the text is one line and says what to do."""
 
 
 class Deployment:
-    """What a command works with. `declared` are serverless.yml's `inputs`, empty without that file."""
+    """What a command works with. `declared` are serverless.yml's `inputs`, empty without that file.
 
-    def __init__(self, environ: Mapping[str, str], declared: Mapping[str, Any]) -> None:
-        self.settings: Settings = load_settings(environ)
-        self.region = _region(environ, declared)
-        self.settings.check_region(self.region)
-        self.credentials = _credentials(environ)
+    Raises SettingsError that names everything that is wrong: settings, region and credentials.
+    """
+
+    def __init__(self, environ: Mapping[str, str], declared: Mapping[str, Any], folder: Path) -> None:
+        self.settings, self.region, self.credentials = _checked(environ, declared)
         self.function = str(declared.get("name") or FUNCTION)
         self.time_limit = _time_limit(declared)
         """How long one invocation of the function may take, in seconds, as far as is known here."""
+        self.archive = folder / ARCHIVE
+        """The bundle that `make bundle` built last, if there is any."""
         self.clock: Clock = _clock
         self.wire = Wire(self.settings.local_cloud)
         self._session = self.wire.session()
@@ -59,13 +68,22 @@ class Deployment:
         self.state = self.uploads
         if self.settings.state_bucket != self.settings.bucket:
             self.state = self._bucket(self.settings.state_bucket)
+        self._environ = environ
         self.ledger = Ledger(self.state.objects, self.settings.state_prefix, self.clock, together, Memory())
 
-    def _bucket(self, name: str) -> OperatorBucket:
-        """A bucket of the deployment's region, with the operator's credentials."""
-        return OperatorBucket(
-            CosBucket(name, self.region, self.credentials, self.wire, self._session, self._deadline)
-        )
+    def _bucket(self, name: str, credentials: Credentials | None = None) -> OperatorBucket:
+        """A bucket of the deployment's region, with the operator's credentials or others."""
+        who = credentials or self.credentials
+        return OperatorBucket(CosBucket(name, self.region, who, self.wire, self._session, self._deadline))
+
+    def as_backend(self) -> tuple[OperatorBucket, OperatorBucket] | None:
+        """The buckets of uploads and of state with the backend's keys, None where none are given."""
+        credentials = _found(self._environ, (BACKEND,))
+        if credentials is None:
+            return None
+        names = (self.settings.bucket, self.settings.state_bucket)
+        uploads, state = (self._bucket(name, credentials) for name in names)
+        return uploads, state
 
     @property
     def templates(self) -> tuple[Template, ...]:
@@ -84,7 +102,7 @@ def load(config: Path, env_file: Path) -> Deployment:
     """
     environ = _environment(env_file)
     if not config.is_file():
-        return Deployment(environ, {})
+        return Deployment(environ, {}, config.parent)
     try:
         declared = _filled(yaml.safe_load(config.read_text(encoding="utf-8"))["inputs"], environ)
         variables = {name: str(value or "") for name, value in declared["environment"]["variables"].items()}
@@ -92,7 +110,7 @@ def load(config: Path, env_file: Path) -> Deployment:
         raise Problem(
             f"{config} cannot be read ({type(error).__name__}); it needs inputs with environment.variables"
         ) from None
-    return Deployment({**variables, **environ}, declared)
+    return Deployment({**variables, **environ}, declared, config.parent)
 
 
 def _environment(env_file: Path) -> dict[str, str]:
@@ -117,13 +135,32 @@ def _filled(value: Any, environ: Mapping[str, str]) -> Any:
     return value
 
 
-def _region(environ: Mapping[str, str], declared: Mapping[str, Any]) -> str:
-    region = (
-        environ.get("TENCENTCLOUD_REGION") or environ.get("REGION") or str(declared.get("region") or "")
-    ).strip()
+def _checked(environ: Mapping[str, str], declared: Mapping[str, Any]) -> tuple[Settings, str, Credentials]:
+    """Settings, region and credentials. Raises SettingsError that names all that is wrong with any."""
+    faults: list[str] = []
+    settings: Settings | None = None
+    region, credentials = _region(environ, declared), _found(environ, CREDENTIALS)
+    try:
+        settings = load_settings(environ)
+        if region:
+            settings.check_region(region)
+    except SettingsError as error:
+        faults += error.faults
     if not region:
-        raise SettingsError(["REGION is not set; give the bucket's, like ap-singapore"])
-    return region
+        faults.append("REGION is not set; give the bucket's, like ap-singapore")
+    if credentials is None:
+        faults.append(
+            "no credentials: set TENCENT_SECRET_ID and TENCENT_SECRET_KEY, in the environment or in .env"
+        )
+    if faults or settings is None or credentials is None:
+        raise SettingsError(faults)
+    return settings, region, credentials
+
+
+def _region(environ: Mapping[str, str], declared: Mapping[str, Any]) -> str:
+    """The deployment's region, empty where nothing tells it."""
+    found = environ.get("TENCENTCLOUD_REGION") or environ.get("REGION") or str(declared.get("region") or "")
+    return found.strip()
 
 
 def _time_limit(declared: Mapping[str, Any]) -> float:
@@ -132,10 +169,9 @@ def _time_limit(declared: Mapping[str, Any]) -> float:
     return float(seconds) if isinstance(seconds, int) and 0 < seconds < MOST_SECONDS else MOST_SECONDS
 
 
-def _credentials(environ: Mapping[str, str]) -> Credentials:
-    for secret_id, secret_key, token in CREDENTIALS:
+def _found(environ: Mapping[str, str], names: Iterable[tuple[str, str, str]]) -> Credentials | None:
+    """The first complete pair of keys under any of these names."""
+    for secret_id, secret_key, token in names:
         if environ.get(secret_id) and environ.get(secret_key):
             return Credentials(environ[secret_id], environ[secret_key], environ.get(token) or None)
-    raise Problem(
-        "no credentials: set TENCENT_SECRET_ID and TENCENT_SECRET_KEY, in the environment or in .env"
-    )
+    return None

@@ -51,7 +51,8 @@ class CosError(Exception):
 
     def _text(self) -> str:
         said = f"{self.code} ({self.status})" if self.status else self.code
-        return f"COS could not {self.asked} {self.bucket}/{self.key}: {said}, request id {self.request_id}"
+        told = f", request id {self.request_id}" if self.request_id else ""
+        return f"COS could not {self.asked} {self.bucket}/{self.key}: {said}{told}"
 
 
 class Unavailable(CosError):

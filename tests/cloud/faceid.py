@@ -50,6 +50,7 @@ KEPT = 2 * 3600
 """Seconds that uploads by link and best frames are kept."""
 
 BILLED = ("Success", "FailedOperation.CompareLowSimilarity", "InternalError.CompareLowSimilarity")
+UNAVAILABLE = "The service is not available to the account here."
 LARGEST_HELD = 64 * 1024 * 1024
 LARGEST_RELAYED = 2 * 1024 * 1024 * 1024
 """Bytes of a resource the engine looks at; more is hashed, and then no video."""
@@ -171,8 +172,10 @@ class Faceid:
         None: serve them again.
 
         As where an account belongs to the other of the two sites, or its service is not activated.
-        An `AuthFailure` comes before the signature is looked at, any other code after the account's
-        policy was and before the parameters are.
+        An `AuthFailure` comes before the signature is looked at. What is below `UnauthorizedOperation`, the
+        state of an account, comes last: after the parameters, before anything is fetched. No page says when,
+        so whoever asks without parameters learns nothing of it here. Any other code comes after the
+        account's policy and before the parameters.
         """
         if code is None:
             self._refused.pop(host, None)
@@ -230,14 +233,17 @@ class Faceid:
         call.body = body
         account = self._accounts[call.secret_id]
         api.authorize(request, VERSION, PARAMETERS, account, Operation("faceid", call.action))
-        if refusal is not None:
-            raise ApiError(refusal, "The service is not available to the account here.")
+        late = refusal is not None and refusal.startswith("UnauthorizedOperation.")
+        if refusal is not None and not late:
+            raise ApiError(refusal, UNAVAILABLE)
         if not call.region:
             raise api.missing("Region")
         if call.region not in REGIONS:
             raise ApiError("UnsupportedRegion", f"The region `{call.region}` is not supported.")
         self._count(call.action)
         call.params = _parameters(call.action, body)
+        if refusal is not None:
+            raise ApiError(refusal, UNAVAILABLE)
         if call.action == UPLOAD_URL:
             return self._create_upload_url(call)
         return await self._compare(call)

@@ -94,6 +94,14 @@ class Function:
     may: Callable[[Operation], bool] | None = None
     freeze: bool = True
     loading: Loading = "name"
+    retries: int = 2
+    """How often an event that fails is tried again, a minute apart; never with `async_run`."""
+    event_seconds: int = 21_600
+    """For how long an event is kept that could not be started. Told by the API, and not played."""
+    async_run: bool = False
+    """The platform's other mode of running, which tries nothing again."""
+    reserved_memory: int | None = None
+    """MB of all instances together that are the function's own. Told by the API, and not played."""
 
     def triggers(self) -> list[Trigger]:
         """What it is deployed with: the COS trigger first, then the timers."""

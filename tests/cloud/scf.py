@@ -34,7 +34,6 @@ __all__ = ["Function", "Invocation", "Scf", "bundle"]
 LARGEST_EVENT = 128 * 1024
 """Bytes of an event that is handled asynchronously (quotas, page 11637)."""
 
-RETRIES = 2
 RETRY_AFTER = 60.0
 
 
@@ -169,7 +168,10 @@ class Scf:
         size = len(json.dumps(event, ensure_ascii=False).encode())
         if size > LARGEST_EVENT:
             raise ValueError(f"an asynchronous event of {size} bytes; 128 KB are allowed")
-        return self._submit(event, function, retries=RETRIES).request_id
+        with self._changed:
+            deployed = self._functions[self._which(function)]
+        retries = 0 if deployed.async_run else deployed.retries
+        return self._submit(event, function, retries).request_id
 
     def tick(self) -> None:
         """Fire the timers for the cloud's current minute."""

@@ -1,14 +1,22 @@
 """The API of the function platform, as far as it tells of what is deployed, version 2018-04-16.
 
-GetFunction and ListTriggers, for the functions of `Scf`. Shapes are those of the API's pages
-(product 583, pages 18584 and 36314) and of its published models, in which the switch of a trigger
-is set as OPEN or CLOSE and told as 1 or 0, and a timer's schedule is set as a text and told as JSON.
+GetFunction, ListTriggers, GetFunctionEventInvokeConfig, GetReservedConcurrencyConfig and GetFunctionAddress,
+for the functions of `Scf`. Shapes are those of the API's pages (product 583, pages 18584, 36314 and 39921)
+and of its published models, in which the switch of a trigger is set as OPEN or CLOSE and told as 1 or 0, and
+a timer's schedule is set as a text and told as JSON.
+
+The code of a function lies in a bucket of the platform's own, which is served here as well.
 """
 
+import hashlib
+import io
 import re
+import secrets
 import uuid
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from tests.cloud import api
@@ -37,6 +45,15 @@ PARAMETERS: dict[str, dict[str, type]] = {
         "Filters": list,
     },
 }
+_OF_A_FUNCTION: dict[str, type] = {"FunctionName": str, "Namespace": str, "Qualifier": str}
+PARAMETERS |= {
+    "GetFunctionEventInvokeConfig": _OF_A_FUNCTION,
+    "GetFunctionAddress": _OF_A_FUNCTION,
+    "GetReservedConcurrencyConfig": {"FunctionName": str, "Namespace": str},
+}
+CODE = re.compile(r"scf-code-1250000001\.cos\.[a-z-]+\.myqcloud\.com")
+"""The host that a function's code is downloaded from."""
+
 LIMIT = 20
 """Triggers on a page of ListTriggers that does not say how many it wants."""
 
@@ -51,21 +68,31 @@ class ScfApi:
         self._accounts = accounts
         self._scf: Scf | None = None
         self._started = clock.now()
-        self.status: dict[str, str] = {}
-        """What GetFunction tells as the status of a function by its name; "Active" for others."""
+        self.told: dict[str, dict[str, Any]] = {}
+        """What GetFunction tells of a function, by its name, otherwise than it is deployed."""
+        self.no_functions: dict[str, str] = {}
+        """Regions without functions, each with the code that is answered there."""
+        self.not_found = "ResourceNotFound.Function"
+        """The code for a function that is not there; the API's page names several."""
+        # Tells the links to code from anybody else's guesses.
+        self._sign = secrets.token_hex(16)
 
     def connect(self, scf: Scf) -> None:
         """Tell of the functions of this platform."""
         self._scf = scf
 
     def serves(self, host: str) -> bool:
-        return API.fullmatch(host) is not None
+        return bool(API.fullmatch(host) or CODE.fullmatch(host))
 
     def operation(self, request: Request) -> Operation:
         """What a request asks for; the function's name stands in its body, and is not seen here."""
+        if CODE.fullmatch(request.host):
+            return Operation("scf-files", "GetObject", key=request.raw_path[1:])
         return Operation("scf", api.action_of(request), region=request.headers.get("X-TC-Region", ""))
 
     async def handle(self, request: Request) -> Response:
+        if CODE.fullmatch(request.host):
+            return self._code(request)
         request_id = str(uuid.uuid4())
         try:
             told = await self._call(request)
@@ -91,11 +118,18 @@ class ScfApi:
             raise api.missing("Region")
         if region not in SHORT_CODES:
             raise ApiError("UnsupportedRegion", f"The region `{region}` is not supported.")
+        if region in self.no_functions:
+            raise ApiError(self.no_functions[region], f"There are no functions in `{region}`.")
         asked = _parameters(action, body)
         function = self._find(asked, region)
-        if action == "GetFunction":
-            return self._tell(function)
-        return self._list(function, asked)
+        answers: dict[str, Callable[[], dict[str, Any]]] = {
+            "GetFunction": lambda: self._tell(function),
+            "ListTriggers": lambda: self._list(function, asked),
+            "GetFunctionEventInvokeConfig": lambda: _invoke_config(function),
+            "GetReservedConcurrencyConfig": lambda: {"ReservedMem": function.reserved_memory},
+            "GetFunctionAddress": lambda: self._address(function),
+        }
+        return answers[action]()
 
     def _find(self, asked: Mapping[str, Any], region: str) -> Function:
         if not asked.get("FunctionName"):
@@ -104,7 +138,7 @@ class ScfApi:
         function = self._scf.function(asked["FunctionName"])
         here = asked.get("Namespace", "default") == "default"
         if function is None or function.region != region or not here:
-            raise ApiError("ResourceNotFound.Function", "The specified function does not exist.")
+            raise ApiError(self.not_found, "The specified function does not exist.")
         return function
 
     def _tell(self, function: Function) -> dict[str, Any]:
@@ -124,7 +158,7 @@ class ScfApi:
             "InitTimeout": int(function.init_timeout),
             "Role": function.role,
             "Environment": {"Variables": variables},
-            "Status": self.status.get(function.name, "Active"),
+            "Status": "Active",
             "StatusDesc": "",
             "StatusReasons": [],
             "AvailableStatus": "Available",
@@ -134,7 +168,11 @@ class ScfApi:
             "CodeError": "",
             "ErrNo": 0,
             "InstallDependency": "FALSE",
-            "AsyncRunEnable": "FALSE",
+            "AsyncRunEnable": "TRUE" if function.async_run else "FALSE",
+            "PublicNetConfig": {
+                "PublicNetStatus": "ENABLE",
+                "EipConfig": {"EipStatus": "DISABLE", "EipAddress": []},
+            },
             "TraceEnable": "FALSE",
             "Layers": [],
             "Tags": [],
@@ -145,7 +183,24 @@ class ScfApi:
             "ClsTopicId": "",
             "AddTime": _time(self._started),
             "ModTime": _time(self._started),
+            **self.told.get(function.name, {}),
         }
+
+    def _address(self, function: Function) -> dict[str, Any]:
+        host = f"scf-code-1250000001.cos.{function.region}.myqcloud.com"
+        return {
+            "Url": f"https://{host}/{function.name}.zip?q-signature={self._sign}",
+            "CodeSha256": hashlib.sha256(zipped(function.code)).hexdigest(),
+        }
+
+    def _code(self, request: Request) -> Response:
+        assert self._scf is not None, "connect() comes before the first request"
+        function = self._scf.function(request.raw_path[1:].removesuffix(".zip"))
+        if request.method != "GET" or function is None or request.parameter("q-signature") != self._sign:
+            return Response(
+                403, {"Content-Type": "application/xml"}, b"<Error><Code>AccessDenied</Code></Error>"
+            )
+        return Response(200, {"Content-Type": "application/zip"}, zipped(function.code))
 
     def _list(self, function: Function, asked: Mapping[str, Any]) -> dict[str, Any]:
         found = self._triggers(function)
@@ -178,6 +233,21 @@ class ScfApi:
             "BindStatus": "on" if trigger.enabled else "off",
             "TriggerAttribute": "single",
         }
+
+
+def zipped(code: Path) -> bytes:
+    """A folder as the zip that is deployed: the same bytes for the same files."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        for path in sorted(each for each in code.rglob("*") if each.is_file()):
+            name = path.relative_to(code).as_posix()
+            archive.writestr(zipfile.ZipInfo(name), path.read_bytes(), zipfile.ZIP_DEFLATED)
+    return made.getvalue()
+
+
+def _invoke_config(function: Function) -> dict[str, Any]:
+    retries = [{"RetryNum": function.retries}]
+    return {"AsyncTriggerConfig": {"RetryConfig": retries, "MsgTTL": function.event_seconds}}
 
 
 def _parameters(action: str, body: bytes) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,11 +11,15 @@ from typing import Any
 
 import pytest
 
-from tests.cloud import Cloud, faults, samples
+from handler.cli.deployment import BACKEND
+from handler.cli.doctor.trouble import KEYS, NETWORK
+from tests.cloud import Cloud, Credentials, faults, samples
 from tests.cloud.cam import allowed_by
 from tests.cloud.faceid import COMPARE
 from tests.cloud.function import DAILY
 from tests.cloud.scf import bundle
+from tests.cloud.scf_api import PARAMETERS as SCF
+from tests.cloud.scf_api import zipped
 from tests.support.harness import BUCKET, STATE
 from tests.support.operator import Operator
 from tests.support.project import PROJECT
@@ -32,11 +38,37 @@ def cloud() -> Iterator[Cloud]:
 
 @pytest.fixture
 def operator(cloud: Cloud, code: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Operator:
-    """Somebody who has deployed the function as serverless.yml does, and whose own settings are its."""
+    """Somebody who has deployed the function as serverless.yml does, and whose own settings are its.
+
+    Both buckets have lifecycle rules: for uploads, and for what of the state may go.
+    """
     cloud.deploy(code, timeout=90, reconcile=DAILY)
+    put_rules(cloud, BUCKET, rule("uploads/", 30))
+    put_rules(cloud, STATE, *RULES)
     for name, value in {**cloud.environment(), "TENCENTCLOUD_REGION": cloud.region}.items():
         monkeypatch.setenv(name, value)
     return Operator(cloud, monkeypatch, tmp_path)
+
+
+PREFIX = f"livepair/{BUCKET}"
+
+
+def rule(prefix: str, days: int, **changes: Any) -> dict[str, Any]:
+    """A lifecycle rule that deletes what lies under a prefix after so many days."""
+    return {
+        "ID": prefix or "all",
+        "Filter": {"Prefix": prefix},
+        "Status": "Enabled",
+        "Expiration": {"Days": str(days)},
+        **changes,
+    }
+
+
+RULES = [rule(f"{PREFIX}/{kind}/", 90) for kind in ("claims", "records", "settled", "best-frames")]
+
+
+def put_rules(cloud: Cloud, bucket: str, *rules: dict[str, Any]) -> None:
+    cloud.uploader.put_bucket_lifecycle(Bucket=bucket, LifecycleConfiguration={"Rule": list(rules)})
 
 
 def redeployed(cloud: Cloud, **changes: Any) -> None:
@@ -84,18 +116,28 @@ def test_its_message_is_a_signed_test(cloud: Cloud, operator: Operator) -> None:
 
 
 def lifecycle(prefix: str, days: int) -> Callable[[Cloud], None]:
-    """A rule that deletes what lies under a prefix of the state bucket after so many days."""
+    """A rule more, that deletes what lies under a prefix of the state bucket after so many days."""
+    return lambda cloud: put_rules(cloud, STATE, *RULES, rule(prefix, days, ID="old"))
 
-    def put(cloud: Cloud) -> None:
-        rule = {
-            "ID": "old",
-            "Filter": {"Prefix": prefix},
-            "Status": "Enabled",
-            "Expiration": {"Days": str(days)},
-        }
-        cloud.uploader.put_bucket_lifecycle(Bucket=STATE, LifecycleConfiguration={"Rule": [rule]})
 
-    return put
+def tells(**fields: Any) -> Callable[[Cloud], None]:
+    """GetFunction tells of the function what these say."""
+
+    def change(cloud: Cloud) -> None:
+        cloud.scf_api.told["livepair"] = fields
+
+    return change
+
+
+def without_functions(code: str) -> Callable[[Cloud], None]:
+    def change(cloud: Cloud) -> None:
+        cloud.scf_api.no_functions[cloud.region] = code
+
+    return change
+
+
+def in_arrears(state: str) -> Callable[[Cloud], None]:
+    return lambda cloud: cloud.faceid.refuse_host("faceid*", f"UnauthorizedOperation.{state}")
 
 
 def versioned(bucket: str, status: Any) -> Callable[[Cloud], None]:
@@ -103,9 +145,6 @@ def versioned(bucket: str, status: Any) -> Callable[[Cloud], None]:
         cloud.cos.bucket(bucket).versioning = status
 
     return change
-
-
-PREFIX = f"livepair/{BUCKET}"
 
 
 @pytest.mark.parametrize(
@@ -116,9 +155,9 @@ PREFIX = f"livepair/{BUCKET}"
         ("create-only PUT", "never had versioning", versioned(STATE, "Suspended")),
         ("lifecycle of agenda/", "no lifecycle rule", lifecycle(f"{PREFIX}/agenda/", 30)),
         ("lifecycle of dead/", "no lifecycle rule", lifecycle("livepair/", 30)),
-        ("lifecycle of records", "as long as the uploads", lifecycle(f"{PREFIX}/records/", 30)),
-        ("lifecycle of claims", "as long as the uploads", lifecycle(f"{PREFIX}/cl", 30)),
-        ("lifecycle of settled", "as long as the uploads", lifecycle(f"{PREFIX}/settled/", 30)),
+        ("lifecycle of records", "as long as the uploads", lifecycle(f"{PREFIX}/records/", 20)),
+        ("lifecycle of claims", "as long as the uploads", lifecycle(f"{PREFIX}/cl", 20)),
+        ("lifecycle of settled", "as long as the uploads", lifecycle(f"{PREFIX}/settled/", 20)),
         ("runtime", "Python3.10", lambda cloud: redeployed(cloud, runtime="Python3.7")),
         ("time limit", "set 90 s", lambda cloud: redeployed(cloud, timeout=3)),
         ("time limit", "set 90 s", lambda cloud: redeployed(cloud, timeout=24)),
@@ -136,7 +175,25 @@ PREFIX = f"livepair/{BUCKET}"
             "FACEID_ENDPOINT=faceid.intl",
             lambda cloud: cloud.faceid.refuse_host("faceid.tencentcloudapi.com"),
         ),
-        ("API", "check the credentials", lambda cloud: cloud.faceid.refuse_host("faceid*")),
+        ("API", "check TENCENT_SECRET_ID", lambda cloud: cloud.faceid.refuse_host("faceid*")),
+        ("API", "activate eKYC (Face ID) in", in_arrears("Nonactivated")),
+        ("API", "wait until eKYC is", in_arrears("Activating")),
+        ("API", "in the console again", in_arrears("ActivateError")),
+        ("API", "settle what the account owes", in_arrears("Arrears")),
+        ("API", "about its billing", in_arrears("ChargeStatusException")),
+        ("API", "verify their identity", in_arrears("NonAuthorize")),
+        ("function", "deploy it again", tells(Status="CreateFailed")),
+        ("function's account", "owes", tells(AvailableStatus="InsufficientBalance")),
+        ("public network", "access on", tells(PublicNetConfig={"PublicNetStatus": "DISABLE"})),
+        ("asynchronous execution", "switch it off", lambda cloud: redeployed(cloud, async_run=True)),
+        ("function", "ap-singapore or ap-hongkong", without_functions("UnsupportedRegion")),
+        (
+            "function",
+            "ap-singapore or ap-hongkong",
+            without_functions("UnsupportedOperation.NotSupportRegion"),
+        ),
+        ("function", "ap-singapore or ap-hongkong", without_functions("UnsupportedOperation.Region")),
+        ("function", "ap-singapore or ap-hongkong", without_functions("UnauthorizedOperation.Region")),
         ("webhook", "secret differs", lambda cloud: cloud.consumer.secrets.__setitem__(0, "whsec_b3RoZXI=")),
         ("webhook", "answer 2xx", lambda cloud: cloud.consumer.answer(500)),
         ("webhook", "can be reached", lambda cloud: cloud.consumer.cut()),
@@ -156,6 +213,17 @@ def put_late(cloud: Cloud) -> None:
     cloud.cos.bucket(STATE).head_lag = 5
 
 
+def for_ever(cloud: Cloud) -> None:
+    """No rule for uploads, and so none for what keeps them from being judged again."""
+    put_rules(cloud, BUCKET, rule("tmp/", 9))
+    put_rules(cloud, STATE, RULES[-1])
+
+
+def queue(cloud: Cloud) -> None:
+    """Somebody else uses up the API's calls."""
+    cloud.faceid.limits[COMPARE] = 0
+
+
 def changed(cloud: Cloud, **settings: str) -> None:
     """Deploy the function anew, with other settings."""
     redeployed(cloud, environment={**cloud.environment(), **settings})
@@ -167,6 +235,26 @@ def changed(cloud: Cloud, **settings: str) -> None:
         ("read after write", "HEAD did not show a finished PUT at once", "pairs wait for sweeps", put_late),
         ("versions (uploads)", "stay as old versions", "`forget`", versioned(BUCKET, "Suspended")),
         ("time limit", "80 s leave", "set 90 s", lambda cloud: redeployed(cloud, timeout=80)),
+        ("API", "RequestLimitExceeded", "try again later", queue),
+        ("function", "Updating", "wait until", tells(Status="Updating")),
+        ("retries", "tried 0 times", "2 retries", lambda cloud: redeployed(cloud, retries=0)),
+        ("retries", "kept 60 s", "21600 s", lambda cloud: redeployed(cloud, event_seconds=60)),
+        ("reservation", "2 instances", "reserve more", lambda cloud: redeployed(cloud, reserved_memory=512)),
+        ("lifecycle of uploads/", "for ever", "add a rule", for_ever),
+        (
+            "lifecycle of best-frames",
+            "for ever",
+            "add a rule",
+            lambda cloud: put_rules(cloud, STATE, *RULES[:-1]),
+        ),
+        (
+            "lifecycle of uploads/",
+            "archived after 7 days",
+            "archive later",
+            lambda cloud: put_rules(
+                cloud, BUCKET, rule("", 30, Transition={"Days": "7", "StorageClass": "ARCHIVE"})
+            ),
+        ),
         (
             "deployed settings",
             "differ from these here: min_similarity, api_rate",
@@ -189,7 +277,7 @@ def test_what_is_doubtful_is_a_warning(
 @pytest.mark.parametrize(
     ("action", "name", "do"),
     [
-        ("GetFunction", "function", "allow scf:GetFunction and scf:ListTriggers"),
+        ("GetFunction", "function", "allow scf:GetFunction, scf:ListTriggers"),
         ("ListTriggers", "triggers", "allow scf:ListTriggers"),
     ],
 )
@@ -203,8 +291,18 @@ def test_what_the_platform_does_not_tell_is_a_warning(
     assert do in check["do"]
 
 
-def test_a_function_that_is_not_there_is_named(operator: Operator) -> None:
-    """By the name that serverless.yml gives it."""
+@pytest.mark.parametrize(
+    "told_as",
+    [
+        "ResourceNotFound.Function",
+        "ResourceNotFound.FunctionName",
+        "ResourceNotFound.Namespace",
+        "InvalidParameterValue.FunctionName",
+    ],
+)
+def test_a_function_that_is_not_there_is_named(cloud: Cloud, operator: Operator, told_as: str) -> None:
+    """By the name that serverless.yml gives it, whichever of its codes the platform says it with."""
+    cloud.scf_api.not_found = told_as
     text = (PROJECT / "serverless.yml").read_text().replace("  name: livepair", "  name: elsewhere")
     (operator.folder / "serverless.yml").write_text(text)
     found = failures(operator)
@@ -212,11 +310,180 @@ def test_a_function_that_is_not_there_is_named(operator: Operator) -> None:
 
 
 def test_wrong_settings_are_each_a_line(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All faults of the settings at once; nothing else is asked then."""
+    """All faults of the settings at once, region and credentials too; nothing else is asked then."""
     monkeypatch.setenv("LIVE_KEY", "uploads/live.gz")
     monkeypatch.setenv("API_RATE", "many")
+    for name in ("REGION", "TENCENTCLOUD_REGION", "BUCKET"):
+        monkeypatch.delenv(name, raising=False)
+    operator.use(Credentials("", "", None))
     told = operator.json("doctor", status=1)
-    assert [check["name"] for check in told["checks"]] == ["settings", "settings"]
+    assert {check["name"] for check in told["checks"]} == {"settings"}
+    found = " ".join(check["found"] for check in told["checks"])
+    assert all(name in found for name in ("LIVE_KEY", "API_RATE", "BUCKET", "REGION", "TENCENT_SECRET_ID"))
+    assert len(told["checks"]) == 5
+
+
+# --- whose fault it is ----------------------------------------------------------------------------------
+
+
+def advice(operator: Operator) -> dict[str, set[str]]:
+    """What to do, by the check that fails."""
+    found: dict[str, set[str]] = {}
+    for check in operator.json("doctor", "--no-webhook", status=1)["checks"]:
+        if check["status"] == "fail" or check["name"] == "function":
+            found.setdefault(check["name"], set()).add(check["do"])
+    return found
+
+
+SECTIONS = {"state bucket", "bucket of uploads", "versions", "lifecycle rules", "API", "function"}
+
+
+@pytest.mark.parametrize("which", ["secret", "id", "ended"])
+def test_bad_keys_are_told_from_a_missing_permission(cloud: Cloud, operator: Operator, which: str) -> None:
+    """A wrong secret, an unknown id, temporary keys that have ended: no policy mends them."""
+    good = cloud.credentials
+    operator.use(
+        {
+            "secret": Credentials(good.secret_id, "fake-wrong"),
+            "id": Credentials("AKIDlocalcloudnobody", "fake-nobody"),
+            "ended": cloud.temporary_credentials(seconds=-1),
+        }[which]
+    )
+    found = advice(operator)
+    assert set(found) == SECTIONS
+    assert {do for each in found.values() for do in each} == {KEYS}
+
+
+def test_a_cloud_out_of_reach_is_told_from_a_wrong_bucket(cloud: Cloud, operator: Operator) -> None:
+    """The network is to blame, not BUCKET; and an answer that never came has no request id."""
+    cloud.faults.add("*", then=faults.cut_before(), times=None)
+    found = advice(operator)
+    assert set(found) == SECTIONS
+    assert {do for each in found.values() for do in each} == {NETWORK}
+    assert "None" not in str(operator.json("doctor", "--no-webhook", status=1))
+
+
+def test_a_bucket_that_is_not_there_keeps_nothing_for_ever(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its name is to blame; of the other bucket everything is checked all the same."""
+    monkeypatch.setenv("BUCKET", "elsewhere-1250000000")
+    told = operator.json("doctor", status=1)
+    failed = {check["name"]: check for check in told["checks"] if check["status"] == "fail"}
+    for name in ("bucket of uploads", "versions", "lifecycle rules"):
+        assert "NoSuchBucket" in failed[name]["found"]
+        assert "mend BUCKET" in failed[name]["do"]
+    (kept,) = (check["found"] for check in told["checks"] if check["name"] == "kept for")
+    assert "uploads/" not in kept
+    assert "versions (state)" in {check["name"] for check in told["checks"] if check["status"] == "ok"}
+
+
+def test_the_api_is_asked_with_a_call_that_lacks_nothing(cloud: Cloud, operator: Operator) -> None:
+    """Links to objects that are not there, at both hosts: it ends with DownLoadError, unbilled."""
+    told = operator.json("doctor")
+    assert [check["status"] for check in told["checks"] if check["name"] == "API"] == ["ok", "ok"]
+    assert [call.code for call in cloud.faceid.calls] == ["FailedOperation.DownLoadError"] * 2
+    assert not any(call.executed or call.billed for call in cloud.faceid.calls)
+    assert cloud.cos.bucket(BUCKET).keys() == []
+    assert "q-signature" not in str(told)
+
+
+# --- the backend's keys ---------------------------------------------------------------------------------
+
+LIVE, IMAGE = f"{BUCKET}/uploads/*/live.gz", f"{BUCKET}/uploads/*/image.jpg"
+
+
+def as_backend(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, *allowed: tuple[str, str]) -> None:
+    """Give doctor keys of a backend that may do these actions on these resources."""
+    region, appid = cloud.region, cloud.appid
+    statements = [
+        {
+            "effect": "allow",
+            "action": f"name/cos:{action}",
+            "resource": f"qcs::cos:{region}:uid/{appid}:{path}",
+        }
+        for action, path in allowed
+    ]
+    credentials = cloud.temporary_credentials(allowed=allowed_by({"version": "2.0", "statement": statements}))
+    values = (credentials.secret_id, credentials.secret_key, credentials.token)
+    for name, value in zip(BACKEND, values, strict=True):
+        monkeypatch.setenv(name, value or "")
+
+
+@pytest.mark.parametrize(
+    ("allowed", "failed"),
+    [
+        ([("PutObject", LIVE), ("PutObject", IMAGE)], set()),
+        ([("PutObject", IMAGE)], {"backend writes"}),
+        ([("PutObject", f"{BUCKET}/uploads/*")], {"backend writes elsewhere"}),
+        ([("PutObject", "*")], {"backend writes elsewhere"}),
+        ([("PutObject", LIVE), ("PutObject", IMAGE), ("GetObject", LIVE)], {"backend reads"}),
+        ([("GetObject", "*")], {"backend writes", "backend reads"}),
+    ],
+)
+def test_the_backends_keys_may_write_uploads_and_nothing_else(
+    cloud: Cloud,
+    operator: Operator,
+    monkeypatch: pytest.MonkeyPatch,
+    allowed: list[tuple[str, str]],
+    failed: set[str],
+) -> None:
+    """Where they are given: a star in the middle matches and does not widen. Nothing is written by trying."""
+    as_backend(cloud, monkeypatch, *allowed)
+    events = len(cloud.scf.invocations)
+    told = operator.json("doctor", status=1 if failed else 0)
+    assert {check["name"] for check in told["checks"] if check["status"] == "fail"} == failed
+    assert cloud.cos.bucket(BUCKET).keys() == []
+    assert cloud.cos.bucket(STATE).keys() == []
+    cloud.scf.wait_idle()
+    assert len(cloud.scf.invocations) == events
+
+
+def test_backend_keys_that_are_wrong_tell_nothing_of_a_policy(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are refused everything, which must not pass for keys that may do nothing else."""
+    for name, value in zip(BACKEND, ("AKIDlocalcloudnobody", "fake-nobody", ""), strict=True):
+        monkeypatch.setenv(name, value)
+    assert set(failures(operator)) == {"backend"}
+
+
+# --- the deployed code ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("archive", "status", "found"),
+    [
+        ("none", "info", "no livepair.zip here"),
+        ("same", "ok", "is livepair.zip"),
+        ("rezipped", "ok", "has the files of livepair.zip"),
+        ("other", "warn", "differs from livepair.zip in handler/log.py"),
+    ],
+)
+def test_the_deployed_code_is_compared_with_the_bundle_here(
+    operator: Operator, code: Path, tmp_path: Path, archive: str, status: str, found: str
+) -> None:
+    """By its sum, and where a tool made a zip of its own, file by file."""
+    if archive != "none":
+        data = zipped(code)
+        if archive != "same":
+            data = rezipped(data, {"handler/log.py": b"# another"} if archive == "other" else {})
+        (tmp_path / "livepair.zip").write_bytes(data)
+    (check,) = (each for each in operator.json("doctor")["checks"] if each["name"] == "deployed code")
+    assert check["status"] == status
+    assert found in check["found"]
+
+
+def rezipped(data: bytes, changes: dict[str, bytes]) -> bytes:
+    """The same files, or changed ones, as another tool zips them."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(made, "w") as new:
+        for name in reversed(old.namelist()):
+            new.writestr(name, changes.get(name, old.read(name)))
+    return made.getvalue()
+
+
+# --- permissions ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -250,18 +517,9 @@ def test_a_probe_leaves_no_version_behind(cloud: Cloud, operator: Operator) -> N
 
 def test_a_rule_for_some_uploads_keeps_the_others_for_ever(cloud: Cloud, operator: Operator) -> None:
     """So claims may not go, although that rule is the shorter one; and a rule for tags reaches neither."""
-    rules = [("uploads/tmp/", 1, {}), ("", 2, {"Tag": {"Key": "old", "Value": "yes"}})]
-    told = [
-        {
-            "ID": prefix or "all",
-            "Filter": {"And": {"Prefix": prefix, **tag}} if tag else {"Prefix": prefix},
-            "Status": "Enabled",
-            "Expiration": {"Days": str(days)},
-        }
-        for prefix, days, tag in rules
-    ]
-    cloud.uploader.put_bucket_lifecycle(Bucket=BUCKET, LifecycleConfiguration={"Rule": told})
-    lifecycle(f"{PREFIX}/claims/", 30)(cloud)
+    tagged = {"And": {"Prefix": "", "Tag": {"Key": "old", "Value": "yes"}}}
+    put_rules(cloud, BUCKET, rule("uploads/tmp/", 1), rule("", 2, Filter=tagged))
+    lifecycle(f"{PREFIX}/claims/", 20)(cloud)
     assert "judged" in failures(operator)["lifecycle of claims"]["found"]
 
 
@@ -279,7 +537,7 @@ def test_it_needs_no_more_than_an_operators_policy(cloud: Cloud, operator: Opera
     """What it asks for beside the function's own permissions is reading configuration."""
     actions = ["HeadObject", "GetObject", "PutObject", "DeleteObject", "GetBucket", "GetBucketVersioning"]
     asked = [f"name/cos:{action}" for action in (*actions, "GetBucketLifecycle")]
-    asked += ["scf:GetFunction", "scf:ListTriggers", f"faceid:{COMPARE}"]
+    asked += [f"scf:{action}" for action in SCF] + [f"faceid:{COMPARE}"]
     policy = {
         "version": "2.0",
         "statement": [{"effect": "allow", "action": asked, "resource": "*"}],

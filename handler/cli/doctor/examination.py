@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import requests
 from rich.text import Text
 
-from handler.cli.deployment import Deployment, Problem, load
+from handler.cli.deployment import Problem, load
 from handler.cli.doctor.api import api
+from handler.cli.doctor.backend import backend
 from handler.cli.doctor.check import Check, Section
 from handler.cli.doctor.function import function
 from handler.cli.doctor.lifecycle import lifecycle
 from handler.cli.doctor.state_bucket import state_bucket
+from handler.cli.doctor.trouble import made
 from handler.cli.doctor.uploads import uploads
 from handler.cli.doctor.versions import versions
 from handler.cli.doctor.webhook import webhook
 from handler.cli.output import Output
-from handler.edges.bucket import CosError, Forbidden
 from handler.rules.settings import SettingsError
 
 COLOURS = {"ok": "green", "warn": "yellow", "fail": "red", "info": "blue"}
@@ -28,6 +27,7 @@ SECTIONS = (
     Section("bucket of uploads", uploads),
     Section("versions", versions),
     Section("lifecycle rules", lifecycle),
+    Section("backend", backend),
     Section("function", function),
     Section("API", api),
 )
@@ -49,27 +49,13 @@ def examine(config: Path, env_file: Path, output: Output, *, post: bool = True) 
     with output.err.status("checking …") as status:
         for section in (*SECTIONS, WEBHOOK) if post else SECTIONS:
             status.update(f"checking: {section.name} …")
-            checks += _made(section, deployment)
+            checks += made(section.name, section.checks(deployment))
     return _report(output, checks)
 
 
 def _wrong_setting(fault: str) -> Check:
     do = "set it in .env or serverless.yml, and where the function is deployed"
     return Check("settings", "fail", fault, do)
-
-
-def _made(section: Section, deployment: Deployment) -> Iterator[Check]:
-    """All checks of a section; one that cannot be made is one that failed."""
-    try:
-        yield from section.checks(deployment)
-    except Forbidden as error:
-        do = "give your credentials that action, then run doctor again"
-        yield Check(section.name, "fail", str(error), do)
-    except CosError as error:
-        do = "check BUCKET, STATE_BUCKET and REGION, or try again later"
-        yield Check(section.name, "fail", str(error), do)
-    except requests.RequestException as error:
-        yield Check(section.name, "fail", f"no answer ({type(error).__name__})", "check the network")
 
 
 def _report(output: Output, checks: list[Check]) -> bool:

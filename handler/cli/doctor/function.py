@@ -7,8 +7,11 @@ from typing import Any
 
 from handler.cli.deployment import Deployment
 from handler.cli.doctor.check import Check
+from handler.cli.doctor.code import code
+from handler.cli.doctor.running import invoked, running
 from handler.cli.doctor.tencent import Service
 from handler.cli.doctor.triggers import triggers
+from handler.cli.doctor.trouble import about_api
 from handler.flow.call import LEASE_SECONDS, least_seconds
 from handler.index import MARGIN_SECONDS
 from handler.rules.settings import SettingsError, load_settings
@@ -24,6 +27,29 @@ Fields = Mapping[str, Any]
 """GetFunction's answer."""
 
 
+NOT_THERE = (
+    "ResourceNotFound",
+    "ResourceNotFound.Function",
+    "ResourceNotFound.FunctionName",
+    "ResourceNotFound.Namespace",
+    "InvalidParameterValue.FunctionName",
+)
+"""How GetFunction says that there is no such function (product 583, page 18584)."""
+
+NO_FUNCTIONS = (
+    "UnsupportedRegion",
+    "UnsupportedOperation.NotSupportRegion",
+    "UnsupportedOperation.Region",
+    "UnauthorizedOperation.Region",
+)
+"""How the platform says that a region has no functions."""
+
+READING = (
+    "scf:GetFunction, scf:ListTriggers, scf:GetFunctionEventInvokeConfig, scf:GetReservedConcurrencyConfig "
+    "and scf:GetFunctionAddress"
+)
+
+
 def function(deployment: Deployment) -> Iterator[Check]:
     platform = Service(deployment, "scf", VERSION, HOST)
     answer = platform.ask("GetFunction", FunctionName=deployment.function)
@@ -32,19 +58,22 @@ def function(deployment: Deployment) -> Iterator[Check]:
         return
     for check in CHECKS:
         yield from check(deployment, answer.fields)
+    yield from running(answer.fields)
+    yield from invoked(deployment, platform, answer.fields)
     yield from triggers(deployment, platform)
+    yield from code(deployment, platform)
 
 
 def _not_told(deployment: Deployment, error: str) -> Check:
-    if error.startswith("ResourceNotFound"):
-        where = f"{deployment.function} is not deployed in {deployment.region}"
-        return Check("function", "fail", where, "`make bundle`, then deploy")
-    return Check(
-        "function",
-        "warn",
-        f"the function platform did not tell of {deployment.function}: {error}",
-        "allow scf:GetFunction and scf:ListTriggers, or look at triggers and settings in the console",
-    )
+    name, region = deployment.function, deployment.region
+    if error in NO_FUNCTIONS:
+        do = "deploy to a region that has functions, where the buckets are too: ap-singapore or ap-hongkong"
+        return Check("function", "fail", f"the platform has no functions in {region}: {error}", do)
+    if error in NOT_THERE:
+        return Check("function", "fail", f"{name} is not deployed in {region}", "`make bundle`, then deploy")
+    found = f"the function platform did not tell of {name}: {error}"
+    do = about_api(error, READING) or "look at triggers and settings in the console"
+    return Check("function", "warn", found, do)
 
 
 def _runtime(deployment: Deployment, fields: Fields) -> Iterator[Check]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -13,16 +14,19 @@ from tencentcloud.common.profile.client_profile import ClientProfile
 from tencentcloud.common.profile.http_profile import HttpProfile
 
 from handler.cli.deployment import Deployment
+from handler.cli.output import plain
 from handler.edges.wire import API
 
 SECONDS = 30  # for one call
+WORDS = 200  # characters of an error's words that are shown
 
 
 class Answer(NamedTuple):
-    """What an API answered: the code of its error, or None; and the fields of its Response."""
+    """What an API answered: the code of its error, or None; the fields of its Response; its error's words."""
 
     error: str | None
     fields: Mapping[str, Any]
+    said: str = ""
 
 
 class Service:
@@ -52,12 +56,20 @@ class Service:
             try:
                 answered = self._client.call_json(action, parameters)
             except TencentCloudSDKException as error:
-                return Answer(str(error.code), {})
+                return _refused(error.code, error.message)
             except (requests.RequestException, OSError, ValueError):
                 return Answer("ClientNetworkError", {})
         fields = answered.get("Response")
         if not isinstance(fields, dict):
             return Answer("an answer that cannot be read", {})
         # The SDK overlooks an error whose Content-Type carries a charset.
-        code = (fields.get("Error") or {}).get("Code")
-        return Answer(str(code) if code else None, fields)
+        refused = fields.get("Error")
+        if isinstance(refused, dict) and refused.get("Code"):
+            return _refused(refused["Code"], refused.get("Message"))
+        return Answer(None, fields)
+
+
+def _refused(code: object, said: object) -> Answer:
+    """An error's words can repeat a signed link, which is left out; of a lost connection they are no help."""
+    words = re.sub(r"\w+://\S+", "…", plain(" ".join(str(said or "").split())))
+    return Answer(plain(code), {}, "" if code == "ClientNetworkError" else words[:WORDS])

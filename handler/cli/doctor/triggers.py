@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from handler.cli.deployment import Deployment
 from handler.cli.doctor.check import Check
 from handler.cli.doctor.tencent import Service
+from handler.cli.doctor.trouble import about_api
 
 MOST = 100  # triggers that are asked for; the platform allows fewer
 
@@ -50,7 +51,8 @@ class Uploads(NamedTuple):
 def triggers(deployment: Deployment, platform: Service) -> Iterator[Check]:
     answer = platform.ask("ListTriggers", FunctionName=deployment.function, Limit=MOST)
     if answer.error:
-        yield Check("triggers", "warn", f"they were not told: {answer.error}", "allow scf:ListTriggers")
+        do = about_api(answer.error, "scf:ListTriggers") or "look at them in the console"
+        yield Check("triggers", "warn", f"they were not told: {answer.error}", do)
         return
     every = [read(told) for told in answer.fields.get("Triggers") or []]
     prefixes = tuple(template.prefix for template in deployment.templates)

@@ -7,20 +7,22 @@ from collections.abc import Iterator
 from handler.cli.bucket import OperatorBucket
 from handler.cli.deployment import Deployment
 from handler.cli.doctor.check import Check
+from handler.cli.doctor.trouble import made
 
 
 def versions(deployment: Deployment) -> Iterator[Check]:
     if deployment.state is deployment.uploads:
-        yield _of_state("uploads and state", deployment.state)
+        yield from made("versions", _of_state("uploads and state", deployment.state))
     else:
-        yield _of_uploads("uploads", deployment.uploads)
-        yield _of_state("state", deployment.state)
+        yield from made("versions", _of_uploads("uploads", deployment.uploads))
+        yield from made("versions", _of_state("state", deployment.state))
 
 
-def _of_state(role: str, bucket: OperatorBucket) -> Check:
+def _of_state(role: str, bucket: OperatorBucket) -> Iterator[Check]:
     if not bucket.keeps_versions():
-        return _none(role, bucket)
-    return Check(
+        yield _none(role, bucket)
+        return
+    yield Check(
         f"versions ({role})",
         "fail",
         f"{bucket.name} keeps versions or did ({bucket.versioning()}): COS then ignores create-only PUTs, so "
@@ -29,10 +31,11 @@ def _of_state(role: str, bucket: OperatorBucket) -> Check:
     )
 
 
-def _of_uploads(role: str, bucket: OperatorBucket) -> Check:
+def _of_uploads(role: str, bucket: OperatorBucket) -> Iterator[Check]:
     if not bucket.keeps_versions():
-        return _none(role, bucket)
-    return Check(
+        yield _none(role, bucket)
+        return
+    yield Check(
         f"versions ({role})",
         "warn",
         f"{bucket.name} keeps versions or did ({bucket.versioning()}): deleted uploads stay as old versions",

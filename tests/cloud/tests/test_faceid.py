@@ -310,7 +310,7 @@ def test_a_call_without_parameters_tells_for_nothing_whether_it_is_allowed(
 
 @pytest.mark.parametrize("refusing", HOSTS)
 def test_one_of_the_two_sites_can_refuse_an_account(cloud: Cloud, refusing: str) -> None:
-    """An unknown account at once, an inactive service after the policy; the other site serves it."""
+    """An unknown account at once, an inactive service after the policy, one in arrears last of all."""
     (serving,) = set(HOSTS) - {refusing}
     parameters = pair(cloud)
     cloud.faceid.refuse_host(refusing)
@@ -321,6 +321,9 @@ def test_one_of_the_two_sites_can_refuse_an_account(cloud: Cloud, refusing: str)
     may_not = cloud.temporary_credentials(allowed=lambda operation: False)
     assert refusal(cloud, {}, endpoint=refusing, credentials=may_not) == "AuthFailure.UnauthorizedOperation"
     assert refusal(cloud, {}, endpoint=refusing) == "ResourceUnavailable.NotExist"
+    cloud.faceid.refuse_host(refusing, "UnauthorizedOperation.Arrears")
+    assert refusal(cloud, {}, endpoint=refusing) == "MissingParameter"
+    assert refusal(cloud, parameters, endpoint=refusing) == "UnauthorizedOperation.Arrears"
     cloud.faceid.refuse_host(refusing, None)
     assert compare(cloud, parameters, endpoint=refusing)["Result"] == "Success"
 

@@ -325,6 +325,16 @@ def test_a_failed_event_is_tried_three_times_a_minute_apart(world: World) -> Non
     assert scf.retries == 0
 
 
+@pytest.mark.parametrize("settings", [{"retries": 0}, {"async_run": True}])
+def test_a_function_can_have_no_retries(world: World, settings: dict[str, Any]) -> None:
+    """By its own configuration, or in the other mode of running: then the event is dropped at once."""
+    scf = world.deploy("def main_handler(event, context): raise ValueError('no')", **settings)
+    scf.invoke_async({"n": 1})
+    scf.wait_idle()
+    assert scf.retries == 0
+    assert statuses(scf) == ["error"]
+
+
 def test_a_synchronous_invocation_is_not_retried(world: World) -> None:
     """Who invokes synchronously is told of the failure instead."""
     scf = world.deploy("def main_handler(event, context): raise RuntimeError\n")

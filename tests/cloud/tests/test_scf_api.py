@@ -1,11 +1,16 @@
 """The API of the local function platform, through the real SDK."""
 
+import hashlib
+import io
 import json
+import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from tencentcloud.common.common_client import CommonClient
 from tencentcloud.common.credential import Credential
 from tencentcloud.common.exception.tencent_cloud_sdk_exception import TencentCloudSDKException
@@ -15,6 +20,7 @@ from tencentcloud.common.profile.http_profile import HttpProfile
 from tests.cloud import Cloud, Credentials, faults
 from tests.cloud.faults import Operation
 from tests.cloud.function import DAILY
+from tests.cloud.scf_api import PARAMETERS
 
 REGION = "ap-singapore"
 LIVEPAIR = {"FunctionName": "livepair"}
@@ -71,7 +77,7 @@ def test_a_function_is_told_as_it_is_deployed(cloud: Cloud) -> None:
         "livepair-sweep",
         "livepair-reconcile",
     ]
-    cloud.scf_api.status["livepair"] = "Updating"
+    cloud.scf_api.told["livepair"] = {"Status": "Updating"}
     assert ask(cloud, "GetFunction")["Status"] == "Updating"
 
 
@@ -127,7 +133,10 @@ def test_both_sites_answer_in_general_and_by_region(cloud: Cloud, endpoint: str)
     assert ask(cloud, "GetFunction", endpoint=endpoint)["FunctionName"] == "livepair"
 
 
-@pytest.mark.parametrize("action", ["GetFunction", "ListTriggers"])
+EVERY = list(PARAMETERS)
+
+
+@pytest.mark.parametrize("action", EVERY)
 def test_what_is_not_there_is_not_found(cloud: Cloud, action: str) -> None:
     """Another name, another region, another namespace."""
     assert refusal(cloud, action, {"FunctionName": "other"}) == "ResourceNotFound.Function"
@@ -135,7 +144,7 @@ def test_what_is_not_there_is_not_found(cloud: Cloud, action: str) -> None:
     assert refusal(cloud, action, {**LIVEPAIR, "Namespace": "n"}) == "ResourceNotFound.Function"
 
 
-@pytest.mark.parametrize("action", ["GetFunction", "ListTriggers"])
+@pytest.mark.parametrize("action", EVERY)
 def test_first_who_signs_then_the_policy_then_the_parameters(cloud: Cloud, action: str) -> None:
     """As with the other API; the policy is told region and function."""
     asked: list[Operation] = []
@@ -161,6 +170,41 @@ def test_first_who_signs_then_the_policy_then_the_parameters(cloud: Cloud, actio
     assert refusal(cloud, action, region="mars") == "UnsupportedRegion"
     assert refusal(cloud, action, version="2018-04-17") == "NoSuchVersion"
     assert refusal(cloud, "DeleteFunction") == "InvalidAction"
+
+
+def test_what_becomes_of_events_is_told(cloud: Cloud) -> None:
+    """Page 39921, and the reservation: none unless there is one."""
+    told = ask(cloud, "GetFunctionEventInvokeConfig")["AsyncTriggerConfig"]
+    assert told == {"RetryConfig": [{"RetryNum": 2}], "MsgTTL": 21600}
+    assert ask(cloud, "GetReservedConcurrencyConfig")["ReservedMem"] is None
+    function = cloud.scf.function("livepair")
+    assert function is not None
+    cloud.scf.deploy(replace(function, retries=0, event_seconds=60, reserved_memory=1024))
+    told = ask(cloud, "GetFunctionEventInvokeConfig")["AsyncTriggerConfig"]
+    assert told == {"RetryConfig": [{"RetryNum": 0}], "MsgTTL": 60}
+    assert ask(cloud, "GetReservedConcurrencyConfig")["ReservedMem"] == 1024
+
+
+def test_code_is_told_by_its_sum_and_a_link(cloud: Cloud) -> None:
+    """The link leads to the very zip; without its signature it leads nowhere."""
+    told = ask(cloud, "GetFunctionAddress")
+    session = requests.Session()
+    session.trust_env = False
+    with session:
+        url = told["Url"].replace("https://", "http://")
+        found = session.get(url, proxies={"http": cloud.url}, timeout=20)
+        assert hashlib.sha256(found.content).hexdigest() == told["CodeSha256"]
+        unsigned = session.get(url.partition("?")[0], proxies={"http": cloud.url}, timeout=20)
+    assert unsigned.status_code == 403
+    with zipfile.ZipFile(io.BytesIO(found.content)) as archive:
+        assert archive.namelist() == ["index.py"]
+
+
+@pytest.mark.parametrize("code", ["UnsupportedRegion", "UnsupportedOperation.NotSupportRegion"])
+def test_a_region_can_be_without_functions(cloud: Cloud, code: str) -> None:
+    """It says so whatever the function is called."""
+    cloud.scf_api.no_functions[REGION] = code
+    assert refusal(cloud, "GetFunction") == code
 
 
 def test_a_scripted_refusal_has_the_apis_form(cloud: Cloud) -> None:
