@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from xml.etree import ElementTree
@@ -12,6 +13,9 @@ from tests.bench import cost, drawing, warm
 from tests.bench.figures import Figure, Series, counted, ratio
 from tests.bench.stage import Stage
 from tests.bench.warm import Bar
+from tests.support.project import PROJECT
+
+README = (PROJECT / "README.md").read_text(encoding="utf-8")
 
 
 def test_what_is_counted_meets_its_target(code: Path, tmp_path: Path) -> None:
@@ -55,11 +59,24 @@ def test_a_target_is_met_up_to_its_bound(value: int, ok: bool) -> None:
 
 def test_what_has_no_known_price_is_not_free() -> None:
     """It is said to be unknown, and counted all the same; with a price it is reckoned."""
-    (line,) = (each for each in cost.thousand(12, 1, 0.1) if each.what == "1,000 verifications: COS requests")
+    prices = cost.Prices(2.0, 1.0, None, 0.5, 0.25, None)
+    found = {each.what: each for each in cost.thousand(12, 1, 0.1, prices)}
+    line = found["1,000 verifications: COS requests"]
     assert (line.amount, line.usd) == (12_000, None)
-    prices = cost.Prices(gb_second=2.0, invocations_10k=1.0, cos_requests_10k=0.5)
-    usd = [each.usd for each in cost.thousand(12, 1, 0.1, prices)[:3]]
-    assert usd == [1000 * cost.MEMORY_MB / 1024 * 2.0, 0.2, 0.6]
+    assert cost.text(line)[2] == "price not known"
+    assert found["1,000 verifications: function"].usd == 1000 * cost.MEMORY_MB / 1024 * 2.0
+    assert found["1,000 verifications: invocations"].usd == 0.2
+    assert found["1,000 verifications: the API's downloads, if billed"].usd == 1.25
+
+
+@pytest.mark.parametrize("region", cost.PRICES)
+def test_the_readme_tells_what_a_thousand_verifications_cost(region: str) -> None:
+    """Its one line holds in each region: what is sure to a cent, and what may come on top."""
+    told = re.search(r"1,000 verifications cost about ([\d.]+) USD.*?up to ([\d.]+) USD", README, re.DOTALL)
+    assert told is not None
+    lines = [each.usd or 0 for each in cost.thousand(12, 1.092, 0.02, cost.PRICES[region])]
+    assert sum(lines[:4]) == pytest.approx(float(told[1]), abs=0.005)
+    assert lines[4] <= float(told[2]) <= lines[4] * 1.1
 
 
 def test_pictures_are_well_formed() -> None:

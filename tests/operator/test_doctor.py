@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import io
 import zipfile
 from collections.abc import Callable, Iterator
@@ -12,6 +14,7 @@ from typing import Any
 import pytest
 
 from handler.cli.deployment import BACKEND
+from handler.cli.doctor import backend as probes
 from handler.cli.doctor.trouble import KEYS, NETWORK
 from tests.cloud import Cloud, Credentials, faults, samples
 from tests.cloud.cam import allowed_by
@@ -437,6 +440,19 @@ def test_the_backends_keys_may_write_uploads_and_nothing_else(
     assert cloud.cos.bucket(STATE).keys() == []
     cloud.scf.wait_idle()
     assert len(cloud.scf.invocations) == events
+
+
+def test_a_probe_that_cos_takes_is_removed(
+    cloud: Cloud, operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A COS that does not look at the sum stores it; then it is taken off with the operator's own keys."""
+    monkeypatch.setattr(probes, "WRONG_MD5", base64.b64encode(hashlib.md5(b"x").digest()).decode())
+    as_backend(cloud, monkeypatch, ("PutObject", "*"))
+    assert set(failures(operator)) == {"backend writes elsewhere"}
+    removed = [logged for logged in cloud.log if logged.operation == "DeleteObject" and logged.status == 204]
+    assert len(removed) == 5  # two uploads, one beside them, one under the records, and doctor's own probe
+    assert cloud.cos.bucket(BUCKET).keys() == []
+    assert cloud.cos.bucket(STATE).keys() == []
 
 
 def test_backend_keys_that_are_wrong_tell_nothing_of_a_policy(

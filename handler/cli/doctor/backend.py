@@ -1,14 +1,16 @@
 """What the keys of the application's backend may do: write uploads, and nothing else.
 
 Every probe is a PUT whose Content-MD5 is wrong. COS refuses it with 403 where the keys may not write there,
-and with `BadDigest` where they may (product 436, page 7749). So nothing is written, and no event is sent.
+and with `BadDigest` where they may (product 436, page 7749). So nothing is written, and no event is sent. No
+page says which of the two comes first: keys that seem to write everywhere, state too, can also mean that COS
+looks at the sum before the policy. Should COS take such a PUT after all, the object is removed at once.
 """
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from handler.cli.bucket import OperatorBucket
 from handler.cli.deployment import BACKEND, Deployment
@@ -30,20 +32,30 @@ NARROW = (
 WIDE = "make handler/policy.backend.json of it: names of uploads, and PutObject alone"
 
 
+class Probed(NamedTuple):
+    """A bucket with the backend's keys, and with the operator's own."""
+
+    theirs: OperatorBucket
+    own: OperatorBucket
+
+
 def backend(deployment: Deployment) -> Iterator[Check]:
     buckets = deployment.as_backend()
     if buckets is None:
         names = " and ".join(BACKEND[:2])
         yield Check("backend", "info", "its keys were not tried", f"set {names} for this once, and they are")
         return
-    uploads, state = buckets
+    uploads, state = (
+        Probed(theirs, own)
+        for theirs, own in zip(buckets, (deployment.uploads, deployment.state), strict=True)
+    )
     pair = new_pair(deployment, "doctor")
     for key in (pair.live_keys[0], pair.image_keys[0]):
         yield _writes(uploads, key)
     for key in _others(deployment, pair.live_keys[0]):
         yield _writes_elsewhere(uploads, key)
     yield _writes_elsewhere(state, f"{deployment.state_prefix('records')}{OTHER}")
-    yield _reads(uploads, pair.live_keys[0])
+    yield _reads(uploads.theirs, pair.live_keys[0])
 
 
 def _others(deployment: Deployment, live_key: str) -> list[str]:
@@ -52,16 +64,16 @@ def _others(deployment: Deployment, live_key: str) -> list[str]:
     return [key] if deployment.settings.templates.match(key) is None else []
 
 
-def _writes(bucket: OperatorBucket, key: str) -> Check:
-    where = f"{bucket.name}/{key}"
-    if _may(bucket, key):
+def _writes(probed: Probed, key: str) -> Check:
+    where = f"{probed.theirs.name}/{key}"
+    if _may(probed, key):
         return Check("backend writes", "ok", where)
     return Check("backend writes", "fail", f"it may not PUT {where}", NARROW)
 
 
-def _writes_elsewhere(bucket: OperatorBucket, key: str) -> Check:
-    where = f"{bucket.name}/{key}"
-    if not _may(bucket, key):
+def _writes_elsewhere(probed: Probed, key: str) -> Check:
+    where = f"{probed.theirs.name}/{key}"
+    if not _may(probed, key):
         return Check("backend writes elsewhere", "ok", f"{where} is refused")
     return Check("backend writes elsewhere", "fail", f"it may PUT {where}", WIDE)
 
@@ -79,8 +91,9 @@ def _reads(bucket: OperatorBucket, key: str) -> Check:
     return Check("backend reads", "fail", found, WIDE)
 
 
-def _may(bucket: OperatorBucket, key: str) -> bool:
+def _may(probed: Probed, key: str) -> bool:
     """Whether a PUT of this key is allowed. Raises CosError where that is not told."""
+    bucket = probed.theirs
 
     def put(client: Any) -> None:
         client.put_object(bucket.name, b"x", key, ContentMD5=WRONG_MD5, Metadata=dict(TOLD))
@@ -94,6 +107,7 @@ def _may(bucket: OperatorBucket, key: str) -> bool:
         if error.code in ("BadDigest", "InvalidDigest"):
             return True
         raise
+    probed.own.objects.delete([key])
     return True
 
 

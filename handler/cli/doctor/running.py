@@ -19,11 +19,15 @@ Fields = Mapping[str, Any]
 
 
 class Expected(NamedTuple):
-    """What a field of GetFunction has to be. `path` leads to it; `found` and `do` go with other values."""
+    """What a field of GetFunction has to be. `path` leads to it; `found` and `do` go with other values.
+
+    `fine` says in a word what the good value means.
+    """
 
     name: str
     path: tuple[str, ...]
     good: str
+    fine: str
     found: str
     do: str
 
@@ -33,6 +37,7 @@ EXPECTED = (
         "function's account",
         ("AvailableStatus",),
         "Available",
+        "in order",
         "the platform runs nothing of it",
         "settle what the account owes",
     ),
@@ -40,6 +45,7 @@ EXPECTED = (
         "public network",
         ("PublicNetConfig", "PublicNetStatus"),
         "ENABLE",
+        "on",
         "the function reaches neither the API nor the webhook",
         "switch its public network access on",
     ),
@@ -47,6 +53,7 @@ EXPECTED = (
         "asynchronous execution",
         ("AsyncRunEnable",),
         "FALSE",
+        "off",
         "another mode of running, in which the platform tries nothing again",
         "switch it off; where the console does not let you, delete the function and deploy it anew",
     ),
@@ -70,7 +77,7 @@ def running(fields: Fields) -> Iterator[Check]:
         for name in row.path:
             value = (value or {}).get(name)
         if value == row.good:
-            yield Check(row.name, "ok", row.good)
+            yield Check(row.name, "ok", row.fine)
         elif value:
             yield Check(row.name, "fail", f"{value}: {row.found}", row.do)
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from handler.cli.deployment import Deployment
 from handler.cli.doctor.check import Check
+from handler.cli.doctor.trouble import made
 from handler.cli.output import when
 from handler.edges.bucket import Forbidden
 from handler.rules.pairing import AmbiguousKey
@@ -32,7 +33,7 @@ def uploads(deployment: Deployment) -> Iterator[Check]:
     if not newest:
         yield Check("uploads", "info", f"none in {bucket}", "`verify --smoke` makes one")
         return
-    yield _read_one(deployment, newest[0])
+    yield from made("bucket of uploads", _read_one(deployment, newest[0]))
     readings = [_reading(deployment, stored.key) for stored in newest]
     for stored, reading in zip(newest, readings, strict=True):
         yield Check("upload", "info", f"{stored.key}: {reading.text}")
@@ -56,17 +57,18 @@ def _newest(deployment: Deployment) -> list[Stored]:
     return sorted(newest.values(), key=lambda each: each.uploaded_at, reverse=True)[:NEWEST]
 
 
-def _read_one(deployment: Deployment, newest: Stored) -> Check:
+def _read_one(deployment: Deployment, newest: Stored) -> Iterator[Check]:
     """One piece read is a permission tried."""
-    made = f"the newest was made at {when(newest.uploaded_at)}"
+    told = f"the newest was made at {when(newest.uploaded_at)}"
     try:
         with closing(deployment.uploads.objects.pieces(newest)) as pieces:
             next(pieces, None)
     except Forbidden as error:
         if error.code != "InvalidObjectState":
             raise
-        return Check("read uploads", "warn", f"{made} and is archived", "restore it, or it ends as failed")
-    return Check("read uploads", "ok", made)
+        yield Check("read uploads", "warn", f"{told} and is archived", "restore it, or it ends as failed")
+        return
+    yield Check("read uploads", "ok", told)
 
 
 def _reading(deployment: Deployment, key: str) -> Reading:
