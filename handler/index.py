@@ -1,4 +1,4 @@
-"""The entry file. The platform loads it by path and calls `main_handler` for every event.
+"""The entry file. The platform loads it as the module `index` and calls `main_handler` for every event.
 
 What is kept between the invocations of an instance: the settings, the connections, and what was learned
 about the state bucket. Credentials are the invocation's own.

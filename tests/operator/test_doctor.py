@@ -524,6 +524,28 @@ def test_a_missing_permission_is_named_and_hides_nothing_else(
     assert bool(cloud.cos.bucket(STATE).keys("")) == (action == "DeleteObject")
 
 
+@pytest.mark.parametrize(
+    ("action", "group", "still"),
+    [
+        ("GetObject", "bucket of uploads", "upload"),
+        ("GetBucketVersioning", "versions", "versions (state)"),
+        ("GetBucketLifecycle", "lifecycle rules", "kept for"),
+    ],
+)
+def test_what_one_bucket_refuses_is_asked_of_the_other(
+    cloud: Cloud, operator: Operator, action: str, group: str, still: str
+) -> None:
+    """A permission that lacks for the uploads alone costs its own check, and none beside it."""
+    cloud.cos.bucket(BUCKET).put("uploads/42/live.gz", samples.live(), silent=True)
+    operator.use(
+        cloud.temporary_credentials(
+            allowed=lambda operation: (operation.name, operation.bucket) != (action, BUCKET)
+        )
+    )
+    assert set(failures(operator)) == {group}
+    assert still in {check["name"] for check in operator.json("doctor", status=1)["checks"]}
+
+
 def test_a_probe_leaves_no_version_behind(cloud: Cloud, operator: Operator) -> None:
     """Nor a delete marker."""
     cloud.cos.bucket(STATE).versioning = "Enabled"
