@@ -442,6 +442,17 @@ def test_the_backends_keys_may_write_uploads_and_nothing_else(
     assert len(cloud.scf.invocations) == events
 
 
+def test_links_that_may_do_more_than_create_are_a_warning(
+    cloud: Cloud, operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever holds a link may send any header that was not signed, if no condition forbids its signer."""
+    as_backend(cloud, monkeypatch, ("PutObject", LIVE), ("PutObject", IMAGE))
+    (check,) = (each for each in operator.json("doctor")["checks"] if each["status"] == "warn")
+    assert check["name"] == "backend's conditions"
+    assert all(what in check["found"] for what in ("replace", "archive", "publish"))
+    assert cloud.cos.bucket(BUCKET).keys() == []
+
+
 def test_a_probe_that_cos_takes_is_removed(
     cloud: Cloud, operator: Operator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -450,7 +461,8 @@ def test_a_probe_that_cos_takes_is_removed(
     as_backend(cloud, monkeypatch, ("PutObject", "*"))
     assert set(failures(operator)) == {"backend writes elsewhere"}
     removed = [logged for logged in cloud.log if logged.operation == "DeleteObject" and logged.status == 204]
-    assert len(removed) == 5  # two uploads, one beside them, one under the records, and doctor's own probe
+    # Two uploads, one of them again under each of three conditions, one key beside, one record, doctor's own.
+    assert len(removed) == 8
     assert cloud.cos.bucket(BUCKET).keys() == []
     assert cloud.cos.bucket(STATE).keys() == []
 

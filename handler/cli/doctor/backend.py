@@ -9,7 +9,7 @@ looks at the sum before the policy. Should COS take such a PUT after all, the ob
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from handler.cli.bucket import OperatorBucket
@@ -24,6 +24,13 @@ OTHER = "nothing-of-livepair"
 WRONG_MD5 = base64.b64encode(bytes(16)).decode()
 TOLD = {"x-cos-forbid-overwrite": "true", "x-cos-storage-class": "STANDARD", "x-cos-acl": "private"}
 """Headers that a policy may ask for, with the values that it may ask for."""
+
+MORE = {
+    "replace an upload, and buy a verdict with each": {"x-cos-forbid-overwrite": "false"},
+    "archive an upload": {"x-cos-storage-class": "ARCHIVE"},
+    "publish an upload": {"x-cos-acl": "public-read"},
+}
+"""What a link could do besides, where no condition keeps its signer from it, and the headers that do it."""
 
 NARROW = (
     "give it handler/policy.backend.json; if it has that, no star in the middle of a resource matches: "
@@ -52,6 +59,7 @@ def backend(deployment: Deployment) -> Iterator[Check]:
     pair = new_pair(deployment, "doctor")
     for key in (pair.live_keys[0], pair.image_keys[0]):
         yield _writes(uploads, key)
+    yield _bound(uploads, pair.live_keys[0])
     for key in _others(deployment, pair.live_keys[0]):
         yield _writes_elsewhere(uploads, key)
     yield _writes_elsewhere(state, f"{deployment.state_prefix('records')}{OTHER}")
@@ -69,6 +77,15 @@ def _writes(probed: Probed, key: str) -> Check:
     if _may(probed, key):
         return Check("backend writes", "ok", where)
     return Check("backend writes", "fail", f"it may not PUT {where}", NARROW)
+
+
+def _bound(probed: Probed, key: str) -> Check:
+    """Whether conditions keep a link from doing more than to create what it is for."""
+    free = [words for words, headers in MORE.items() if _may(probed, key, headers)]
+    if not free:
+        return Check("backend's conditions", "ok", "its links create uploads, and do no more")
+    do = "give its keys the conditions of handler/policy.backend.json"
+    return Check("backend's conditions", "warn", f"a link that it signs may also {'; '.join(free)}", do)
 
 
 def _writes_elsewhere(probed: Probed, key: str) -> Check:
@@ -91,12 +108,12 @@ def _reads(bucket: OperatorBucket, key: str) -> Check:
     return Check("backend reads", "fail", found, WIDE)
 
 
-def _may(probed: Probed, key: str) -> bool:
-    """Whether a PUT of this key is allowed. Raises CosError where that is not told."""
+def _may(probed: Probed, key: str, headers: Mapping[str, str] = TOLD) -> bool:
+    """Whether a PUT of this key is allowed, with other headers too. Raises CosError where none tells."""
     bucket = probed.theirs
 
     def put(client: Any) -> None:
-        client.put_object(bucket.name, b"x", key, ContentMD5=WRONG_MD5, Metadata=dict(TOLD))
+        client.put_object(bucket.name, b"x", key, ContentMD5=WRONG_MD5, Metadata={**TOLD, **headers})
 
     try:
         bucket.objects.ask(WRITE, key, put)
