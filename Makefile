@@ -6,6 +6,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && echo $$python && break; done)
 RUN = $(VENV)/bin/python
 READY = $(VENV)/ready
+LOCK = $(RUN) -m uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-header --upgrade
 NODE = tests/node/node_modules/ready
 # What the tests ran of the function, in their own processes, is printed after them; COVERAGE= leaves that out.
 COVERAGE ?= 1
@@ -58,20 +59,18 @@ format: $(READY) ## lay the code out and mend what can be mended
 docs: $(READY) ## write the parts of the documents that are made from the code
 	$(RUN) -m tests.docs
 
-bundle: $(READY) ## build what is deployed: dist/, and livepair.zip for the console
+bundle: $(READY) ## build what is deployed: dist/, livepair.zip for the console, and what is in it
 	@$(RUN) -m handler.cli.bundle
 
 lock: $(READY) ## pin the requirements anew, with hashes and without an index
-	$(RUN) -m pip install --quiet uv
-	$(RUN) -m uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-header \
-		--upgrade pyproject.toml -o requirements.txt
-	$(RUN) -m uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-header \
-		--upgrade --extra dev pyproject.toml -o requirements-dev.txt
+	$(LOCK) --group build -o requirements-build.txt
+	$(LOCK) pyproject.toml -o requirements.txt
+	$(LOCK) --extra dev pyproject.toml -o requirements-dev.txt
 
 clean: ## remove what was made
-	rm -rf .venv .venv-* mutants dist livepair.zip .bundle-* tests/node/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-* mutants dist livepair.zip livepair.cdx.json .bundle-* tests/node/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-$(READY): requirements-dev.txt
+$(READY): requirements-dev.txt requirements-build.txt
 	@test -n "$(PYTHON)" || { echo 'livepair needs Python 3.10 or newer, and none was found.' \
 		'Install one, or name it: make PYTHON=/path/to/python3'; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
@@ -80,11 +79,11 @@ $(READY): requirements-dev.txt
 	@echo 'Setting up $(VENV) …'
 	@$(PYTHON) -m venv --clear $(VENV) || { rm -rf $(VENV); echo 'This Python cannot make virtual environments.' \
 		'On Debian and Ubuntu: apt-get install python3-venv'; exit 1; }
-	@$(RUN) -m pip --disable-pip-version-check install --quiet --require-hashes -r requirements-dev.txt
+	@$(RUN) handler/cli/packages.py requirements-dev.txt
 	@touch $(READY)
 
 # Some tests run on Node.js: the deploy code is JavaScript, and so are some consumers.
 $(NODE): tests/node/package-lock.json
 	@if ! npm --version >/dev/null 2>&1; then echo 'No npm here: the tests that need Node.js are skipped.'; \
-	elif cd tests/node && npm ci --silent --no-audit --no-fund; then touch node_modules/ready; \
+	elif cd tests/node && npm ci --silent --no-audit --no-fund --ignore-scripts; then touch node_modules/ready; \
 	else echo 'npm could not install what tests/node needs: the tests that need Node.js are skipped.'; fi

@@ -1,7 +1,8 @@
 """What is deployed, for the platform's own Python: CPython 3.10 on CentOS 7 (glibc 2.17), x86_64.
 
-    dist/          what serverless.yml uploads: index.py, handler/ and the pinned dependencies
-    livepair.zip   the same as one file, for the console
+    dist/               what serverless.yml uploads: index.py, handler/ and the pinned dependencies
+    livepair.zip        the same as one file, for the console
+    livepair.cdx.json   what is in it: a software bill of materials
 
 The same inputs give the same bytes, whatever the folder, the umask and the Python that builds; the zip also
 wants the same zlib. What cannot be had without CPython 3.10 are the compiled files: without them the bundle
@@ -10,6 +11,7 @@ works, and every cold start compiles anew, since the platform's code folder is r
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -23,16 +25,17 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from handler.cli.packages import InstallError, install
+from handler.cli.sbom import bill
+
 DEPLOYED = "/var/user"
 """The folder the platform puts the code into; it stands in tracebacks."""
 
-PIP = [
-    *("--disable-pip-version-check", "--no-input", "install", "--quiet", "--no-deps", "--no-compile"),
-    *("--require-hashes", "--python-version", "3.10", "--implementation", "cp"),
+FOR_THE_PLATFORM = (
+    *("--no-compile", "--python-version", "3.10", "--implementation", "cp"),
     *("--platform", "manylinux2014_x86_64", "--platform", "manylinux_2_17_x86_64"),
-    # crcmod has no wheel: it is built here, and what is built for this machine is left out below.
-    *("--only-binary", ":all:", "--no-binary", "crcmod"),
-]
+)
+"""For pip. What it builds itself is for this machine, and is left out below."""
 
 LEFT_OUT = {
     "Crypto/*": "needed by the COS SDK's client-side encryption only",
@@ -89,6 +92,8 @@ class Bundle:
 
     sizes: dict[str, int]
     zipped: int
+    digest: str
+    """The SHA-256 of livepair.zip."""
     left_out: dict[str, int]
     compiled_by: str | None
     """The version that made the compiled files; None: there are none."""
@@ -98,7 +103,7 @@ def main() -> int:
     """Build the bundle of the project that this file belongs to. Returns the exit status."""
     try:
         built = build(Path(__file__).resolve().parent.parent.parent)
-    except (BundleError, OSError) as error:
+    except (BundleError, InstallError, OSError) as error:
         sys.stderr.write(f"No bundle: {error}\n")
         return 1
     sys.stdout.write(_report(built))
@@ -106,14 +111,19 @@ def main() -> int:
 
 
 def build(project: Path) -> Bundle:
-    """Build dist/ and livepair.zip in `project`: aside first, so that a failure changes nothing.
+    """Build dist/, livepair.zip and its bill in `project`: aside first, so that a failure changes nothing.
 
-    Raises BundleError.
+    Raises BundleError and InstallError.
     """
     with TemporaryDirectory(prefix=".bundle-", dir=project) as folder:
         work = Path(folder)
         packages, dist, archive = work / "packages", work / "dist", work / "livepair.zip"
-        _install(project / "requirements.txt", packages)
+        _refuse_conditions(project / "requirements.txt")
+        installed = install(
+            project / "requirements.txt",
+            project / "requirements-build.txt",
+            ("--target", packages, *FOR_THE_PLATFORM),
+        )
         dist.mkdir()
         left_out = _take_packages(packages, dist)
         _take_own(project / "handler", dist)
@@ -122,9 +132,14 @@ def build(project: Path) -> Bundle:
             _compile(python[0], dist)
         _settle(dist)
         _zip(dist, archive)
+        digest = hashlib.sha256(archive.read_bytes()).hexdigest()
+        shipped = {path.name.partition("-")[0] for path in dist.glob("*.dist-info")}
+        sbom = work / "livepair.cdx.json"
+        sbom.write_text(bill(installed, shipped, digest), encoding="utf-8")
         built = Bundle(
             {name: path.stat().st_size for name, path in _files(dist)},
             archive.stat().st_size,
+            digest,
             left_out,
             python and python[1],
         )
@@ -132,6 +147,7 @@ def build(project: Path) -> Bundle:
             (project / "dist").rename(work / "before")
         dist.rename(project / "dist")
         archive.replace(project / "livepair.zip")
+        sbom.replace(project / "livepair.cdx.json")
         return built
 
 
@@ -161,40 +177,14 @@ def find_python(project: Path) -> tuple[Path, str] | None:
     return None
 
 
-def _install(requirements: Path, into: Path) -> None:
-    """Put what `requirements` pins into `into`, each file checked against its hash."""
+def _refuse_conditions(requirements: Path) -> None:
+    """Raise BundleError where something is required on a condition."""
     marked = [line for line in requirements.read_text(encoding="utf-8").splitlines() if ";" in line]
     if marked:
         raise BundleError(
             f"{marked[0].split('=')[0]} in requirements.txt has a condition, "
             "which pip would judge by the building Python and not by 3.10"
         )
-    done = subprocess.run(  # noqa: S603 # pip, with fixed arguments
-        [sys.executable, "-m", "pip", *PIP, "--target", into, "--requirement", requirements],
-        # Older versions of pip install crcmod without a wheel's metadata; newer ones know no such option.
-        env={**os.environ, "PIP_USE_PEP517": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise BundleError(_why(done.stderr))
-
-
-def _why(printed: str) -> str:
-    """What pip printed, in one line and without addresses, which can hold a password."""
-    if "DO NOT MATCH THE HASHES" in printed:
-        names = ", ".join(re.findall(r"^    (\S+==\S+) from ", printed, re.MULTILINE))
-        return f"the package index has other bytes than requirements.txt names: {names}"
-    missing = re.search(r"No matching distribution found for (\S+)", printed)
-    if missing:
-        return f"{missing[1]} cannot be had: the package index is out of reach, or has no such file for 3.10"
-    last = (
-        re.findall(r"^ERROR: (.+)", printed, re.MULTILINE)
-        or printed.strip().splitlines()
-        or ["it said nothing"]
-    )
-    return "pip failed: " + re.sub(r"\w+://\S+", "…", last[-1])
 
 
 def _take_packages(packages: Path, dist: Path) -> dict[str, int]:
@@ -278,7 +268,7 @@ def _report(built: Bundle) -> str:
     total = sum(built.sizes.values())
     lines = [
         f"dist/         {len(built.sizes)} files, {total / 1e6:.2f} MB",
-        f"livepair.zip  {built.zipped / 1e6:.2f} MB",
+        f"livepair.zip  {built.zipped / 1e6:.2f} MB, sha256 {built.digest}",
         *(f"  {size / 1e6:5.2f} MB  {name}" for name, size in parts.most_common(6)),
         f"left out      {sum(built.left_out.values()) / 1e6:.2f} MB that the function never imports",
         f"compiled by   CPython {built.compiled_by}"

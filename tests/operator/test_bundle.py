@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import importlib.metadata
+import json
 import os
 import re
 import shutil
@@ -17,6 +19,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 
 from handler.cli import bundle
 from tests.cloud import Cloud, faults, samples
@@ -50,7 +54,8 @@ def a_project(folder: Path) -> Path:
     """A copy of what the build reads."""
     ignore = shutil.ignore_patterns("__pycache__")
     shutil.copytree(PROJECT / "handler", folder / "handler", ignore=ignore)
-    shutil.copyfile(PROJECT / "requirements.txt", folder / "requirements.txt")
+    for name in ("requirements.txt", "requirements-build.txt"):
+        shutil.copyfile(PROJECT / name, folder / name)
     return folder
 
 
@@ -170,12 +175,51 @@ def test_the_same_inputs_give_the_same_bytes(builds: list[Built]) -> None:
     assert {path.stat().st_mode & 0o777 for path in other.files()} == {0o644}
     assert (other.dist / "handler").stat().st_mode & 0o777 == 0o755
     assert {path.name for path in other.project.iterdir()} == {
-        *("handler", "requirements.txt", "dist", "livepair.zip")
+        *(
+            "handler",
+            "requirements.txt",
+            "requirements-build.txt",
+            "dist",
+            "livepair.zip",
+            "livepair.cdx.json",
+        )
+    }
+
+
+def test_the_bill_of_materials_names_what_is_shipped(builds: list[Built]) -> None:
+    """CycloneDX: each package in the bundle with the pinned hash of the file it came in, and the zip with its
+    own; the same bundle, the same bytes.
+    """
+    one, other = ((each.project / "livepair.cdx.json").read_text(encoding="utf-8") for each in builds)
+    assert one == other
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(one) is None
+    bill = json.loads(one)
+    listed = {each["name"]: each for each in bill["components"]}
+    assert {name: each["version"] for name, each in listed.items()} == {
+        name: version for name, version in PINNED.items() if name not in NOT_SHIPPED
+    }
+    pins = re.split(r"^(?=\S)", (PROJECT / "requirements.txt").read_text(), flags=re.MULTILINE)
+    for name, component in listed.items():
+        assert component["purl"] == f"pkg:pypi/{name}@{component['version']}"
+        (pinned,) = (each for each in pins if each.startswith(f"{name}=="))
+        assert f"sha256:{component['hashes'][0]['content']}" in pinned
+        assert component["licenses"]
+    digest = hashlib.sha256(builds[0].archive.read_bytes()).hexdigest()
+    assert bill["metadata"]["component"]["hashes"] == [{"alg": "SHA-256", "content": digest}]
+    needs = {each["ref"]: set(each.get("dependsOn", ())) for each in bill["dependencies"]}
+    assert {listed["requests"]["bom-ref"], listed["crcmod"]["bom-ref"]} < needs[
+        listed["cos-python-sdk-v5"]["bom-ref"]
+    ]
+    assert {ref.partition("@")[0] for ref in needs["livepair"]} == {
+        "pkg:pypi/cos-python-sdk-v5",
+        "pkg:pypi/standardwebhooks",
+        "pkg:pypi/tencentcloud-sdk-python-common",
     }
 
 
 def test_it_says_what_it_built(built: Built) -> None:
-    """Files, sizes, and who compiled."""
+    """Files, sizes, the zip's digest, and who compiled."""
+    assert f"sha256 {hashlib.sha256(built.archive.read_bytes()).hexdigest()}\n" in built.printed
     files, size = re.findall(r"dist/ +(\d+) files, ([\d.]+) MB", built.printed)[0]
     assert int(files) == len(built.files())
     assert float(size) == round(sum(path.stat().st_size for path in built.files()) / 1e6, 2)
@@ -488,7 +532,7 @@ def a_failed_build(project: Path, **environment: str) -> str:
     assert (project / "dist" / "index.py").read_text() == "before"
     assert (project / "livepair.zip").read_text() == "before"
     assert {path.name for path in project.iterdir()} == {
-        *("handler", "requirements.txt", "dist", "livepair.zip")
+        *("handler", "requirements.txt", "requirements-build.txt", "dist", "livepair.zip")
     }
     assert said.count("\n") == 1
     return said
@@ -534,5 +578,5 @@ def test_a_python_that_refuses_to_run_is_passed_over(tmp_path: Path, monkeypatch
     monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
     found = bundle.find_python(tmp_path)
     assert (found and found[0]) == (Path(sys.executable) if sys.version_info[:2] == (3, 10) else None)
-    printed = bundle._report(bundle.Bundle({"index.py": 1}, 1, {}, None))
+    printed = bundle._report(bundle.Bundle({"index.py": 1}, 1, "", {}, None))
     assert "no CPython 3.10 works here, so every cold start compiles anew" in printed
