@@ -46,7 +46,7 @@ def install(requirements: Path, build: Path, options: Sequence[str | Path] = ())
         installed: list[dict[str, Any]] = []
         for text, how in (
             # Not from pip's cache: what lies there may have been built by any setuptools.
-            (sources, ("--no-binary", ":all:", "--no-build-isolation", "--no-cache-dir")),
+            (sources, ("--no-binary", ",".join(SOURCES), "--no-build-isolation", "--no-cache-dir")),
             (wheels, ("--only-binary", ":all:")),
         ):
             if text:

@@ -1,6 +1,6 @@
 """The two sample consumers, as a person would run a copy of them: processes that the real function posts to.
 
-tests/consumers/consumer.py is in Flask, tests/consumers/consumer.mjs in Express; both promise the same.
+examples/consumers/consumer.py is in Flask, examples/consumers/consumer.mjs in Express; both promise the same.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ import requests
 
 from handler.edges.webhook import Delivery, WebhookClient
 from handler.edges.wire import Wire
-from handler.rules.outcome import Decision, incomplete
+from handler.rules.outcome import Answer, Decision, decide, incomplete
 from handler.rules.uploads import Seen, Stored
 from tests.cloud import Cloud, faults, samples
 from tests.cloud.consumer import SECRET
@@ -48,9 +48,9 @@ from tests.support.messages import (
     told,
 )
 from tests.support.nodejs import NODE, PACKAGES, needs_node
-from tests.support.project import TESTS
+from tests.support.project import PROJECT, TESTS
 
-CONSUMERS = TESTS / "consumers"
+CONSUMERS = PROJECT / "examples" / "consumers"
 KINDS = ["python", pytest.param("node", marks=needs_node("express", "standardwebhooks"))]
 
 MOVED_PYTHON = """
@@ -70,6 +70,7 @@ class Running:
         self._kind = kind
         self._folder = folder
         self.secrets = secrets
+        self.buckets = BUCKET
         self._process: subprocess.Popen[str] | None = None
         self.store = folder / "kept"
         name = "consumer.py" if kind == "python" else "consumer.mjs"
@@ -119,24 +120,32 @@ class Running:
                 self._process.wait()
             self._process = None
 
-    def show(self) -> dict[str, dict[str, Any]]:
-        """What it knows of each pair, by `pair.id`, read by its own command from its disk."""
-        done = subprocess.run(
-            [*self._command, "show"],
+    def command(self, *arguments: str) -> str:
+        """What one of its own commands prints, beside the process that serves."""
+        return subprocess.run(
+            [*self._command, *arguments],
             cwd=self._folder,
             env=self._environment(),
             capture_output=True,
             text=True,
             encoding="utf-8",
             check=True,
-        )
-        rows = [json.loads(line) for line in done.stdout.splitlines()]
+        ).stdout
+
+    def show(self) -> dict[str, dict[str, Any]]:
+        """What it knows of each pair, by `pair.id`, read by its own command from its disk."""
+        rows = [json.loads(line) for line in self.command("show").split("\n")[:-1]]
         return {row["pair"]["id"]: row for row in rows}
+
+    def verdict(self, pair: str) -> tuple[str, list[str]]:
+        """What it holds a pair for, and what is suspicious about it."""
+        row = self.show()[pair]
+        return row["state"], row["suspicions"]
 
     def kept(self) -> list[str]:
         """The ids of the messages on its disk, in order."""
         if self._kind == "node":
-            return [json.loads(line)["id"] for line in self.store.read_text().splitlines()]
+            return [json.loads(line)["id"] for line in self.store.read_text().split("\n")[:-1]]
         with closing(sqlite3.connect(self.store)) as db:
             return [row[0] for row in db.execute("SELECT id FROM messages ORDER BY rowid")]
 
@@ -144,6 +153,7 @@ class Running:
         return {
             "PATH": os.environ["PATH"],
             "PYTHONDONTWRITEBYTECODE": "1",
+            "BUCKET": self.buckets,
             "WEBHOOK_SECRET": self.secrets,
             "PORT": "0",
             "STORE": str(self.store),
@@ -184,6 +194,7 @@ def own(made: Callable[..., Running]) -> Running:
 # --- messages -----------------------------------------------------------------------------------------
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
+DARK = decide(Answer("FailedOperation.ActionLightDark", ""), 70, NOON)  # to be filmed again, and no suspicion
 numbers = itertools.count(1)
 
 
@@ -212,7 +223,13 @@ def seen(pair: str, recording: str = "", live: int | None = 0, image: int | None
 
 def telling(outcome: str, which: Seen, run: int = 1, decided: int = 60) -> Message:
     """The message that the code makes of an outcome, decided so many minutes after noon."""
-    decisions = {"matched": HIGH, "mismatched": LOW, "rejected": PERSON[0], "failed": TROUBLE[0]}
+    decisions = {
+        "matched": HIGH,
+        "mismatched": LOW,
+        "rejected": PERSON[0],
+        "failed": TROUBLE[0],
+        "dark": DARK,
+    }
     at = NOON + timedelta(minutes=decided)
     if outcome == "incomplete":
         return told(incomplete(which, 3600), seen=which, run=run)
@@ -237,6 +254,7 @@ ADVICE = {
     "incomplete": "upload_missing",
     "failed": "retry_later",
 }
+SUSPICIONS = {"mismatched": ["review"], "rejected": ["spoof"]}
 
 
 @pytest.mark.parametrize("outcome", ADVICE)
@@ -250,7 +268,9 @@ def test_each_outcome_is_kept_with_its_advice(consumer: Running, outcome: str) -
         "state": outcome,
         "advice": ADVICE[outcome],
         "message": message["id"],
+        "suspicions": SUSPICIONS.get(outcome, []),
         "replay_of": None,
+        "tries": int(outcome in ("matched", "mismatched", "rejected")),
     }
 
 
@@ -333,59 +353,180 @@ def test_an_outcome_about_no_upload_yields_to_every_other(consumer: Running) -> 
     assert consumer.show()[pair]["state"] == "matched"
 
 
+# --- what is suspicious --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("outcome", "why"), [("rejected", "spoof"), ("mismatched", "review")])
+@pytest.mark.parametrize("late", [False, True], ids=["told in order", "told last"])
+def test_the_next_upload_clears_no_suspicion(consumer: Running, outcome: str, why: str, late: bool) -> None:
+    """Whoever fooled the check at the next try stays under review, in whichever order the two are told."""
+    pair = a_pair()
+    messages = [telling(outcome, seen(pair)), telling("matched", seen(pair, live=5))]
+    for message in messages[:: -1 if late else 1]:
+        assert post(consumer, message).ok
+    assert consumer.verdict(pair) == ("review", [why])
+    assert consumer.show()[pair]["message"] == messages[1]["id"]
+
+
+def test_a_recording_that_was_only_too_dark_is_no_suspicion(consumer: Running) -> None:
+    """Most people film twice."""
+    pair = a_pair()
+    for message in (telling("dark", seen(pair)), telling("matched", seen(pair, live=5))):
+        assert post(consumer, message).ok
+    assert consumer.verdict(pair) == ("matched", [])
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["told in order", "told last"])
+def test_too_many_tries_are_a_suspicion(consumer: Running, late: bool) -> None:
+    """Each one is a guess. Five about one pair are taken; repeats, and what is no verdict, do not count."""
+    pair = a_pair()
+    tries = [telling("dark", seen(pair, live=n), decided=60 + n) for n in range(4)]
+    match = telling("matched", seen(pair, live=9))
+    others = [telling("incomplete", seen(pair, image=None)), telling("failed", seen(pair, live=8)), tries[0]]
+    for message in [match, *tries, *others] if late else [*tries, *others, match]:
+        assert post(consumer, message).ok
+    row = consumer.show()[pair]
+    assert (row["state"], row["suspicions"], row["tries"]) == ("matched", [], 5)
+    assert post(consumer, telling("dark", seen(pair, live=7))).ok
+    assert consumer.verdict(pair) == ("review", ["tries"])
+
+
+def test_only_a_human_clears_a_suspicion(own: Running) -> None:
+    """What they have seen, and nothing that is told later; the decision lives through a restart."""
+    other = telling("matched", seen("other", "one recording", live=5))
+    for message in (
+        telling("rejected", seen("42")),
+        *(telling("dark", seen("42", live=n)) for n in range(1, 7)),
+        telling("matched", seen("42", "one recording", live=10)),
+        other,
+    ):
+        assert post(own, message).ok
+    assert own.verdict("42") == ("review", ["replay", "spoof", "tries"])
+    assert own.command("clear", '{"id": "42"}') == "cleared, as far as 8 messages go\n"
+    assert own.verdict("42") == ("matched", [])
+    own.kill()
+    own.start()
+    assert post(own, telling("matched", seen("42", live=20))).ok
+    assert own.verdict("42") == ("matched", [])
+    assert post(own, telling("mismatched", seen("42", live=8))).ok
+    assert own.verdict("42") == ("review", ["review"])
+    assert own.verdict("other") == ("matched", [])
+
+
+def test_a_message_about_another_bucket_is_not_taken(consumer: Running) -> None:
+    """A trial that signs with the same secret decides nothing here: neither half may lie elsewhere."""
+    for half in ("live", "image"):
+        pair = a_pair()
+        message = telling("matched", seen(pair))
+        message["data"][half]["bucket"] = "trial-1250000000"
+        assert post(consumer, message).status == 403
+        assert message["id"] not in consumer.kept()
+        assert pair not in consumer.show()
+
+
+def test_without_a_bucket_it_does_not_start(made: Callable[..., Running]) -> None:
+    """It could not tell whose messages these are."""
+    running = made()
+    running.buckets = ""
+    with pytest.raises(AssertionError, match="BUCKET"):
+        running.start()
+
+
+def test_what_uploaders_chose_cannot_command_a_terminal(consumer: Running) -> None:
+    """`show` escapes all that is not printable ASCII."""
+    pair = f"{a_pair()} \x1b[2J\x7f\x9b1m\u202e张\u2028"
+    assert post(consumer, telling("matched", seen(pair))).ok
+    assert pair in consumer.show()
+    assert all(" " <= each <= "~" for each in consumer.command("show").replace("\n", ""))
+
+
 # --- a recording that is played again -----------------------------------------------------------------
 
 
-def test_a_recording_that_matched_before_is_a_replay_under_another_pair(consumer: Running) -> None:
-    """It is flagged and acknowledged, and the first pair keeps what it has."""
+@pytest.mark.parametrize("late", [False, True], ids=["told in order", "told last"])
+def test_of_two_pairs_with_one_recording_the_later_upload_is_the_replay(
+    consumer: Running, late: bool
+) -> None:
+    """Deliveries overtake each other: when the older upload is told last, the flag moves."""
     first, second = a_pair(), a_pair()
     recording = f"recording of {first}"
-    assert post(consumer, telling("matched", seen(first, recording))).ok
-    assert post(consumer, telling("matched", seen(second, recording))).ok
+    told = [telling("matched", seen(first, recording)), telling("matched", seen(second, recording, live=5))]
+    told = told[:: -1 if late else 1]
+    assert post(consumer, told[0]).ok
+    assert consumer.verdict(told[0]["data"]["pair"]["id"]) == ("matched", [])
+    assert post(consumer, told[1]).ok
     states = consumer.show()
     assert (states[first]["state"], states[first]["replay_of"]) == ("matched", None)
-    assert states[second]["state"] == "replay"
-    assert json.loads(states[second]["replay_of"]) == {"id": first}
+    assert (states[second]["state"], states[second]["suspicions"]) == ("review", ["replay"])
+    assert states[second]["replay_of"] == {"id": first}
+
+
+def test_every_order_of_messages_ends_alike(consumer: Running) -> None:
+    """One recording under three pairs, with another match and a fake among them."""
+    found = []
+    for order in itertools.permutations(range(4)):
+        one, two, three = a_pair(), a_pair(), a_pair()
+        messages = [
+            telling("matched", seen(one, f"of {one}", live=1)),
+            telling("matched", seen(two, f"of {one}", live=2)),
+            telling("rejected", seen(two, live=3)),
+            telling("matched", seen(three, f"of {one}", live=0)),
+        ]
+        for number in order:
+            assert post(consumer, messages[number]).ok
+        found.append([one, two, three])
+    states = consumer.show()
+    for one, two, three in found:
+        assert [(states[each]["state"], states[each]["suspicions"]) for each in (one, two, three)] == [
+            ("review", ["replay"]),
+            ("rejected", ["replay", "spoof"]),
+            ("matched", []),
+        ]
+        assert states[one]["replay_of"] == states[two]["replay_of"] == {"id": three}
 
 
 def test_a_replay_is_seen_after_the_first_pair_moved_on(consumer: Running) -> None:
     """A recording stays used when newer uploads have taken its place, and if it is told late."""
     first, second = a_pair(), a_pair()
     recording = f"recording of {first}"
-    assert post(consumer, telling("rejected", seen(first, live=5))).ok
+    assert post(consumer, telling("dark", seen(first, live=7))).ok
     assert post(consumer, telling("matched", seen(first, recording))).ok
-    assert post(consumer, telling("matched", seen(second, recording))).ok
-    states = consumer.show()
-    assert (states[first]["state"], states[second]["state"]) == ("rejected", "replay")
+    assert post(consumer, telling("matched", seen(second, recording, live=5))).ok
+    assert [consumer.verdict(pair)[0] for pair in (first, second)] == ["rejected", "review"]
 
 
-def test_another_recording_mends_a_replay(consumer: Running) -> None:
-    """The person films again, and the pair matches."""
+def test_another_recording_does_not_mend_a_replay(consumer: Running) -> None:
+    """Whoever showed somebody else's recording has to be looked at."""
     first, second = a_pair(), a_pair()
     recording = f"recording of {first}"
     for message in (
         telling("matched", seen(first, recording)),
-        telling("matched", seen(second, recording)),
+        telling("matched", seen(second, recording, live=3)),
         telling("matched", seen(second, live=5)),
     ):
         assert post(consumer, message).ok
-    state = consumer.show()[second]
-    assert (state["state"], state["replay_of"]) == ("matched", None)
+    assert consumer.verdict(second) == ("review", ["replay"])
 
 
 def test_a_recording_under_the_same_pair_is_no_replay(consumer: Running) -> None:
-    """A replaced image makes another verification of it; and what never matched proved nothing."""
-    first, second = a_pair(), a_pair()
+    """A replaced image makes another verification of it, and uploading it again after somebody else changes
+    nothing; what never matched proved nothing.
+    """
+    first, second, third = a_pair(), a_pair(), a_pair()
     recording = f"recording of {first}"
     for message in (
         telling("matched", seen(first, recording)),
-        telling("matched", seen(first, recording, image=5)),
-        telling("rejected", seen(first, f"{recording}, dark", image=6)),
+        telling("matched", seen(third, recording, live=3)),
+        telling("matched", seen(first, recording, live=5, image=5)),
+        telling("dark", seen(first, f"{recording}, dark", image=6)),
         telling("matched", seen(second, f"{recording}, dark")),
     ):
         assert post(consumer, message).ok
-    states = consumer.show()
-    assert (states[first]["state"], states[second]["state"]) == ("rejected", "matched")
+    assert [consumer.verdict(pair) for pair in (first, second, third)] == [
+        ("rejected", []),
+        ("matched", []),
+        ("review", ["replay"]),
+    ]
 
 
 # --- what is not known yet, and what is not genuine ----------------------------------------------------
@@ -511,8 +652,9 @@ def test_what_the_function_decides_arrives(own: Running, configured: Callable[..
     assert {pair: row["state"] for pair, row in states.items()} == {
         **{pair: pair for pair in recordings},
         "spoof": "rejected",
+        "replay": "review",
     }
-    assert json.loads(states["replay"]["replay_of"]) == {"id": "matched"}
+    assert states["replay"]["replay_of"] == {"id": "matched"}
     assert {pair: row["advice"] for pair, row in states.items() if row["advice"]} == {
         "mismatched": "review",
         "rejected": "retake_live",
@@ -551,13 +693,13 @@ def test_a_consumer_killed_before_its_answer_keeps_a_message_once(own: Running) 
     own.kill()
     own.start()
     assert post(own, repeated).ok
-    assert post(own, telling("matched", seen("3", "live of 1 at 0"))).ok
+    assert post(own, telling("matched", seen("3", "live of 1 at 0", live=5))).ok
     assert own.kept()[:2] == [message["id"], repeated["id"]]
     assert len(own.kept()) == 3
     assert {pair: row["state"] for pair, row in own.show().items()} == {
         "1": "matched",
         "2": "rejected",
-        "3": "replay",
+        "3": "review",
     }
 
 
@@ -588,6 +730,16 @@ def test_what_cannot_be_stored_comes_again(own: Running, configured: Callable[..
         "2": "rejected",
     }
     assert livepair.record()["delivered_at"] is not None
+
+
+def test_the_guide_installs_for_node_what_was_tested() -> None:
+    """`npm ci` in examples/consumers brings the very packages that these tests run the consumer on."""
+    ours, tested = (
+        json.loads((folder / "package-lock.json").read_text())["packages"]
+        for folder in (CONSUMERS, TESTS / "node")
+    )
+    assert {"node_modules/express", "node_modules/standardwebhooks"} < ours.keys()
+    assert {name: ours[name] for name in ours if name} == {name: tested[name] for name in ours if name}
 
 
 @needs_node("express", "standardwebhooks")
@@ -625,7 +777,7 @@ def test_two_processes_share_one_database(tmp_path: Path) -> None:
         assert all(answer.ok for answer in answers)
         assert sorted(both[0].kept()) == sorted(message["id"] for message in messages)
         states = [row["state"] for row in both[1].show().values()]
-        assert (states.count("matched"), states.count("replay")) == (1, 19)
+        assert (states.count("matched"), states.count("review")) == (1, 19)
     finally:
         for running in both:
             running.kill()
