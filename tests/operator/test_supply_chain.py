@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import shutil
@@ -206,6 +207,18 @@ def test_a_setuptools_of_the_pinned_version_with_other_bytes_is_refused(tmp_path
             f"setuptools=={PINNED}\n"
         )
         assert not index.ran.exists()
+
+
+def test_npm_runs_no_script_of_a_package() -> None:
+    """Wherever `make` or the guide installs packages of Node.js, from a lock file with a hash for each."""
+    makefile = (PROJECT / "Makefile").read_text()
+    assert re.findall(r"npm (?:ci|install)[^;|&]*", makefile)
+    assert all("--ignore-scripts" in each for each in re.findall(r"npm (?:ci|install)[^;|&]*", makefile))
+    for folder in ("tests/node", "examples/consumers"):
+        packages = json.loads((PROJECT / folder / "package-lock.json").read_text())["packages"]
+        assert len(packages) > 1
+        assert not [name for name, each in packages.items() if name and "integrity" not in each]
+        assert not [name for name, each in packages.items() if each.get("hasInstallScript")]
 
 
 def test_nothing_is_pinned_without_a_hash_and_no_index_is_named() -> None:
