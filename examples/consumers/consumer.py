@@ -144,7 +144,7 @@ def show() -> None:
         for row in db.execute("SELECT * FROM pairs ORDER BY pair"):
             read = {name: json.loads(row[name] or "null") for name in ("pair", "suspicions", "replay_of")}
             # All that is not printable ASCII is escaped: uploaders chose what stands in a pair.
-            print(json.dumps({**dict(row), **read}).replace("\x7f", "\\u007f"))
+            print(json.dumps({**dict(row), **read}))
 
 
 if __name__ == "__main__":
