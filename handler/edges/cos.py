@@ -264,7 +264,7 @@ def _kind(status: int, code: str) -> type[CosError]:
 
 
 def _versioned(answer: dict[str, str]) -> bool:
-    """Buckets that keep versions name one in their answers to PUT; suspended ones say `null` (page 7749)."""
+    """Buckets that keep versions name one in their answers to PUT; suspended ones say nothing (page 7749)."""
     return any(name.lower() == "x-cos-version-id" for name in answer)
 
 
