@@ -68,6 +68,8 @@ OBJECT_OPERATIONS = {
     "DELETE": {"uploadId": "AbortMultipartUpload", "": "DeleteObject"},
     "POST": {"uploads": "InitiateMultipartUpload", "uploadId": "CompleteMultipartUpload"},
 }
+CONDITIONS = ("content-length", "content-type", "x-cos-acl", "x-cos-forbid-overwrite", "x-cos-storage-class")
+"""The headers that a policy can set conditions on, as `cos:` and the name (page 71306)."""
 LISTS = ("GetBucket", "GetBucketObjectVersions", "ListMultipartUploads")
 OTHER_VERBS = frozenset(
     {
@@ -187,7 +189,8 @@ class Cos:
             name = {"PutObject": "PutObjectCopy", "UploadPart": "UploadPartCopy"}.get(name, name)
         if not key and name in LISTS:
             key = request.parameter("prefix") or ""
-        return Operation("cos", name or "Unknown", bucket, key, region)
+        conditions = {f"cos:{each}": request.headers[each] for each in CONDITIONS if each in request.headers}
+        return Operation("cos", name or "Unknown", bucket, key, region, conditions)
 
     async def handle(self, request: Request) -> Response:
         """Carry a request out, or answer why not."""
