@@ -18,7 +18,7 @@ from handler.cli.deployment import Deployment, Problem, load
 from handler.cli.doctor.examination import examine
 from handler.cli.find import find_pair, find_record, moment
 from handler.cli.forget import Erasure, forget
-from handler.cli.inventory import subject_of, take_inventory
+from handler.cli.inventory import subject_of, take_inventory, walks_at
 from handler.cli.output import Output, count, plain, span, when
 from handler.edges.bucket import CosError
 from handler.log import silence_libraries
@@ -267,7 +267,7 @@ def forget_command(chosen: Options, output: Output, reference: str, wait: bool, 
     pair = find_pair(deployment, reference)
     subject = subject_of(deployment, pair)
     inventory = take_inventory(deployment, subject)
-    if not inventory:
+    if not inventory and not walks_at(deployment, subject):
         output.value({"erased": [], "left": [], "busy_until": None})
         output.say("Nothing is stored about it.")
         return True
