@@ -17,13 +17,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import jsonschema
-import requests
 from rich import box
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from handler.edges.cos import CREATE_ONLY
 from tests.cloud import Cloud, samples
 from tests.cloud.faults import Operation
 from tests.cloud.scf import bundle
@@ -95,16 +93,7 @@ class Uploads:
     def pair(self, name: str, live: bytes, image: bytes, image_name: str = "image.jpg") -> None:
         """As the front page says: the backend places the image, the device has a link for one PUT."""
         self.put(f"uploads/{name}/{image_name}", image)
-        self.by_link(f"uploads/{name}/live.gz", live)
-
-    def by_link(self, key: str, data: bytes) -> None:
-        link = self.cloud.uploader.get_presigned_url(
-            self.bucket, key, "PUT", Expired=600, Headers=dict(CREATE_ONLY)
-        )
-        with requests.Session() as device:
-            device.trust_env = False
-            device.proxies = {"http": self.cloud.url}
-            device.put(link, data=data, headers=CREATE_ONLY, timeout=30).raise_for_status()
+        self.cloud.upload_by_link(f"uploads/{name}/live.gz", live, self.bucket)
 
     def at_once(self, *objects: tuple[str, bytes]) -> None:
         threads = [threading.Thread(target=self.put, args=item) for item in objects]
