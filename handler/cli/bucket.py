@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from handler.edges.bucket import DELETE, READ, WRITE, CosError, Operation
-from handler.edges.cos import MAX_STATE, CosBucket
+from handler.edges.cos import CREATE_ONLY, MAX_STATE, CosBucket
 from handler.edges.wire import read_all
 from handler.rules.uploads import Stored
 
@@ -166,11 +166,17 @@ class OperatorBucket:
                 raise
 
     def upload(self, key: str, data: bytes) -> None:
-        """Put an upload, as an application's backend does."""
+        """Put an upload that is not there yet, as an application's backend does."""
         self.objects.ask_once(
-            WRITE, key, lambda client: client.put_object(self.name, data, key), UPLOAD_SECONDS
+            WRITE,
+            key,
+            lambda client: client.put_object(self.name, data, key, Metadata=dict(CREATE_ONLY)),
+            UPLOAD_SECONDS,
         )
 
     def upload_link(self, key: str, seconds: int) -> str:
-        """A presigned link that lets whoever holds it PUT the object for so long."""
-        return self.objects.link(key, seconds, "PUT")
+        """A presigned link that lets whoever holds it PUT the object, once, for so long.
+
+        With the headers of `CREATE_ONLY`. It is good for one PUT only where the bucket never kept versions.
+        """
+        return self.objects.link(key, seconds, "PUT", CREATE_ONLY)

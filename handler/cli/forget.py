@@ -12,9 +12,10 @@ from handler.cli.at_work import AtWork, at_work, guard
 from handler.cli.bucket import Version
 from handler.cli.by_key import state_keys
 from handler.cli.deployment import Deployment
-from handler.cli.find import side_by_side
-from handler.cli.inventory import Inventory, Subject, entries_about, take_inventory
+from handler.cli.find import Scheduled, certain_pair, side_by_side
+from handler.cli.inventory import Inventory, Subject, entries_about, take_inventory, walks_at
 from handler.cli.output import Output, when
+from handler.rules.agenda import Entry
 
 ROUNDS = 3  # an instance at work may write something after it was erased
 WAITS = 3  # and another may begin while one is waited for
@@ -66,16 +67,42 @@ def _erase_all(deployment: Deployment, output: Output, subject: Subject) -> Eras
             busy[work.key] = max(work.until, busy.get(work.key, work.until))
         guards = {deployment.ledger.put_on(guard(deployment, AtWork(*each))) for each in busy.items()}
         left = _without(guards, take_inventory(deployment, subject, entries, known))
+        walks = walks_at(deployment, subject)
         if rounds:
             left = _still_there(left)
-        if not left or rounds == ROUNDS:
+        if not (left or walks) or rounds == ROUNDS:
             return Erasure(sorted(erased), left, max(busy.values(), default=None))
         if not rounds and _hide_uploads(deployment, left):
             left = _without(guards, take_inventory(deployment, subject, entries, known))
         _erase(deployment, output, left)
+        for walk in walks:
+            _move(deployment, subject, walk)
         erased |= set(left.keys)
         deployment.clock.sleep(SETTLE_SECONDS)
         rounds += 1
+
+
+def _move(deployment: Deployment, subject: Subject, walk: Scheduled) -> None:
+    """Move a walk back to the upload before the subject's, so that it names the subject no more.
+
+    Between the two lies only what is erased, or came since: nothing is left out.
+    """
+    assert walk.task is not None  # noqa: S101 # a walk has been read
+    task = walk.task._replace(key=_place_before(deployment, subject, walk.task.key))
+    put = deployment.ledger.put_on(Entry(walk.due or deployment.clock.now(), task))
+    if put != walk.key:
+        deployment.ledger.take_off([walk.key])
+
+
+def _place_before(deployment: Deployment, subject: Subject, key: str) -> str:
+    """The last upload before `key` that is another's; where there is none, what uploads begin with there."""
+    place = max((each.prefix for each in deployment.templates if key.startswith(each.prefix)), key=len)
+    for stored in deployment.uploads.every(place):
+        if stored.key >= key:
+            break
+        if stored.key not in subject.uploads and certain_pair(deployment, stored.key) is not None:
+            place = stored.key
+    return place
 
 
 def _without(guards: set[str], inventory: Inventory) -> Inventory:

@@ -194,7 +194,7 @@ def _listed(deployment: Deployment, about: Subject, entries: Iterable[Scheduled]
 
 
 def entries_about(deployment: Deployment, about: Subject, known: Iterable[str] = ()) -> list[Scheduled]:
-    """The agenda's entries about a subject; a walk that has come to it is none.
+    """The agenda's entries about a subject; a walk that has come to it is none, see `walks_at`.
 
     `known` are state keys beside those that LIST shows.
     """
@@ -208,6 +208,12 @@ def entries_about(deployment: Deployment, about: Subject, known: Iterable[str] =
     ]
 
 
+def walks_at(deployment: Deployment, about: Subject) -> list[Scheduled]:
+    """The agenda's entries of walks that have come to one of a subject's uploads, so that they name it."""
+    walks = agenda(deployment, ("reconcile-",))
+    return [walk for walk in walks if walk.task and walk.task.key in about.uploads]
+
+
 def _marks(deployment: Deployment, about: Subject) -> set[str]:
     """The keys of the marks that a pair waits for an image that serves many."""
     return {
@@ -219,25 +225,27 @@ def _marks(deployment: Deployment, about: Subject) -> set[str]:
 
 
 def _taken_off(deployment: Deployment, about: Subject) -> Inventory:
-    """Agenda entries that were taken off and still can be read, where the state bucket keeps versions."""
+    """Agenda entries that were taken off and still can be read, where the state bucket keeps versions.
+
+    Of a walk that is at a subject's upload there is none: it is moved first, and leaves a version then.
+    """
     state = deployment.state
     if not state.keeps_versions():
         return Inventory([], [])
+    walks = {walk.key for walk in walks_at(deployment, about)}
     every = state.versions(deployment.state_prefix("agenda"))
-    versions = [version for version in every if not version.marker]
+    versions = [version for version in every if not version.marker and version.key not in walks]
     texts = side_by_side(partial(state.read_version, version) for version in versions)
     entries = zip(versions, map(json_object, texts), strict=True)
     return Inventory([(state, version) for version, entry in entries if _names(deployment, entry, about)], [])
 
 
 def _names(deployment: Deployment, entry: Mapping[str, Any], about: Subject) -> bool:
-    """Whether an agenda entry, as it was stored, is about a subject; of a walk that has come to it, no."""
-    if entry.get("kind") == "reconcile":
-        return False
+    """Whether an agenda entry, as it was stored, is about a subject, or a walk that had come to it."""
     key, verification = entry.get("key"), entry.get("verification") or {}
     if key in about.uploads or verification.get("pair") in about.paths:
         return True
-    pair = certain_pair(deployment, str(key))
+    pair = None if entry.get("kind") == "reconcile" else certain_pair(deployment, str(key))
     return isinstance(pair, Pair) and pair.path in about.paths
 
 

@@ -18,7 +18,7 @@ from handler.cli.deployment import Deployment, Problem, load
 from handler.cli.doctor.examination import examine
 from handler.cli.find import find_pair, find_record, moment
 from handler.cli.forget import Erasure, forget
-from handler.cli.inventory import subject_of, take_inventory
+from handler.cli.inventory import subject_of, take_inventory, walks_at
 from handler.cli.output import Output, count, plain, span, when
 from handler.edges.bucket import CosError
 from handler.log import silence_libraries
@@ -236,7 +236,7 @@ def verify(chosen: Options, output: Output, files: tuple[Path, ...], smoke: bool
 def links(chosen: Options, output: Output, values: tuple[str, ...], seconds: int) -> None:
     """Presigned links to PUT one pair to, as an application's backend would make them.
 
-    They are printed because that is what the command is for: whoever has one may upload until it ends.
+    They are printed because that is what the command is for: whoever has one may upload once, until it ends.
     """
     deployment = chosen.deployment()
     made = upload.links(deployment, values, seconds)
@@ -245,9 +245,10 @@ def links(chosen: Options, output: Output, values: tuple[str, ...], seconds: int
         return
     proxy = deployment.settings.local_cloud
     through = f"-x {proxy} " if proxy else ""
+    headers = "".join(f"-H '{name}: {value}' " for name, value in made["headers"].items())
     for role, link in (("image", made["image"]), ("live", made["live"])):
         click.echo(f"# {role}: {plain(link['key'])}, for {span(seconds)}")
-        click.echo(f"curl {through}-T FILE '{link['put']}'")
+        click.echo(f"curl {through}{headers}-T FILE '{link['put']}'")
 
 
 @main.command("forget", short_help="Erase everything about a person's pair.")
@@ -266,7 +267,7 @@ def forget_command(chosen: Options, output: Output, reference: str, wait: bool, 
     pair = find_pair(deployment, reference)
     subject = subject_of(deployment, pair)
     inventory = take_inventory(deployment, subject)
-    if not inventory:
+    if not inventory and not walks_at(deployment, subject):
         output.value({"erased": [], "left": [], "busy_until": None})
         output.say("Nothing is stored about it.")
         return True

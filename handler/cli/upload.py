@@ -14,6 +14,7 @@ from typing import NamedTuple, TypedDict
 from handler.cli.deployment import Deployment, Problem
 from handler.cli.find import certain_pair
 from handler.cli.output import Output, span
+from handler.edges.cos import CREATE_ONLY
 from handler.rules.claiming import Claim
 from handler.rules.outcome import Verification, verification
 from handler.rules.pairing import MAX_KEY_BYTES, Pair
@@ -97,16 +98,20 @@ class Link(TypedDict):
 
 
 class Links(TypedDict):
-    """What `links` prints as JSON: the pair's values, how long the links hold, and one for each half."""
+    """What `links` prints as JSON: the pair's values, how long the links hold, and one for each half.
+
+    `headers` have to be sent with each PUT.
+    """
 
     pair: dict[str, str]
     seconds: int
+    headers: dict[str, str]
     live: Link
     image: Link
 
 
 def links(deployment: Deployment, values: Sequence[str], seconds: int) -> Links:
-    """Presigned links to PUT both halves of one pair to, that end after `seconds`. Raises Problem."""
+    """Presigned links to PUT both halves of one pair to, each once, within `seconds`. Raises Problem."""
     pair = pair_of_values(deployment, values)
 
     def link(key: str) -> Link:
@@ -115,6 +120,7 @@ def links(deployment: Deployment, values: Sequence[str], seconds: int) -> Links:
     return {
         "pair": dict(pair.values),
         "seconds": seconds,
+        "headers": dict(CREATE_ONLY),
         "live": link(pair.live_keys[0]),
         "image": link(pair.image_keys[0]),
     }

@@ -7,7 +7,7 @@ very writer that won. What is safe to repeat is repeated here.
 import hashlib
 import random
 import re
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import closing, contextmanager
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
@@ -41,6 +41,9 @@ T = TypeVar("T")
 REQUEST_SECONDS = 10.0  # for one request about a small object
 TRIES = 3  # of what is safe to repeat
 MAX_STATE = 1024 * 1024  # bytes of a state object
+
+CREATE_ONLY = {"x-cos-forbid-overwrite": "true"}
+"""The header by which a PUT replaces nothing (product 436, page 7749)."""
 
 _MD5 = re.compile(r'"?([0-9a-f]{32})"?\Z', re.IGNORECASE)
 
@@ -124,7 +127,7 @@ class CosBucket:
             data,
             key,
             ContentType="application/json",
-            Metadata={"x-cos-forbid-overwrite": "true"},
+            Metadata=dict(CREATE_ONLY),
         )
         return answer
 
@@ -182,9 +185,18 @@ class CosBucket:
                     return
                 yield piece
 
-    def link(self, key: str, seconds: int, method: Literal["GET", "PUT"] = "GET") -> str:
+    def link(
+        self,
+        key: str,
+        seconds: int,
+        method: Literal["GET", "PUT"] = "GET",
+        headers: Mapping[str, str] | None = None,
+    ) -> str:
+        """A presigned link; whoever uses it has to send these `headers`, which are signed into it."""
         params = {"x-cos-security-token": self._token} if self._token else {}
-        link: str = self._client.get_presigned_url(self.name, key, method, Expired=seconds, Params=params)
+        link: str = self._client.get_presigned_url(
+            self.name, key, method, Expired=seconds, Params=params, Headers=dict(headers or {})
+        )
         return link
 
     def ask(self, operation: Operation, key: str, request: Callable[[Any], T]) -> T:
@@ -264,7 +276,7 @@ def _kind(status: int, code: str) -> type[CosError]:
 
 
 def _versioned(answer: dict[str, str]) -> bool:
-    """Buckets that keep versions name one in their answers to PUT; suspended ones say `null` (page 7749)."""
+    """Buckets that keep versions name one in their answers to PUT; suspended ones say nothing (page 7749)."""
     return any(name.lower() == "x-cos-version-id" for name in answer)
 
 

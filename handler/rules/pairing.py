@@ -6,6 +6,7 @@ from itertools import combinations
 from typing import Literal, NamedTuple
 from urllib.parse import quote
 
+from handler.rules.templates import AmbiguousKey as AmbiguousKey
 from handler.rules.templates import Template, TemplateError, parse_template, templates_meet
 
 Role = Literal["live", "image"]
@@ -15,10 +16,6 @@ MAX_KEY_BYTES = 850
 """COS's own limit of a key (product 436, page 13324)."""
 
 MAX_PATH = 400  # bytes of a pair's path in state keys; COS allows 850 for the whole key
-
-
-class AmbiguousKey(ValueError):
-    """The keys of an upload's pair do not parse back to the same values: its partner is not certain."""
 
 
 class Pair(NamedTuple):
@@ -85,7 +82,8 @@ class Templates(NamedTuple):
     def match(self, key: str) -> tuple[Role, Pair | SharedImage] | None:
         """Which role `key` has, and in which pair; None where it matches no template.
 
-        Raises AmbiguousKey if the keys made from its values do not parse back to those values.
+        Raises AmbiguousKey if it, or another key of its pair, can be read in two ways. No key is of two
+        templates: `parse_templates` refuses such.
         """
         for role, templates in (("live", self.live), ("image", self.image)):
             for template in templates:
@@ -114,14 +112,10 @@ class Templates(NamedTuple):
     @staticmethod
     def _check(key: str, values: Mapping[str, str], templates: Iterable[Template]) -> None:
         for template in templates:
-            made = template.key(values)
-            back = template.match(made)
-            if back != {name: values[name] for name in template.names}:
-                raise AmbiguousKey(
-                    f"the upload {key!r} has no certain partner: with its values {dict(values)!r} the "
-                    f"template {template.text!r} gives {made!r}, which reads back as {back!r}. Separate "
-                    "placeholders by a character that no value holds, best by /"
-                )
+            try:
+                template.match(template.key(values))
+            except AmbiguousKey as error:
+                raise AmbiguousKey(f"the upload {key!r} has no certain partner: {error}") from None
 
 
 def parse_templates(live: str, image: str, state_prefix: str | None) -> tuple[Templates | None, list[str]]:

@@ -16,6 +16,10 @@ class TemplateError(ValueError):
     """A key template that cannot be used; the message says why and what to write instead."""
 
 
+class AmbiguousKey(ValueError):
+    """A key of an upload's pair can be read in two ways: nobody can say whose it is."""
+
+
 class Template(NamedTuple):
     """One key template, parsed.
 
@@ -34,20 +38,34 @@ class Template(NamedTuple):
     def match(self, key: str) -> dict[str, str] | None:
         """The placeholders' values in `key`, or None if the key is not of this template.
 
-        Where a segment can be read in several ways, its first placeholder takes as much as it can. Takes time
-        in proportion to the key, whoever chose it.
+        Takes time in proportion to the key, whoever chose it. Raises AmbiguousKey if there are other values
+        that make the same key.
         """
         parts = key.split("/")
         if len(parts) != len(self.segments):
             return None
         values: dict[str, str] = {}
+        several: list[tuple[str, tuple[str, ...]]] = []
         for part, segment in zip(parts, self.segments, strict=True):
-            found = _read_segment(part, segment)
+            if len(segment) > 3:
+                several.append((part, segment))
+                continue
+            value = _read_alone(part, segment)
+            if value is None or (len(segment) == 3 and values.setdefault(segment[1], value) != value):
+                return None
+        other = dict(values)
+        for part, segment in several:
+            free = _without(segment, values)
+            found = _read_last(part, free)
             if found is None:
                 return None
-            for name, value in found:
-                if values.setdefault(name, value) != value:
-                    return None
+            other.update(_read_first(part, free))
+            values.update(found)
+        if other != values:
+            raise AmbiguousKey(
+                f"{key!r} has two readings by the template {self.text!r}: as {values!r} and as {other!r}. "
+                "Separate placeholders by a character that no value holds, best by /"
+            )
         return values
 
     def key(self, values: Mapping[str, str]) -> str:
@@ -55,13 +73,33 @@ class Template(NamedTuple):
         return _PLACEHOLDER.sub(lambda found: values[found[1]], self.text)
 
 
-def _read_segment(part: str, segment: tuple[str, ...]) -> list[tuple[str, str]] | None:
-    """The values of one segment's placeholders: each text is looked for from the right."""
+def _read_alone(part: str, segment: tuple[str, ...]) -> str | None:
+    """The value of a segment's only placeholder, of one without any the empty text; None if it is not so."""
+    before, after = segment[0], segment[-1]
+    if len(segment) == 1:
+        return "" if part == before else None
+    value = part[len(before) : len(part) - len(after)]
+    return value if value and part == f"{before}{value}{after}" else None
+
+
+def _without(segment: tuple[str, ...], values: Mapping[str, str]) -> tuple[str, ...]:
+    """A segment with the values that are known in it, as text."""
+    free = [segment[0]]
+    for name, text in zip(segment[1::2], segment[2::2], strict=True):
+        if name in values:
+            free[-1] += values[name] + text
+        else:
+            free += [name, text]
+    return tuple(free)
+
+
+def _read_last(part: str, segment: tuple[str, ...]) -> dict[str, str] | None:
+    """The values where each text between placeholders stands as late as it can; None where it cannot."""
     if not part.startswith(segment[0]) or not part.endswith(segment[-1]):
         return None
     if len(segment) == 1:
-        return [] if part == segment[0] else None
-    end, values = len(part) - len(segment[-1]), []
+        return {} if part == segment[0] else None
+    end, values = len(part) - len(segment[-1]), {}
     for index in range(len(segment) - 2, 0, -2):
         before = segment[index - 1]
         # A value holds one character at least, so the text before it ends before `end`.
@@ -69,8 +107,22 @@ def _read_segment(part: str, segment: tuple[str, ...]) -> list[tuple[str, str]] 
         begin = at + len(before)
         if at < 0 or begin >= end:
             return None
-        values.append((segment[index], part[begin:end]))
+        values[segment[index]] = part[begin:end]
         end = at
+    return values
+
+
+def _read_first(part: str, segment: tuple[str, ...]) -> dict[str, str]:
+    """The values where each stands as early as it can, of what `_read_last` can read.
+
+    Between the two lies every reading there is: where they agree, there is one.
+    """
+    begin, values = len(segment[0]), {}
+    for index in range(1, len(segment), 2):
+        is_last = index == len(segment) - 2
+        end = len(part) - len(segment[-1]) if is_last else part.index(segment[index + 1], begin + 1)
+        values[segment[index]] = part[begin:end]
+        begin = end + len(segment[index + 1])
     return values
 
 
@@ -90,7 +142,9 @@ def parse_template(text: str) -> Template:
         raise TemplateError(
             f"{text!r} must begin with a fixed prefix (no placeholder, no /), like uploads/{{id}}/live.gz"
         )
-    return Template(text, tuple(dict.fromkeys(names)), _segments(text))
+    segments = _segments(text)
+    _check_ends(text, segments)
+    return Template(text, tuple(dict.fromkeys(names)), segments)
 
 
 def _segments(text: str) -> tuple[tuple[str, ...], ...]:
@@ -102,6 +156,28 @@ def _segments(text: str) -> tuple[tuple[str, ...], ...]:
         if len(set(segment[1::2])) != len(segment[1::2]):
             raise TemplateError(f"{text!r} has a placeholder twice in one segment; keep one of them")
     return segments
+
+
+def _check_ends(text: str, segments: tuple[tuple[str, ...], ...]) -> None:
+    """Raise TemplateError where nothing tells at which character a placeholder ends.
+
+    One that has a segment for itself is known by that, wherever else it stands.
+    """
+    alone = {segment[1]: "" for segment in segments if len(segment) == 3}
+    free = [_without(segment, {name: name for name in alone}) for segment in segments if len(segment) > 3]
+    for segment in free:
+        if "" in segment[2:-1:2]:
+            at = segment.index("", 2)
+            raise TemplateError(
+                f"{text!r}: nothing tells where {{{segment[at - 1]}}} ends and {{{segment[at + 1]}}} begins; "
+                "put a / between them"
+            )
+    names = [name for segment in free for name in segment[1::2]]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise TemplateError(
+            f"{text!r} has {{{twice[0]}}} in two segments and beside others in both; give it one for itself"
+        )
 
 
 def _symbols(segment: tuple[str, ...]) -> list[str | None]:

@@ -2,16 +2,18 @@
 
 The language is that of product 598, page 10603; which operations can be limited to resources stands
 on page 69901 for COS, where listing is limited by the prefix that is listed, and on page 98136 for
-faceid, none of whose are: with anything but `*` they are not allowed. Played is what policies of this project
-use: statements with effect, action and resource. A policy with anything else is refused, so that
-nobody takes it for tested.
+faceid, none of whose are: with anything but `*` they are not allowed. Conditions are those of COS on texts
+and numbers (product 436, page 71306). Played is what policies of this project use: statements with effect,
+action, resource and condition. A policy with anything else is refused, so that nobody takes it for tested.
 """
 
+import operator
 import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
-from tests.cloud.cos import BUCKET_OPERATIONS, OBJECT_OPERATIONS
+from tests.cloud.cos import BUCKET_OPERATIONS, CONDITIONS, OBJECT_OPERATIONS
 from tests.cloud.faceid import PARAMETERS as FACEID
 from tests.cloud.proxy import Operation
 from tests.cloud.scf_api import PARAMETERS as SCF
@@ -25,6 +27,26 @@ COS = frozenset(
 )
 KNOWN = {"cos": COS | COPIES.keys(), "faceid": frozenset(FACEID), "scf": frozenset(SCF)}
 """The operations that are judged; all others are refused, whatever a policy says."""
+
+
+CONDITION_KEYS = frozenset(f"cos:{name}" for name in CONDITIONS)
+
+NUMBERS: dict[str, Callable[[int, int], bool]] = {
+    "numeric_equal": operator.eq,
+    "numeric_not_equal": operator.ne,
+    "numeric_greater_than": operator.gt,
+    "numeric_greater_than_equal": operator.ge,
+    "numeric_less_than": operator.lt,
+    "numeric_less_than_equal": operator.le,
+}
+"""What is asked of a header's number and of the policy's (page 71306)."""
+
+TEXTS: dict[str, Callable[[str, str], bool]] = {
+    "string_equal": operator.eq,
+    "string_not_equal": operator.ne,
+    "string_like": lambda sent, wanted: _pattern(wanted).fullmatch(sent) is not None,
+}
+"""The same of texts; case matters."""
 
 
 class PolicyError(ValueError):
@@ -55,13 +77,14 @@ def actions(policy: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
 
 
 def _read(statement: Mapping[str, Any]) -> tuple[str, Callable[[Operation], bool]]:
-    if statement.keys() != {"effect", "action", "resource"}:
+    if statement.keys() - {"condition"} != {"effect", "action", "resource"}:
         raise PolicyError(f"expected effect, action and resource in a statement, not {sorted(statement)}")
     effect = statement["effect"]
     if effect not in ("allow", "deny"):
         raise PolicyError(f"an effect is allow or deny, not {effect!r}")
     wanted = [_action(each) for each in _listed(statement["action"])]
     resources = [_resource(each) for each in _listed(statement["resource"])]
+    conditions = list(_conditions(statement.get("condition", {})))
 
     def holds(operation: Operation) -> bool:
         name = f"{operation.service}:{COPIES.get(operation.name, operation.name)}"
@@ -69,9 +92,41 @@ def _read(statement: Mapping[str, Any]) -> tuple[str, Callable[[Operation], bool
             operation.name in KNOWN.get(operation.service, ())
             and any(each.fullmatch(name) for each in wanted)
             and any(matches(operation) for matches in resources)
+            and all(is_met(operation) for is_met in conditions)
         )
 
     return effect, holds
+
+
+def _conditions(conditions: Mapping[str, Mapping[str, Any]]) -> Iterator[Callable[[Operation], bool]]:
+    """What a request has to show: all of it, of several values of a key any one.
+
+    Where it does not show the key at all, only an operator with `_if_exist` is content.
+    """
+    for name, wanted in conditions.items():
+        base = name.removesuffix("_if_exist")
+        if base not in NUMBERS and base not in TEXTS:
+            raise PolicyError(f"no operator of a condition that is played: {name!r}")
+        for key, values in wanted.items():
+            if key not in CONDITION_KEYS:
+                raise PolicyError(f"no condition key of COS that is played: {key!r}")
+            yield partial(_is_met, key, _compared(base, _listed(values)), name != base)
+
+
+def _is_met(key: str, holds: Callable[[str], bool], may_be_absent: bool, operation: Operation) -> bool:
+    sent = operation.conditions.get(key)
+    return may_be_absent if sent is None else holds(sent)
+
+
+def _compared(base: str, values: list[Any]) -> Callable[[str], bool]:
+    """Whether what a request shows holds beside any of the values."""
+    if base in TEXTS:
+        if not all(isinstance(each, str) for each in values):
+            raise PolicyError(f"{base} compares texts, not {values!r}")
+        return lambda sent: any(TEXTS[base](sent, each) for each in values)
+    if not all(type(each) is int for each in values):
+        raise PolicyError(f"{base} compares whole numbers, not {values!r}")
+    return lambda sent: sent.isdecimal() and any(NUMBERS[base](int(sent), each) for each in values)
 
 
 def _action(text: str) -> re.Pattern[str]:

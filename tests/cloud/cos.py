@@ -68,6 +68,8 @@ OBJECT_OPERATIONS = {
     "DELETE": {"uploadId": "AbortMultipartUpload", "": "DeleteObject"},
     "POST": {"uploads": "InitiateMultipartUpload", "uploadId": "CompleteMultipartUpload"},
 }
+CONDITIONS = ("content-length", "content-type", "x-cos-acl", "x-cos-forbid-overwrite", "x-cos-storage-class")
+"""The headers that a policy can set conditions on, as `cos:` and the name (page 71306)."""
 LISTS = ("GetBucket", "GetBucketObjectVersions", "ListMultipartUploads")
 OTHER_VERBS = frozenset(
     {
@@ -187,7 +189,8 @@ class Cos:
             name = {"PutObject": "PutObjectCopy", "UploadPart": "UploadPartCopy"}.get(name, name)
         if not key and name in LISTS:
             key = request.parameter("prefix") or ""
-        return Operation("cos", name or "Unknown", bucket, key, region)
+        conditions = {f"cos:{each}": request.headers[each] for each in CONDITIONS if each in request.headers}
+        return Operation("cos", name or "Unknown", bucket, key, region, conditions)
 
     async def handle(self, request: Request) -> Response:
         """Carry a request out, or answer why not."""
@@ -242,7 +245,7 @@ class Cos:
         _check_md5(call.request, body)
         headers = stored_headers(call.request.headers)
         stored = self._write(call, Stored(body), etag_of(body, headers), headers, "Put")
-        answer = {"ETag": f'"{stored.etag}"', **_version(call.bucket, stored), **_checksum(stored)}
+        answer = {"ETag": f'"{stored.etag}"', **_written_version(call.bucket, stored), **_checksum(stored)}
         if stored.encryption:
             answer["x-cos-server-side-encryption"] = stored.encryption
         return Response(200, answer)
@@ -259,7 +262,7 @@ class Cos:
         etag = found.etag
         stored = self._write(call, found.content, etag, headers, "Copy")
         fields = {"ETag": f'"{etag}"', "LastModified": iso_date(stored.written)}
-        return _xml("CopyObjectResult", fields, _version(call.bucket, stored))
+        return _xml("CopyObjectResult", fields, _written_version(call.bucket, stored))
 
     async def _get(self, call: _Call) -> Response:
         head = call.operation.name == "HeadObject"
@@ -743,12 +746,16 @@ def _object_headers(bucket: Bucket, found: Object) -> dict[str, str]:
 
 
 def _version(bucket: Bucket, stored: Object) -> dict[str, str]:
-    """Only a bucket that has or had versioning names versions."""
-    if bucket.versioning is None:
-        return {}
-    if bucket.versioning == "Suspended" and not bucket.suspended_names_null:
-        return {}
-    return {"x-cos-version-id": stored.version_id or "null"}
+    """The version of an object that is read, or put together of parts (page 7742), as answers name it.
+
+    Only a bucket that has or had versioning names any.
+    """
+    return {} if bucket.versioning is None else {"x-cos-version-id": stored.version_id or "null"}
+
+
+def _written_version(bucket: Bucket, stored: Object) -> dict[str, str]:
+    """The version that a PUT made. A bucket whose versioning is suspended says nothing of it (page 7749)."""
+    return _version(bucket, stored) if bucket.versioning == "Enabled" else {}
 
 
 def _listing(bucket: Bucket, found: Object) -> dict[str, str]:

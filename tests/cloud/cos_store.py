@@ -134,9 +134,6 @@ class Bucket:
         one staying, as has been reported of real COS under load.
     `head_lag`, `list_lag`
         HEAD and GET, or LIST, show the bucket as it was that many seconds ago.
-    `suspended_names_null`
-        whether answers of a bucket whose versioning is suspended carry `x-cos-version-id: null`.
-        Page 7742 says so; the Chinese page 7749 of 2024-09 says that PutObject leaves it out.
     `min_part_size`
         what the parts of a multipart upload must at least have, in bytes.
     `event_shape`
@@ -161,7 +158,6 @@ class Bucket:
         self.two_winners_window = 0.03
         self.head_lag = 0.0
         self.list_lag = 0.0
-        self.suspended_names_null = True
         self.min_part_size = SMALLEST_PART
         self.event_shape: Shape = "new"
         self.uploads: dict[str, Upload] = {}

@@ -7,7 +7,7 @@ the first does. `proxy` carries them out.
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -24,7 +24,8 @@ class Operation:
     `service` is a short name ("cos", "faceid", "scf"), `name` the documented operation
     ("PutObject"). `bucket` is `name-appid`. The key of an operation that lists is its prefix, that
     of an operation of the function platform is the function's name. `region` is the long name.
-    What an operation has not is empty.
+    What an operation has not is empty. `conditions` are the values of CAM's condition keys that the request
+    shows, such as `cos:content-length`; they tell no operation from another.
     """
 
     service: str
@@ -32,6 +33,7 @@ class Operation:
     bucket: str = ""
     key: str = ""
     region: str = ""
+    conditions: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
 class Gate:

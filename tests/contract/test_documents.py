@@ -126,7 +126,7 @@ def test_every_target_that_a_document_names_is_in_the_makefile(name: str) -> Non
 def test_the_backend_example_starts_a_verification(
     livepair: Livepair, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The example, as printed: it places the image, and its link takes the live package."""
+    """The example, as printed: it places the image, and its link takes one live package, as its text says."""
     (example,) = re.findall(r"```python\n(import os.*?)```", read("README.md"), re.DOTALL)
     monkeypatch.setenv("SECRET_ID", "AKIDfake")
     monkeypatch.setenv("SECRET_KEY", "fake-secret-key")
@@ -136,8 +136,11 @@ def test_the_backend_example_starts_a_verification(
     pair_id, link = names["start"](samples.image())
     with requests.Session() as device:
         device.trust_env = False
-        answer = device.put(link, data=samples.live(), proxies={"http": cloud.url})
-    assert answer.status_code == 200
+        device.proxies = {"http": cloud.url}
+        headers = dict(re.findall(r"curl -H '([\w-]+): (\w+)' -T live.gz '<link>'", read("README.md")))
+        answers = [device.put(link, data=samples.live(seed=seed), headers=headers) for seed in range(2)]
+        assert device.put(link, data=b"x").status_code == 403
+    assert [answer.status_code for answer in answers] == [200, 409]
     assert livepair.run() == ["matched"]
     assert livepair.data["pair"] == {"id": pair_id}
 

@@ -307,7 +307,7 @@ def test_a_walk_past_what_has_no_certain_partner_says_so() -> None:
     assert scene.walk(LIVE._replace(key="uploads/a-b-c.gz")) == []
     (line,) = scene.logged
     assert (line["event"], line["level"], line["key"]) == ("ambiguous_key", "ERROR", "uploads/a-b-c.gz")
-    assert "no certain partner" in line["error"]
+    assert "two readings" in line["error"]
     assert scene.walk(LIVE._replace(key="elsewhere")) == []
 
 

@@ -468,16 +468,33 @@ def test_reconcile_finds_what_no_event_told(livepair: Livepair, operator: Operat
 
 
 def test_links_let_their_holder_upload_one_pair(livepair: Livepair, operator: Operator) -> None:
-    """Both halves by PUT, nothing else, and only for their time; the pair is judged then."""
+    """Both halves by one PUT each, nothing else, and only for their time; the pair is judged then."""
     made = operator.json("links", "7", "--seconds", "60")
     assert (made["pair"], made["live"]["key"]) == ({"id": "7"}, "uploads/7/live.gz")
-    through = {"http": livepair.cloud.url}
-    for role, data in (("image", samples.image()), ("live", samples.live())):
-        assert requests.put(made[role]["put"], data=data, proxies=through, timeout=10).status_code == 200
-        assert requests.get(made[role]["put"], proxies=through, timeout=10).status_code == 403
-    assert livepair.run() == ["matched"]
-    livepair.cloud.clock.advance(3600)
-    assert requests.put(made["live"]["put"], data=b"late", proxies=through, timeout=10).status_code == 403
+    assert made["headers"] == {"x-cos-forbid-overwrite": "true"}
+    with requests.Session() as device:
+        device.proxies = {"http": livepair.cloud.url}
+
+        def put(role: str, data: bytes, headers: dict[str, str]) -> int:
+            return device.put(made[role]["put"], data=data, headers=headers, timeout=10).status_code
+
+        for role, data in (("image", samples.image()), ("live", samples.live())):
+            assert put(role, data, {}) == 403
+            assert put(role, data, made["headers"]) == 200
+            assert put(role, b"another", made["headers"]) == 409
+            assert device.get(made[role]["put"], headers=made["headers"], timeout=10).status_code == 403
+        assert livepair.run() == ["matched"]
+        late = operator.json("links", "8", "--seconds", "60")
+        livepair.cloud.clock.advance(3600)
+        made = late
+        assert put("live", b"late", made["headers"]) == 403
+
+
+def test_links_are_printed_as_commands_that_work(livepair: Livepair, operator: Operator) -> None:
+    """With the header that the device has to send."""
+    printed = operator.fine("links", "7")
+    assert printed.count("curl -x http://127.0.0.1:") == 2
+    assert printed.count(" -H 'x-cos-forbid-overwrite: true' -T FILE 'http") == 2
 
 
 def test_links_want_every_placeholder(configured: Callable[..., Livepair], operator: Operator) -> None:

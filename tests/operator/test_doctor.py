@@ -156,6 +156,8 @@ def versioned(bucket: str, status: Any) -> Callable[[Cloud], None]:
         ("versions (state)", "use a STATE_BUCKET", versioned(STATE, "Enabled")),
         ("versions (state)", "suspending is not enough", versioned(STATE, "Suspended")),
         ("create-only PUT", "never had versioning", versioned(STATE, "Suspended")),
+        ("versions (uploads)", "use a BUCKET that never had", versioned(BUCKET, "Enabled")),
+        ("versions (uploads)", "suspending is not enough", versioned(BUCKET, "Suspended")),
         ("lifecycle of agenda/", "no lifecycle rule", lifecycle(f"{PREFIX}/agenda/", 30)),
         ("lifecycle of dead/", "no lifecycle rule", lifecycle("livepair/", 30)),
         ("lifecycle of records", "as long as the uploads", lifecycle(f"{PREFIX}/records/", 20)),
@@ -236,7 +238,6 @@ def changed(cloud: Cloud, **settings: str) -> None:
     ("name", "found", "do", "doubtful"),
     [
         ("read after write", "HEAD did not show a finished PUT at once", "pairs wait for sweeps", put_late),
-        ("versions (uploads)", "stay as old versions", "`forget`", versioned(BUCKET, "Suspended")),
         ("time limit", "80 s leave", "set 90 s", lambda cloud: redeployed(cloud, timeout=80)),
         ("API", "RequestLimitExceeded", "try again later", queue),
         ("function", "Updating", "wait until", tells(Status="Updating")),

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from tests.cloud import Cloud, faults, samples
+from tests.cloud.cos_store import Versioning
 from tests.cloud.faceid import COMPARE
 from tests.cloud.proxy import Request
 from tests.support.harness import BUCKET, IMAGE, LIVE, STATE, Livepair, beside
@@ -304,19 +305,77 @@ def test_forget_takes_nothing_of_a_pair_whose_path_begins_alike(
     assert sorted(everything(livepair.cloud)) == kept
 
 
-def test_forget_leaves_a_walk_that_has_come_to_the_pair(livepair: Livepair, operator: Operator) -> None:
-    """The walk goes on with other uploads; the entry is gone with it."""
-    livepair.put(LIVE, samples.live())
-    livepair.put("uploads/43/live.gz", samples.live())
-    livepair.drop(2)
+def walk_at(livepair: Livepair, operator: Operator, key: str) -> str:
+    """Put a walk over all uploads on the agenda that has come to `key`. Returns its entry's key."""
     livepair.cloud.clock.advance(3600)
     operator.fine("reconcile", "--since", "all")
     (entry,) = livepair.state("agenda/")
-    told = livepair.stored(entry) | {"key": LIVE}
-    livepair.cloud.cos.bucket(BUCKET).put(f"livepair/{entry}", json.dumps(told).encode(), silent=True)
-    assert [event["what"] for event in operator.json("show", LIVE)["events"]] == ["uploaded"]
-    operator.fine("forget", LIVE, "--yes")
+    come_to(livepair, entry, key)
+    return entry
+
+
+def come_to(livepair: Livepair, entry: str, key: str) -> None:
+    """Have the walk of an agenda's entry come to an upload."""
+    told = livepair.stored(entry) | {"key": key}
+    for bucket in livepair.cloud.cos.buckets.values():
+        for stored in [each for each in bucket.keys("livepair/") if each.endswith(entry)]:
+            bucket.put(stored, json.dumps(told).encode(), silent=True)
+
+
+@pytest.mark.parametrize("came_to", [IMAGE, LIVE])
+@pytest.mark.parametrize(
+    ("others", "place"),
+    [
+        (["1", "41"], "uploads/41/live.gz"),
+        ([], "uploads/"),
+        (["42/43"], "uploads/"),  # of no template, and with the pair's own value
+    ],
+)
+def test_a_walk_that_has_come_to_a_pair_names_it_no_more_and_leaves_nothing_out(
+    livepair: Livepair, operator: Operator, came_to: str, others: list[str], place: str
+) -> None:
+    """It goes back to the upload before: what is behind is judged, and what it had passed is passed."""
+    for name in (*others, "42", "5"):
+        livepair.put_pair(samples.live(seed=len(name)), name=name)
+    livepair.events.clear()
+    entry = walk_at(livepair, operator, came_to)
+    livepair.cloud.cos.bucket(BUCKET).put("uploads/5/late.txt", b"of no template", silent=True)
+    assert "42" not in operator.json("forget", LIVE, "--yes")["left"]
     assert livepair.state("agenda/") == [entry]
+    assert livepair.stored(entry)["key"] == place
+    assert livepair.finish() == ["matched"]
+    assert livepair.data["pair"] == {"id": "5"}
+
+
+@pytest.mark.parametrize("versioning", ["Enabled", "Suspended"])
+def test_no_version_of_a_walk_names_a_pair_that_was_erased(
+    configured: Callable[..., Livepair], operator: Operator, versioning: Versioning
+) -> None:
+    """Neither the one that stood before it was moved, nor older ones; the walk itself stays."""
+    livepair = configured(STATE_BUCKET=STATE)
+    livepair.put_pair(samples.live(seed=1), name="41")
+    livepair.put_pair()
+    livepair.events.clear()
+    state = livepair.cloud.cos.bucket(STATE)
+    state.versioning = "Enabled"
+    walk_at(livepair, operator, IMAGE)
+    state.versioning = versioning
+    (entry,) = livepair.state("agenda/")
+    come_to(livepair, entry, LIVE)
+    assert operator.json("forget", LIVE, "--yes")["left"] == []
+    assert livepair.stored(entry)["key"] == "uploads/41/live.gz"
+    assert [each.key for each, _ in state.all_versions("") if b"uploads/42/" in each.data] == []
+
+
+def test_a_walk_is_moved_also_where_all_else_was_erased_before(
+    livepair: Livepair, operator: Operator
+) -> None:
+    """A `forget` that was killed between the two is run again."""
+    entry = walk_at(livepair, operator, LIVE)
+    told = operator.json("forget", LIVE, "--yes")
+    assert (told["erased"], told["left"]) == ([], [])
+    assert livepair.stored(entry)["key"] == "uploads/"
+    operator.fine("forget", LIVE)  # nothing is stored about it
 
 
 def test_a_forget_that_ended_half_way_is_taken_up_by_the_same_id(

@@ -6,14 +6,17 @@ tested; where its documentation leaves room, the policies take the narrower read
 
 from __future__ import annotations
 
+import base64
 import copy
 import io
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import requests
+import yaml
 from qcloud_cos import CosServiceError
 from rich.console import Console
 
@@ -21,23 +24,23 @@ from handler.rules.settings import load_settings
 from tests import demo
 from tests.cloud import Cloud, Credentials, cam, samples
 from tests.cloud.cos_sign import Account
+from tests.cloud.cos_store import Versioning
 from tests.cloud.faults import Operation
 from tests.support.harness import IMAGE, LIVE, Livepair
 from tests.support.project import PROJECT
 
 BUCKET, STATE, REGION = "faces-1250000000", "faces-state-1250000000", "ap-singapore"
-ROLE = (PROJECT / "handler" / "policy.json").read_text()
-BACKEND = (PROJECT / "handler" / "policy.backend.json").read_text()
+ROLE, RELAY, DELETE, BACKEND = (
+    (PROJECT / "handler" / f"policy{name}.json").read_text()
+    for name in ("", ".upload_url", ".delete_uploads", ".backend")
+)
+"""What the role needs always, and what for a setting only; and what the backend needs."""
 
-ALWAYS, RELAY, DELETE = (0, 1, 2), (3,), (4,)
-"""Which statements of the role's policy are needed always, and which for a setting only."""
 
-
-def policy(bucket: str = BUCKET, statements: tuple[int, ...] = ALWAYS + RELAY + DELETE) -> dict[str, Any]:
-    """The role's policy, its placeholders replaced as a reader of the README does."""
-    found: dict[str, Any] = json.loads(ROLE.replace(BUCKET, bucket))
-    found["statement"] = [found["statement"][number] for number in statements]
-    return found
+def policy(bucket: str = BUCKET, texts: tuple[str, ...] = (ROLE, RELAY, DELETE)) -> dict[str, Any]:
+    """The role's policies together, their placeholders replaced as a reader of the README does."""
+    found = [json.loads(text.replace(BUCKET, bucket)) for text in texts]
+    return {"version": "2.0", "statement": [statement for each in found for statement in each["statement"]]}
 
 
 class Role:
@@ -100,7 +103,7 @@ def test_the_role_can_do_all_of_the_functions_work(cloud: Cloud, monkeypatch: py
     assert role.refused == []
 
 
-ACTIONS = list(cam.actions(json.loads(ROLE)))
+ACTIONS = list(cam.actions(policy()))
 
 
 @pytest.mark.parametrize(("number", "action"), ACTIONS, ids=[f"{n}-{a.split(':')[1]}" for n, a in ACTIONS])
@@ -122,7 +125,7 @@ def test_no_action_is_there_in_vain(
 def test_the_demo_runs_with_the_policy_on_every_role() -> None:
     """Three functions that share a state bucket, each with the statements that its settings need."""
     roles = {
-        bucket: Role(policy(bucket, ALWAYS + (RELAY if bucket == demo.RELAY else ())))
+        bucket: Role(policy(bucket, (ROLE, RELAY) if bucket == demo.RELAY else (ROLE,)))
         for bucket in demo.FUNCTIONS
     }
     deployed = {bucket: demo.Deployment(STATE, role) for bucket, role in roles.items()}
@@ -157,7 +160,7 @@ def test_the_role_can_do_nothing_else(name: str, bucket: str, key: str) -> None:
     assert not allowed(Operation("cos", name, bucket, key, REGION))
 
 
-@pytest.mark.parametrize("text", [ROLE, BACKEND], ids=["role", "backend"])
+@pytest.mark.parametrize("text", [ROLE, DELETE, BACKEND], ids=["role", "delete", "backend"])
 def test_filled_in_with_other_names_a_policy_is_for_these(text: str) -> None:
     """Four words are replaced, and no placeholder stays behind."""
     names = {
@@ -170,18 +173,24 @@ def test_filled_in_with_other_names_a_policy_is_for_these(text: str) -> None:
         text = text.replace(placeholder, name)
     assert not any(placeholder in text for placeholder in names)
     allowed = cam.allowed_by(json.loads(text))
-    wanted = "GetObject" if "GetObject" in text else "PutObject"
-    assert allowed(Operation("cos", wanted, "my-1301234567", LIVE, "ap-bangkok"))
-    assert not allowed(Operation("cos", wanted, "my-1301234567", LIVE, REGION))
-    assert not allowed(Operation("cos", wanted, BUCKET, LIVE, "ap-bangkok"))
+    wanted = json.loads(text)["statement"][0]["action"][-1].rpartition(":")[2]
+    sent = {"cos:x-cos-forbid-overwrite": "true", "cos:content-length": "5"}
+    for bucket, region in (
+        ("my-1301234567", "ap-bangkok"),
+        ("my-1301234567", REGION),
+        (BUCKET, "ap-bangkok"),
+    ):
+        key = "uploads/" if wanted == "GetBucket" else LIVE
+        is_theirs = (bucket, region) == ("my-1301234567", "ap-bangkok")
+        assert allowed(Operation("cos", wanted, bucket, key, region, sent)) is is_theirs
 
 
-def test_without_their_settings_two_statements_are_not_needed(
+def test_without_their_settings_two_policies_are_not_needed(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Deleting uploads and the relay: a role that is not meant to delete cannot."""
     livepair = Livepair(cloud, monkeypatch)
-    role = livepair.allowed = Role(policy(statements=ALWAYS))
+    role = livepair.allowed = Role(policy(texts=(ROLE,)))
     assert livepair.pair() == ["matched"]
     livepair.cloud.clock.advance(3600)
     livepair.reconcile()
@@ -210,36 +219,166 @@ def test_the_policy_fits_the_settings_that_are_deployed() -> None:
 # The application's backend
 
 
-def backend(cloud: Cloud) -> Credentials:
+@pytest.fixture
+def device(cloud: Cloud) -> Iterator[requests.Session]:
+    """A person's device: it has a link and no credentials."""
+    with requests.Session() as session:
+        session.trust_env = False
+        session.proxies = {"http": cloud.url}
+        yield session
+
+
+ONE_PUT = {"x-cos-forbid-overwrite": "true"}
+
+
+def backend(cloud: Cloud, policy: str = BACKEND) -> Any:
+    """A client of COS with the backend's keys."""
     found = Credentials("AKIDlocalcloudbackend", "fake-secret-key-backend")
-    cloud.accounts[found.secret_id] = Account(found.secret_key, allowed=cam.allowed_by(json.loads(BACKEND)))
-    return found
+    cloud.accounts[found.secret_id] = Account(found.secret_key, allowed=cam.allowed_by(json.loads(policy)))
+    return cloud.client(found)
 
 
-def test_the_backend_can_place_an_image_and_make_a_link_for_a_live_package(cloud: Cloud) -> None:
+def link(client: Any, headers: dict[str, str], key: str = LIVE) -> str:
+    made: str = client.get_presigned_url(BUCKET, key, "PUT", Expired=600, Headers=dict(headers))
+    return made
+
+
+def test_the_backend_can_place_an_image_and_make_a_link_for_a_live_package(
+    cloud: Cloud, device: requests.Session
+) -> None:
     """As the README does it; the device uploads by the link with no credentials of its own."""
-    client = cloud.client(backend(cloud))
-    client.put_object(Bucket=BUCKET, Key=IMAGE, Body=samples.image())
-    link = client.get_presigned_url(BUCKET, LIVE, "PUT", Expired=600)
-    device = requests.Session()
-    device.proxies = {"http": cloud.url}
-    with device:
-        assert device.put(link, data=samples.live(), timeout=30).status_code == 200
+    client = backend(cloud)
+    client.put_object(Bucket=BUCKET, Key=IMAGE, Body=samples.image(), Metadata=dict(ONE_PUT))
+    put = device.put(link(client, ONE_PUT), data=samples.live(), headers=ONE_PUT, timeout=30)
+    assert put.status_code == 200
     assert cloud.cos.bucket(BUCKET).keys() == [IMAGE, LIVE]
+
+
+def test_a_link_is_good_for_one_put(cloud: Cloud, device: requests.Session) -> None:
+    """Its holder buys one verdict: no second recording, and no way around the header that is signed in."""
+    made, first = link(backend(cloud), ONE_PUT), samples.live()
+    for headers in ({}, {"x-cos-forbid-overwrite": "false"}):
+        assert device.put(made, data=first, headers=headers, timeout=30).status_code == 403
+    assert device.put(made, data=first, headers=ONE_PUT, timeout=30).status_code == 200
+    for seed in range(3):
+        again = device.put(made, data=samples.live(seed=seed), headers=ONE_PUT, timeout=30)
+        assert (again.status_code, "FileAlreadyExists" in again.text) == (409, True)
+    assert cloud.cos.bucket(BUCKET).get(LIVE).data == first
+
+
+@pytest.mark.parametrize("versioning", ["Enabled", "Suspended"])
+def test_where_versions_were_kept_a_link_is_good_for_many(
+    cloud: Cloud, device: requests.Session, versioning: Versioning
+) -> None:
+    """Which is why `doctor` fails there: nothing that the link or the policy can say stops it."""
+    cloud.cos.bucket(BUCKET).versioning = versioning
+    made = link(backend(cloud), ONE_PUT)
+    for seed in range(3):
+        sent = device.put(made, data=samples.live(seed=seed), headers=ONE_PUT, timeout=30)
+        assert sent.status_code == 200
+
+
+NARROW = re.sub(r'("cos:content-length": )\d+', r"\g<1>1000", BACKEND)
+"""The backend's policy with sizes that a test can send."""
+
+CONDITIONS = [
+    ("string_equal", "cos:x-cos-forbid-overwrite", {}, 900),
+    ("numeric_less_than_equal", "cos:content-length", ONE_PUT, 1001),
+    ("string_equal_if_exist", "cos:x-cos-storage-class", {**ONE_PUT, "x-cos-storage-class": "ARCHIVE"}, 900),
+    ("string_equal_if_exist", "cos:x-cos-acl", {**ONE_PUT, "x-cos-acl": "public-read"}, 900),
+]
+
+
+def test_every_condition_of_the_backends_policy_has_its_attack() -> None:
+    """None is there in vain, and the two statements differ in their key and size alone."""
+    live, image = json.loads(BACKEND)["statement"]
+    found = [(operator, key) for operator, keys in live["condition"].items() for key in keys]
+    assert found == [each[:2] for each in CONDITIONS]
+    live["condition"]["numeric_less_than_equal"] = image["condition"]["numeric_less_than_equal"]
+    assert json.loads(json.dumps(live).replace("live.gz", "image.jpg")) == image
+
+
+@pytest.mark.parametrize(("operator", "key", "headers", "size"), CONDITIONS, ids=[e[1] for e in CONDITIONS])
+def test_a_link_can_do_no_more_than_the_conditions_of_its_signer(
+    cloud: Cloud, device: requests.Session, operator: str, key: str, headers: dict[str, str], size: int
+) -> None:
+    """Even one that somebody signed carelessly, without any header; each condition stops what it is for."""
+
+    def put(policy: str, headers: dict[str, str], size: int) -> int:
+        made = link(backend(cloud, policy), {})
+        status: int = device.put(made, data=b"x" * size, headers=headers, timeout=30).status_code
+        cloud.cos.bucket(BUCKET).delete(LIVE)
+        return status
+
+    assert put(NARROW, ONE_PUT, 1000) == 200
+    assert put(NARROW, headers, size) == 403
+    without = json.loads(NARROW)
+    for statement in without["statement"]:
+        del statement["condition"][operator][key]
+    assert put(json.dumps(without), headers, size) == 200
+
+
+def test_a_link_reads_only_for_a_signer_who_may_read(cloud: Cloud, device: requests.Session) -> None:
+    """So keys that can read never sign links: a PUT with a copy source brings another person's face."""
+    strangers = "uploads/other/image.jpg"
+    cloud.upload(strangers, samples.image())
+    headers = {**ONE_PUT, "x-cos-copy-source": f"{cloud.cos.bucket(BUCKET).host}/{strangers}"}
+    assert device.put(link(backend(cloud), ONE_PUT), headers=headers, timeout=30).status_code == 403
+    assert LIVE not in cloud.cos.bucket(BUCKET)
+    able = json.loads(BACKEND)
+    able["statement"].append({**able["statement"][0], "action": ["name/cos:GetObject"]})
+    able["statement"][-1].update(resource=["*"], condition={})
+    careless = link(backend(cloud, json.dumps(able)), ONE_PUT)
+    assert device.put(careless, headers=headers, timeout=30).status_code == 200
+    assert cloud.cos.bucket(BUCKET).get(LIVE).data == samples.image()
+
+
+@pytest.mark.parametrize("more", ["acl", "tagging", "partNumber=1&uploadId=1", "versionId=1"])
+def test_a_link_does_nothing_but_put_the_object(cloud: Cloud, device: requests.Session, more: str) -> None:
+    """Parameters that are added to it are not signed, and ask for what the policy does not name."""
+    cloud.upload(LIVE, samples.live())
+    made = f"{link(backend(cloud), ONE_PUT)}&{more}"
+    assert device.put(made, data=b"x", headers=ONE_PUT, timeout=30).status_code in (403, 409)
+    assert cloud.cos.bucket(BUCKET).get(LIVE).data == samples.live()
+
+
+def test_the_sizes_of_the_backends_policy_are_those_of_the_settings() -> None:
+    """What livepair would reject without a call does not even get in."""
+    deployed = yaml.safe_load((PROJECT / "serverless.yml").read_text())["inputs"]["environment"]["variables"]
+    required = {
+        "BUCKET": BUCKET,
+        "WEBHOOK_URL": "https://example.com/webhook",
+        "WEBHOOK_SECRET": "whsec_" + base64.b64encode(b"not a real secret, long enough").decode(),
+    }
+    settings = load_settings(required)
+    for statement, name, most in zip(
+        json.loads(BACKEND)["statement"],
+        ("MAX_LIVE_BYTES", "MAX_IMAGE_BYTES"),
+        (settings.max_live_bytes, settings.max_image_bytes),
+        strict=True,
+    ):
+        allowed = statement["condition"]["numeric_less_than_equal"]["cos:content-length"]
+        assert allowed == most == int(deployed[name])
 
 
 def test_the_backend_can_do_nothing_else(cloud: Cloud) -> None:
     """It reads, lists and deletes nothing, and writes neither other keys nor state."""
     cloud.upload(LIVE, samples.live())
-    client = cloud.client(backend(cloud))
+    client = backend(cloud)
     calls: list[tuple[Any, dict[str, Any]]] = [
         (client.get_object, {"Bucket": BUCKET, "Key": LIVE}),
         (client.head_object, {"Bucket": BUCKET, "Key": LIVE}),
         (client.delete_object, {"Bucket": BUCKET, "Key": LIVE}),
         (client.list_objects, {"Bucket": BUCKET, "Prefix": "uploads/"}),
-        (client.put_object, {"Bucket": BUCKET, "Key": "uploads/42/other", "Body": b"x"}),
-        (client.put_object, {"Bucket": BUCKET, "Key": "livepair/records/x.json", "Body": b"x"}),
-        (client.put_object, {"Bucket": STATE, "Key": f"livepair/{BUCKET}/records/x", "Body": b"x"}),
+    ]
+    more = {"Body": b"x", "Metadata": ONE_PUT}
+    calls += [
+        (client.put_object, {"Bucket": bucket, "Key": key, **more})
+        for bucket, key in (
+            (BUCKET, "uploads/42/other"),
+            (BUCKET, "livepair/records/x.json"),
+            (STATE, f"livepair/{BUCKET}/records/x"),
+        )
     ]
     for call, more in calls:
         with pytest.raises(CosServiceError) as caught:

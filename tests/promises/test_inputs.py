@@ -131,24 +131,40 @@ def test_several_placeholders_name_the_pair(configured: Configured) -> None:
     livepair.put("faces/7/acme.2026.jpg", samples.image())
     livepair.put("uploads/acme/2026-7/live.gz", samples.live(seed=1))
     livepair.put("uploads//acme/2026-7/live.gz", samples.live(seed=2))
-    livepair.put("faces/../...2026.jpg", samples.image())
-    livepair.put("uploads//../2026-../live.gz", samples.live())
+    livepair.put("faces/../ajax.2026.jpg", samples.image())
+    livepair.put("uploads//ajax/2026-../live.gz", samples.live())
     assert livepair.run() == ["matched", "matched"]
     assert [list(message["data"]["pair"].items()) for message in livepair.messages] == [
         [("tenant", "acme"), ("year", "2026"), ("id", "7")],
-        [("tenant", ".."), ("year", "2026"), ("id", "..")],
+        [("tenant", "ajax"), ("year", "2026"), ("id", "..")],
     ]
     assert livepair.messages[0]["data"]["live"]["key"] == "uploads//acme/2026-7/live.gz"
 
 
 def test_an_ambiguous_key_fails_and_names_key_and_template(configured: Configured) -> None:
-    """A value holds the separator, so its partner is not certain: no guess, no outcome for a stranger."""
-    livepair = configured(LIVE_KEY="uploads/{a}-{b}.gz", IMAGE_KEY="faces/{b}-{a}.jpg")
-    livepair.put("uploads/x-y-z.gz", samples.live())
+    """Ann's attempt `lee-1` is not judged against the face of `ann-lee`: no guess, no outcome, no call."""
+    livepair = configured(LIVE_KEY="uploads/{user}-{attempt}.gz", IMAGE_KEY="faces/{user}.jpg")
+    for user in ("ann", "ann-lee"):
+        livepair.put(f"faces/{user}.jpg", samples.image())
+    livepair.run()
+    livepair.put("uploads/ann-lee-1.gz", samples.live())
+    with pytest.raises(ValueError, match="two readings") as caught:
+        livepair.run()
+    for part in ("uploads/ann-lee-1.gz", "uploads/{user}-{attempt}.gz", "'ann-lee'", "'lee-1'"):
+        assert part in str(caught.value)
+    livepair.cloud.clock.advance(3600)
+    assert livepair.reconcile() == []
+    assert livepair.calls == []
+    assert livepair.state("claims/") == livepair.state("records/") == livepair.state("agenda/") == []
+
+
+def test_a_key_whose_partners_key_is_ambiguous_fails(configured: Configured) -> None:
+    """Its own reading is certain; whose image it would be judged against is not."""
+    livepair = configured(LIVE_KEY="uploads/{user}/{attempt}.gz", IMAGE_KEY="faces/{user}-{attempt}.jpg")
+    livepair.put("uploads/ann-lee/1.gz", samples.live())
     with pytest.raises(ValueError, match="no certain partner") as caught:
         livepair.run()
-    for part in ("uploads/x-y-z.gz", "faces/{b}-{a}.jpg"):
-        assert part in str(caught.value)
+    assert "faces/{user}-{attempt}.jpg" in str(caught.value)
     assert livepair.state() == []
 
 

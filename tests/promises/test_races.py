@@ -11,9 +11,9 @@ from tests.cloud.cos_store import Versioning
 from tests.cloud.faceid import COMPARE
 from tests.cloud.faults import Gate
 from tests.cloud.proxy import Logged
-from tests.support.harness import BUCKET, SWEEP, Livepair, beside
+from tests.support.harness import BUCKET, IMAGE, LIVE, SWEEP, Livepair, beside, lines
 
-CLAIMS = "livepair/claims/*"
+CLAIMS, CREATE_ONLY = "livepair/claims/*", "livepair/create-only"
 
 
 def asked(cloud: Cloud) -> list[Logged]:
@@ -106,6 +106,56 @@ def test_on_a_bucket_with_versions_repeated_events_cost_nothing(
             assert livepair.handle(event) == {"outcomes": []}
     assert livepair.sweep() == livepair.sweep(20) == livepair.reconcile() == []
     judged_once(livepair.cloud)
+
+
+@pytest.mark.parametrize("asked_before", ["never", "without versions", "with versions"])
+def test_where_versioning_is_suspended_repeated_events_buy_one_verdict_a_pair(
+    livepair: Livepair, asked_before: str
+) -> None:
+    """COS's answers do not tell such a bucket from a safe one, so each instance asks by two create-only PUTs.
+
+    Also where the object that it asks with is there from before, with a version or without.
+    """
+    if asked_before != "never":
+        livepair.bucket.versioning = "Enabled" if asked_before == "with versions" else None
+        livepair.bucket.put(CREATE_ONLY, b"{}", silent=True)
+    livepair.bucket.versioning = "Suspended"
+    for number in range(3):
+        events = livepair.put_pair(samples.live(seed=number), name=number)
+        livepair.events.clear()
+        both_claim(livepair, Gate(), events[1])
+        for event in events * 2:
+            livepair.restart()
+            assert livepair.handle(event) == {"outcomes": []}
+    assert livepair.sweep() == livepair.sweep(20) == []
+    assert len(asked(livepair.cloud)) == len(livepair.messages) == 3
+
+
+def test_what_an_instance_asks_of_its_bucket_is_counted_apart(livepair: Livepair, capsys: Any) -> None:
+    """Once an instance, and not among a pair's twelve requests."""
+    for key, data in ((IMAGE, samples.image()), (LIVE, samples.live())):
+        livepair.put(key, data)
+        event = livepair.events[-1]
+        livepair.handle(event)
+    livepair.restart()
+    livepair.handle(event)
+    told = lines(capsys, "invocation")
+    assert [line["cos_probe_requests"] for line in told] == [2, 0, 1]  # the first one makes the object
+    assert told[0]["cos_requests"] + told[1]["cos_requests"] <= 12
+
+
+def test_no_first_verdict_waits_for_what_an_instance_asks_of_its_bucket(
+    livepair: Livepair, gate: Gate
+) -> None:
+    """It is asked beside the look at the uploads, not before it or after."""
+    _, event = uploads(livepair)
+    livepair.bucket.put(CREATE_ONLY, b"{}", silent=True)
+    livepair.cloud.faults.add("HeadObject", key="uploads/*", then=faults.hold(gate), times=2)
+    livepair.cloud.faults.add("PutObject", key=CREATE_ONLY, then=faults.hold(gate), times=1)
+    future = beside(livepair, event)
+    gate.wait_reached(3)
+    gate.release()
+    assert future.result()["outcomes"] == ["matched"]
 
 
 def test_a_writer_that_comes_late_to_a_bucket_with_versions_does_not_call(

@@ -1,4 +1,4 @@
-"""Whether the buckets keep versions, which costs the state bucket its create-only PUTs."""
+"""Whether the buckets keep versions, which costs them create-only PUTs: of claims, and by links."""
 
 from __future__ import annotations
 
@@ -37,9 +37,12 @@ def _of_uploads(role: str, bucket: OperatorBucket) -> Iterator[Check]:
         return
     yield Check(
         f"versions ({role})",
-        "warn",
-        f"{bucket.name} keeps versions or did ({bucket.versioning()}): deleted uploads stay as old versions",
-        "erase with `forget`, which takes all versions; or add a lifecycle rule for old versions",
+        "fail",
+        f"{bucket.name} keeps versions or did ({bucket.versioning()}): COS then ignores create-only PUTs, so "
+        "whoever has a link may upload by it again and again, and each time for another bill; deleted "
+        "uploads stay as old versions",
+        "use a BUCKET that never had versioning; it cannot be undone, suspending is not enough. `forget` "
+        "erases old versions, too",
     )
 
 

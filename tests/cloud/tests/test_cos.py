@@ -310,20 +310,42 @@ def test_simultaneous_creators_have_one_winner_unless_told_otherwise(world: Worl
         assert refused(world.put, "k", Metadata=CREATE_ONLY) == (409, "FileAlreadyExists")
 
 
-@pytest.mark.parametrize("versioning", ["Enabled", "Suspended"])
-def test_create_only_is_ignored_where_versioning_is_or_was_on(world: World, versioning: str) -> None:
+def test_create_only_is_ignored_where_versioning_is_on(world: World) -> None:
     """Page 7749; the version id in the answer gives such a bucket away."""
-    world.sdk.put_bucket_versioning(Bucket=NAME, Status=versioning)
+    world.sdk.put_bucket_versioning(Bucket=NAME, Status="Enabled")
     first = world.put("k", b"first", Metadata=CREATE_ONLY)
     second = world.put("k", b"second", Metadata=CREATE_ONLY)
     assert world.get("k") == b"second"
-    if versioning == "Suspended":
-        assert first["x-cos-version-id"] == second["x-cos-version-id"] == "null"
-        world.bucket.suspended_names_null = False
-        assert "x-cos-version-id" not in world.put("k", b"third", Metadata=CREATE_ONLY)
-    else:
-        assert first["x-cos-version-id"] != second["x-cos-version-id"]
-        assert world.get("k", VersionId=first["x-cos-version-id"]) == b"first"
+    assert first["x-cos-version-id"] != second["x-cos-version-id"]
+    assert world.get("k", VersionId=first["x-cos-version-id"]) == b"first"
+
+
+@pytest.mark.parametrize("before", ["nothing", "unversioned", "a version"])
+def test_create_only_is_ignored_where_versioning_is_suspended_and_nothing_says_so(
+    world: World, before: str
+) -> None:
+    """Page 7749, its sample 7: no version id in the answer, whatever was there; the object is replaced."""
+    if before == "unversioned":
+        world.put("k", b"before")
+    world.sdk.put_bucket_versioning(Bucket=NAME, Status="Enabled")
+    kept = world.put("k", b"before")["x-cos-version-id"] if before == "a version" else None
+    world.sdk.put_bucket_versioning(Bucket=NAME, Status="Suspended")
+    for body in (b"first", b"second"):
+        assert "x-cos-version-id" not in world.put("k", body, Metadata=CREATE_ONLY)
+        assert world.get("k") == body
+    assert kept is None or world.get("k", VersionId=kept) == b"before"
+
+
+def test_a_suspended_bucket_names_the_version_of_what_is_put_together(world: World) -> None:
+    """Page 7742: `null`; and create-only is ignored here as well."""
+    world.put("k", b"before")
+    world.bucket.versioning = "Suspended"
+    upload = world.sdk.create_multipart_upload(Bucket=NAME, Key="k", Metadata=CREATE_ONLY)["UploadId"]
+    part = world.sdk.upload_part(Bucket=NAME, Key="k", Body=b"parts", PartNumber=1, UploadId=upload)
+    parts = {"Part": [{"PartNumber": 1, "ETag": part["ETag"]}]}
+    done = world.sdk.complete_multipart_upload(NAME, "k", upload, parts)
+    assert done["x-cos-version-id"] == "null"
+    assert world.get("k") == b"parts"
 
 
 # Reading
