@@ -18,7 +18,7 @@ from handler.rules.uploads import Stored
 from handler.state import codec
 from handler.state.ledger import READ_BACK, SETTLE, SETTLE_VERSIONED, Ledger, new_nonce
 from handler.state.objects import CorruptState, Memory
-from tests.support.shelf import PAGE, Shelf, a_ledger
+from tests.support.shelf import PAGE, Shelf, a_ledger, sealed
 from tests.support.values import (
     BUCKET,
     HOUR,
@@ -30,6 +30,7 @@ from tests.support.values import (
     SECOND,
     VERIFICATION,
     claim,
+    message,
     record,
 )
 
@@ -38,7 +39,8 @@ TAKE_OVER = TakeOver(BUCKET, "uploads/42/live.gz", VERIFICATION, 2)
 DELIVER = Deliver(BUCKET, "uploads/42/live.gz", VERIFICATION._replace(id="f" * 32), 3)
 
 MINE, OTHER = claim(), claim(nonce="other", request_id="other request")
-RECORD, FIRST = record(), record(nonce="other", body='{"first":1}')
+RECORD = sealed(record())
+FIRST = sealed(record(nonce="other", body=message(RECORD, first=1)))
 
 
 def trusting() -> Memory:
