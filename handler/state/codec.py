@@ -254,7 +254,8 @@ def load_record(data: bytes, holds: Callable[[str, object], bool]) -> Record:
         if not holds(_sealed_text(decided), found["seal"]):
             raise Unsealed("its seal is not one of ours")
         sealed = {"decided": decided, "seal": found["seal"]}
-        marks = _read(_MARKS, found)
+        # The version before counted the schedule from the decision.
+        marks = _read(_MARKS, {"told_from": None, **found})
         return Record(_verification(decided), **_read(_DECIDED, decided), **marks, sealed=sealed)
 
     return _load(data, read)
