@@ -216,7 +216,7 @@ def test_the_sample_env_file_means_the_same_to_every_reader() -> None:
     """The deploy tool's dotenv takes a comment behind a value for part of it."""
     (sample,) = re.findall(r"```sh\n(# Who deploys.*?)```", read(OPERATING), re.DOTALL)
     values = [line for line in sample.splitlines() if not line.startswith("#")]
-    assert len(values) == 8
+    assert len(values) == 9
     assert not any("#" in line for line in values)
 
 
