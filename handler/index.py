@@ -22,6 +22,7 @@ from handler.rules.settings import Settings, SettingsError, load_settings
 from handler.services import Services
 from handler.state.ledger import Ledger
 from handler.state.objects import Memory
+from handler.state.seal import Seals
 
 MARGIN_SECONDS = 2.0
 """How long before the platform's time limit the work has to be done."""
@@ -42,6 +43,7 @@ class _Instance:
         self.cos_session = self.wire.session()
         self.webhook = WebhookClient(self.wire, settings.webhook_url, settings.webhook_secrets)
         self.memory = Memory()
+        self.seals = Seals(settings.state_secrets)
         self.clients: dict[str, FaceidClient] = {}
 
 
@@ -199,7 +201,7 @@ def _services(instance: _Instance, region: str, invocation: _Invocation) -> Serv
     return Services(
         settings=settings,
         uploads=uploads,
-        ledger=Ledger(state, settings.state_prefix, _clock, together, instance.memory),
+        ledger=Ledger(state, settings.state_prefix, instance.seals, _clock, together, instance.memory),
         api=client,
         consumer=instance.webhook,
         clock=_clock,

@@ -28,6 +28,7 @@ from tests.cloud.scf import bundle
 from tests.support.project import PROJECT
 
 FACES, ATTEMPTS, RELAY = "faces-1250000000", "attempts-1250000000", "relay-1250000000"
+STATE = "state-1250000000"
 PAIR_TIMEOUT = 3600
 PATIENCE = 60.0  # real seconds without news after which the demo gives up
 
@@ -42,16 +43,14 @@ FUNCTIONS = {
 class Deployment:
     """How one bucket's function is deployed beside its settings: a state bucket, and what its role may."""
 
-    state_bucket: str | None = None
+    state_bucket: str = STATE
     may: Callable[[Operation], bool] | None = None
 
     def settings(self) -> dict[str, str]:
-        return {} if self.state_bucket is None else {"STATE_BUCKET": self.state_bucket}
+        return {"STATE_BUCKET": self.state_bucket}
 
     def agenda(self, bucket: str) -> tuple[str, str]:
         """The bucket and the prefix of the agenda."""
-        if self.state_bucket is None:
-            return bucket, "livepair/agenda/"
         return self.state_bucket, f"livepair/{bucket}/agenda/"
 
 
@@ -347,7 +346,7 @@ def play(console: Console, deployed: Mapping[str, Deployment] = PLAIN) -> int:
         for bucket, settings in FUNCTIONS.items():
             deployment = deployed[bucket]
             for needed in (bucket, deployment.state_bucket):
-                if needed is not None and needed not in cloud.cos.buckets:
+                if needed not in cloud.cos.buckets:
                     cloud.cos.create_bucket(needed, cloud.region)
             timeout = {"PAIR_TIMEOUT": str(PAIR_TIMEOUT)}
             cloud.deploy(

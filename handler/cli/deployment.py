@@ -19,6 +19,7 @@ from handler.rules.settings import Settings, SettingsError, load_settings
 from handler.rules.templates import Template
 from handler.state.ledger import Ledger
 from handler.state.objects import Memory
+from handler.state.seal import Seals
 
 _clock = SystemClock()
 
@@ -69,7 +70,9 @@ class Deployment:
         if self.settings.state_bucket != self.settings.bucket:
             self.state = self._bucket(self.settings.state_bucket)
         self._environ = environ
-        self.ledger = Ledger(self.state.objects, self.settings.state_prefix, self.clock, together, Memory())
+        seals = Seals(self.settings.state_secrets)
+        prefix = self.settings.state_prefix
+        self.ledger = Ledger(self.state.objects, prefix, seals, self.clock, together, Memory())
 
     def _bucket(self, name: str, credentials: Credentials | None = None) -> OperatorBucket:
         """A bucket of the deployment's region, with the operator's credentials or others."""

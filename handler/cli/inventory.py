@@ -133,9 +133,11 @@ def _live_keys_of_state(deployment: Deployment) -> set[str]:
                 keys |= _live_keys(deployment, path)
             elif kind == "records":
                 digests.append(version.key)
-    # Of a digest only the record tells what it stands for.
+    # Of a digest only the record tells what it stands for. Its seal need not hold: what cannot be read goes
+    # too, and the key that it names only counts where it is of a pair that was asked for.
     records = side_by_side(partial(stored_json, deployment, key) for key in digests)
-    return keys | {str(record.get("live_key", "")) for record in records}
+    decided = (record.get("decided") for record in records)
+    return keys | {str(each.get("live_key", "")) for each in decided if isinstance(each, dict)}
 
 
 def _live_keys(deployment: Deployment, path: str) -> set[str]:

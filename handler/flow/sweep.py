@@ -21,8 +21,8 @@ from handler.flow.pacing import SWEEP_SECONDS, PacedApi, Patience
 from handler.flow.reconcile import walk
 from handler.flow.steps import HandOver, Tell
 from handler.flow.visit import put_off, work_off
-from handler.rules.agenda import Walk, is_delivery
-from handler.rules.schedule import CLOCK_MARGIN
+from handler.rules.agenda import Task, Walk, is_delivery
+from handler.rules.schedule import CLOCK_MARGIN, is_out_of_patience
 from handler.services import Services
 from handler.state.objects import CorruptState
 
@@ -148,8 +148,10 @@ def sweep(services: Services) -> list[str]:
 def _work_off(services: Services, key: str, hand_over: HandOver | None) -> list[str]:
     """Do what one agenda entry asks for.
 
-    One that cannot be read is reported and removed, one whose work fails is put off.
+    One that cannot be read is reported and removed, one whose work fails is put off: for a day, where it is
+    about a record whose seal does not hold, since a secret that was taken away may come back.
     """
+    task: Task | None = None
     try:
         task = services.ledger.task(key)
         if task is None:
@@ -163,5 +165,8 @@ def _work_off(services: Services, key: str, hand_over: HandOver | None) -> list[
             raise
     except CorruptState as error:
         services.log("corrupt_state", "ERROR", key=error.key, error=str(error))
-        services.ledger.take_off([key])
+        if task is not None and error.is_unsealed and not is_out_of_patience(task.failures):
+            put_off(services, key, task)
+        else:
+            services.ledger.take_off([key])
         return []

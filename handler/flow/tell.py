@@ -10,7 +10,7 @@ from handler.edges.webhook import POST_SECONDS, Delivery
 from handler.flow.steps import Done, Later, Step, Tell, Trace, Visit
 from handler.rules.agenda import Entry, all_looks, delivery
 from handler.rules.claiming import Leave, Move
-from handler.rules.pairing import ROLES, AmbiguousKey, Pair, Role
+from handler.rules.pairing import ROLES, AmbiguousKey, Pair
 from handler.rules.records import Record, may_delete
 from handler.rules.schedule import LONGEST_RETRY_AFTER, MOST_DELIVERIES, at_next_sweep, next_delivery
 from handler.rules.uploads import Seen, Stored
@@ -174,12 +174,18 @@ def _delete_uploads(services: Services, record: Record) -> None:
     """Delete what was judged, if it still is what was judged, and the older alternatives of it.
 
     First it is noted of each upload that its pair has its outcome, so that nobody takes what is left, or not
-    deleted yet, for half a pair.
+    deleted yet, for half a pair. Nothing is deleted where these settings do not derive the record's own pair:
+    a record alone does not say which uploads go.
     """
+    pair = _pair_of(services, record)
+    if pair is None:
+        reason = "uploads to be deleted whose keys these settings do not derive"
+        services.log("left_alone", "WARNING", reason=reason, verification=record.verification.id)
+        return
     stay: list[Stored] = []
     go: list[Stored] = []
     for role in ROLES:
-        for key in _keys(services, record, role):
+        for key in pair.keys(role):
             stored = services.uploads.head(key)
             if stored is not None and may_delete(record, role, stored):
                 (go if role in record.delete else stay).append(stored)
@@ -190,20 +196,16 @@ def _delete_uploads(services: Services, record: Record) -> None:
     services.ledger.mark(record._replace(deleted=True))
 
 
-def _keys(services: Services, record: Record, role: Role) -> tuple[str, ...]:
-    """The keys of what a record judged in a role, and of its alternatives where these templates know them."""
-    judged = record.judged(role)
-    pair = _pair_of(services, record)
-    if judged is None or pair is None:
-        return (judged["key"],) if judged else ()
-    return tuple(dict.fromkeys((judged["key"], *pair.keys(role))))
-
-
 def _pair_of(services: Services, record: Record) -> Pair | None:
-    """The record's pair, if these templates still derive it."""
+    """The record's pair, if these settings still derive it, and with it every upload that was judged."""
+    if record.bucket != services.settings.bucket:
+        return None
     try:
         match = services.settings.templates.match(record.live_key)
     except AmbiguousKey:
         return None
     pair = match[1] if match else None
-    return pair if isinstance(pair, Pair) and pair.path == record.verification.path else None
+    if not isinstance(pair, Pair) or pair.path != record.verification.path:
+        return None
+    judged = ((role, record.judged(role)) for role in ROLES)
+    return pair if all(half is None or half["key"] in pair.keys(role) for role, half in judged) else None

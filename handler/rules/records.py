@@ -1,12 +1,13 @@
 """The record: a decided verification as it is stored, its message in it. Pure."""
 
+import json
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from handler.rules.codes import code_row
 from handler.rules.outcome import Called, Decision, Verification, body
-from handler.rules.pairing import Role
+from handler.rules.pairing import ROLES, Pair, Role
 from handler.rules.settings import Settings
 from handler.rules.uploads import Seen, Stored
 
@@ -16,6 +17,8 @@ class Record(NamedTuple):
 
     `uploaded_at` is that of its newest upload. `delete` names the uploads to remove once it is delivered.
     `told_from` is when it was recorded, or `redeliver` asked for it: its deliveries' schedule begins then.
+    That and what follows it are marks, which change; all before them is sealed. `sealed` holds that part with
+    its seal as they are stored, once they are: it may hold more than this version knows.
     """
 
     verification: Verification
@@ -38,6 +41,7 @@ class Record(NamedTuple):
     dead_at: datetime | None = None
     attempts: int = 0
     deleted: bool = False
+    sealed: Mapping[str, Any] | None = None
 
     @property
     def schedule(self) -> tuple[str, datetime]:
@@ -114,6 +118,32 @@ def _to_delete(seen: Seen, decision: Decision, settings: Settings) -> tuple[Role
     retake = decision.code is not None and code_row(decision.code).advice == "retake_live"
     spare_image = settings.delete_uploads == "live" or retake or seen.pair.shared
     return ("live",) if spare_image else ("live", "image")
+
+
+def agrees(record: Record) -> bool:
+    """Whether a record's message tells what the record says: of the same verification, pair and uploads."""
+    try:
+        message = json.loads(record.body)
+        data = message["data"]
+        pair = Pair(tuple(data["pair"].items()), (), (), shared=False)
+        told = data["verification_id"], data["run"], pair.path
+        named = message["id"], message["type"], data["outcome"]
+        uploads = [_upload(data[role], data[role] and data[role]["bucket"]) for role in ROLES]
+        judged = [_upload(record.judged(role), record.bucket) for role in ROLES]
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return False
+    which, outcome, keys = record.verification, record.outcome, (record.live_key, record.image_key)
+    return (
+        told == tuple(which)
+        and named == (which.message_id, f"verification.{outcome}", outcome)
+        and uploads == judged
+        and all(half is None or half[1] == key for half, key in zip(uploads, keys, strict=True))
+    )
+
+
+def _upload(judged: Mapping[str, Any] | None, bucket: Any) -> tuple[Any, Any, Any] | None:
+    """Bucket, key and MD5 of an upload as a record or a message tells of it, None where there was none."""
+    return None if judged is None else (bucket, judged["key"], judged["md5"])
 
 
 def is_rest_of(seen: Seen, record: Record) -> bool:

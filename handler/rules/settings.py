@@ -43,6 +43,8 @@ class Settings(NamedTuple):
     bucket: str
     webhook_url: str
     webhook_secrets: tuple[str, ...]
+    state_secrets: tuple[str, ...]
+    """What records are sealed with: the first one seals, any of them is accepted."""
     templates: Templates
     min_similarity: float
     pair_timeout: int
@@ -60,7 +62,7 @@ class Settings(NamedTuple):
     local_cloud: str | None
 
     def __repr__(self) -> str:
-        hidden = ("webhook_url", "webhook_secrets")
+        hidden = ("webhook_url", "webhook_secrets", "state_secrets")
         shown = {name: value for name, value in self._asdict().items() if name not in hidden}
         return f"Settings({', '.join(f'{name}={value!r}' for name, value in shown.items())}, …)"
 
@@ -191,6 +193,7 @@ _SETTINGS: dict[str, tuple[str | None, Callable[[str], Any]]] = {
     "PASS_RESOURCES": ("presigned", partial(_one_of, PASS_RESOURCES)),
     "STATE_PREFIX": ("livepair/", _state_prefix),
     "STATE_BUCKET": ("", lambda text: _bucket(text) if text else None),
+    "STATE_SECRET": ("", lambda text: _webhook_secrets(text) if text else ()),
     "KEEP_BEST_FRAME": ("true", partial(_one_of, ("true", "false"))),
     "DELETE_UPLOADS": ("none", partial(_one_of, DELETE_UPLOADS)),
     "MAX_LIVE_BYTES": ("50000000", partial(_whole, 1, 5_000_000_000)),
@@ -223,6 +226,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         bucket=bucket,
         webhook_url=found["WEBHOOK_URL"],
         webhook_secrets=found["WEBHOOK_SECRET"],
+        state_secrets=found["STATE_SECRET"] or found["WEBHOOK_SECRET"],
         templates=templates,
         min_similarity=found["MIN_SIMILARITY"],
         pair_timeout=found["PAIR_TIMEOUT"],

@@ -25,6 +25,10 @@ class Unreadable(ValueError):
     """The bytes are no such value; the message says why, and repeats nothing of them."""
 
 
+class Unsealed(Unreadable):
+    """A record that nobody who knows the secret has sealed under its key."""
+
+
 # --- kinds of value ---------------------------------------------------------------------------------
 
 
@@ -112,7 +116,7 @@ _CLAIM: Mapping[str, Field] = {
     "code": _OPTIONAL_TEXT,
 }
 
-_RECORD: Mapping[str, Field] = {
+_DECIDED: Mapping[str, Field] = {
     "bucket": _TEXT,
     "live_key": _TEXT,
     "image_key": _TEXT,
@@ -127,6 +131,10 @@ _RECORD: Mapping[str, Field] = {
     "body": _TEXT,
     "nonce": _TEXT,
     "delete": Field(_roles, list),
+}
+"""What stays as it was decided, and is sealed."""
+
+_MARKS: Mapping[str, Field] = {
     "told_from": _OPTIONAL_TIME,
     "delivered_at": _OPTIONAL_TIME,
     "dead_at": _OPTIONAL_TIME,
@@ -201,6 +209,8 @@ def _load(data: bytes, read: Callable[[Mapping[str, Any]], T]) -> T:
         raise Unreadable(f"no object of version {VERSION}")
     try:
         return read(found)
+    except Unreadable:
+        raise
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise Unreadable(type(error).__name__) from None
 
@@ -221,19 +231,39 @@ def load_claim(data: bytes) -> Claim:
     return _load(data, read)
 
 
+def seal_record(record: Record, seal: Callable[[str], str]) -> Record:
+    """The record with its seal, which it keeps: what was decided does not change."""
+    if record.sealed:
+        return record
+    decided = {**_named(record.verification), **_written(_DECIDED, record)}
+    return record._replace(sealed={"decided": decided, "seal": seal(_sealed_text(decided))})
+
+
 def dump_record(record: Record) -> bytes:
-    """A record as it is stored."""
-    return _dump({**_named(record.verification), **_written(_RECORD, record)})
+    """A sealed record as it is stored: the sealed part as it was found, whatever a later version put in."""
+    return _dump({**(record.sealed or {}), **_written(_MARKS, record)})
 
 
-def load_record(data: bytes) -> Record:
-    """A stored record. Raises Unreadable."""
+def load_record(data: bytes, holds: Callable[[str, object], bool]) -> Record:
+    """A stored record. Raises Unreadable, and Unsealed where its text and its seal are none that `holds`."""
 
     def read(found: Mapping[str, Any]) -> Record:
+        if "seal" not in found or "decided" not in found:
+            raise Unsealed("it has no seal")
+        decided = _object(found["decided"])
+        if not holds(_sealed_text(decided), found["seal"]):
+            raise Unsealed("its seal is not one of ours")
+        sealed = {"decided": decided, "seal": found["seal"]}
         # The version before counted the schedule from the decision.
-        return Record(_verification(found), **_read(_RECORD, {"told_from": None, **found}))
+        marks = _read(_MARKS, {"told_from": None, **found})
+        return Record(_verification(decided), **_read(_DECIDED, decided), **marks, sealed=sealed)
 
     return _load(data, read)
+
+
+def _sealed_text(decided: Mapping[str, Any]) -> str:
+    """What is sealed: all that stands there, whoever knows what for, in one spelling."""
+    return json.dumps(decided, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
 def dump_task(task: Task) -> bytes:

@@ -1,7 +1,7 @@
 """Claims, records and the agenda: all that livepair knows, as JSON objects in the state bucket.
 
     claims/<pair>/<verification>/<n>        the right to call the API; created once, then its owner's
-    records/<pair>/<verification>.json      the decided verification; created once, later marked only
+    records/<pair>/<verification>.json      the decided verification; created once, sealed; then marked only
     agenda/<UTC minute>/<purpose>           what to come back to, and when
     waiting/<image key digest>/<pair>       a live package waiting for an image that serves many
     settled/<pair>/<digest>                 an upload that stays where the other half of its pair is deleted
@@ -18,6 +18,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from handler.clock import Clock, Together
@@ -25,10 +26,12 @@ from handler.edges.bucket import Bucket, Exists, Unavailable
 from handler.rules.agenda import Entry, Look, Task, minute_of, minute_text, verification_in
 from handler.rules.claiming import Claim, Standing
 from handler.rules.outcome import Verification
-from handler.rules.records import Record
+from handler.rules.records import Record, agrees
+from handler.rules.schedule import CLOCK_MARGIN
 from handler.rules.uploads import Stored
 from handler.state import codec
-from handler.state.objects import Memory, Objects
+from handler.state.objects import CorruptState, Memory, Objects
+from handler.state.seal import Seals
 
 SETTLE = 0.05
 """Seconds between creating a claim and reading it back, longer than two writers can both succeed."""
@@ -46,10 +49,13 @@ class Ledger:
     Every method can raise CosError and, where it reads, CorruptState.
     """
 
-    def __init__(self, bucket: Bucket, prefix: str, clock: Clock, together: Together, memory: Memory) -> None:
+    def __init__(
+        self, bucket: Bucket, prefix: str, seals: Seals, clock: Clock, together: Together, memory: Memory
+    ) -> None:
         self.bucket = bucket
         self.prefix = prefix
         self.objects = Objects(bucket, memory)
+        self._seals = seals
         self._clock = clock
         self._together = together
 
@@ -118,8 +124,11 @@ class Ledger:
         return self.objects.read(key, codec.load_task)
 
     def last_walk(self) -> datetime | None:
-        """When the last finished walk over the uploads began."""
-        return self.objects.read(self._walk_key, codec.load_walked)
+        """When the last finished walk over the uploads began. None can be still to come."""
+        began_at = self.objects.read(self._walk_key, codec.load_walked)
+        if began_at is not None and began_at > self._clock.now() + CLOCK_MARGIN:
+            raise CorruptState(self._walk_key, "it lies in the future")
+        return began_at
 
     def walked(self, began_at: datetime) -> None:
         """Note that a walk which began then has finished."""
@@ -170,12 +179,22 @@ class Ledger:
         return f"{self.prefix}records/{verification.path}/{verification.id}.json"
 
     def record(self, verification: Verification) -> Record | None:
-        return self.objects.read(self.record_key(verification), codec.load_record)
+        return self._record(self.record_key(verification))
+
+    def _record(self, key: str) -> Record | None:
+        """The record that lies under a key: sealed for it, about what it says, and its message too."""
+        record = self.objects.read(key, lambda data: codec.load_record(data, partial(self._seals.holds, key)))
+        if record is not None and not (self.record_key(record.verification) == key and agrees(record)):
+            raise CorruptState(key, "the record, its key and its message do not agree")
+        return record
+
+    def _sealed(self, record: Record) -> Record:
+        return codec.seal_record(record, partial(self._seals.seal, self.record_key(record.verification)))
 
     def records(self, pair_path: str) -> list[Record]:
         """All that was decided about a pair, in no order. May miss what is very new."""
         keys = self.objects.keys(f"{self.prefix}records/{pair_path}/")
-        return [record for record in (self.objects.read(key, codec.load_record) for key in keys) if record]
+        return [record for record in map(self._record, keys) if record]
 
     def record_once(self, record: Record, *, claimed: bool) -> Record:
         """Create the record, or find the one that was created first: that one counts, and is returned.
@@ -184,7 +203,7 @@ class Ledger:
         from deciding it at the same moment, so its record is read back like a claim. Raises Unavailable where
         it is not certain that any is stored.
         """
-        key = self.record_key(record.verification)
+        key, record = self.record_key(record.verification), self._sealed(record)
         if not self.trusts_create:
             first = self.record(record.verification)
             if first:
@@ -203,7 +222,7 @@ class Ledger:
 
     def mark(self, record: Record) -> None:
         """Store what became of a record's delivery."""
-        self.objects.write(self.record_key(record.verification), codec.dump_record(record))
+        self.objects.write(self.record_key(record.verification), codec.dump_record(self._sealed(record)))
 
     def dead_key(self, verification: Verification) -> str:
         return f"{self.prefix}dead/{verification.path}/{verification.id}"

@@ -8,17 +8,26 @@ from typing import TypeVar
 
 from handler.edges.bucket import Bucket, CosError, Oversized
 from handler.rules.uploads import Stored
-from handler.state.codec import Unreadable
+from handler.state.codec import Unreadable, Unsealed
 
 T = TypeVar("T")
 
 
 class CorruptState(Exception):
-    """A state object that does not read as what its key says."""
+    """A state object that does not read as what its key says.
 
-    def __init__(self, key: str, why: str) -> None:
-        self.key = key
-        super().__init__(f"the state object {key} cannot be read ({why}); look at it, then delete it")
+    `is_unsealed`: nobody who knows the secret wrote it there; or the secret is another by now, which heals.
+    """
+
+    def __init__(self, key: str, why: str, *, is_unsealed: bool = False) -> None:
+        self.key, self.is_unsealed = key, is_unsealed
+        todo = "look at it, then delete it"
+        if is_unsealed:
+            todo = (
+                "if the secret was changed, put the former one behind the new one in STATE_SECRET; if it was "
+                f"not, somebody forged it: {todo}"
+            )
+        super().__init__(f"the state object {key} cannot be read ({why}); {todo}")
 
 
 class Memory:
@@ -60,7 +69,7 @@ class Objects:
         except Oversized as error:
             raise CorruptState(key, error.code) from None
         except Unreadable as error:
-            raise CorruptState(key, str(error)) from None
+            raise CorruptState(key, str(error), is_unsealed=isinstance(error, Unsealed)) from None
 
     def write(self, key: str, data: bytes) -> None:
         """Put an object, replacing any."""

@@ -662,7 +662,7 @@ def test_what_the_function_decides_arrives(own: Running, configured: Callable[..
         "failed": "retry_later",
         "incomplete": "upload_missing",
     }
-    records = [livepair.stored(key) for key in livepair.state("records/")]
+    records = [livepair.record(key) for key in livepair.state("records/")]
     assert len(records) == len(recordings)
     assert all(record["delivered_at"] for record in records)
 

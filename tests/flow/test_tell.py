@@ -15,10 +15,12 @@ from handler.flow.steps import Tell
 from handler.flow.tell import LEAST_SECONDS
 from handler.rules.agenda import Entry, delivery, kind_of
 from handler.rules.outcome import Answer, verification
+from handler.rules.records import Record
 from handler.rules.schedule import LONGEST_RETRY_AFTER, MOST_DELIVERIES, deliveries
 from handler.state import codec
 from tests.support.scene import Killed, Scene, kill, unavailable
-from tests.support.values import HOUR, IMAGE, LIVE, MINUTE, NOON, SECOND, SEEN, record
+from tests.support.shelf import sealed
+from tests.support.values import HOUR, IMAGE, LIVE, MINUTE, NOON, SECOND, SEEN, message, record
 
 DOWN, GONE = Delivery(False, 500, "answered 500"), Delivery(False, 410, "answered 410", gone=True)
 OK = Delivery(True, 200)
@@ -505,15 +507,17 @@ def test_an_outcome_without_a_call_is_on_the_agenda_before_it_is_recorded() -> N
 def test_of_two_who_decide_without_a_claim_both_tell_the_same() -> None:
     """What is stored in the end, byte for byte."""
     scene = Scene(MAX_LIVE_BYTES="10")
+    other: list[Record] = []
 
     def overwrite(written: str) -> None:
         if "/records/" in written:
-            first = codec.load_record(scene.state.objects[written])
-            scene.state.objects[written] = codec.dump_record(first._replace(body="{}", nonce="other"))
+            first = scene.record()._replace(nonce="other", sealed=None)
+            other.append(sealed(first._replace(body=message(first))))
+            scene.state.objects[written] = codec.dump_record(other[0])
 
     scene.state.after_write = overwrite
     assert scene.event() == ["rejected"]
-    assert [post[1] for post in scene.consumer.posts] == ["{}"]
+    assert [post[1] for post in scene.consumer.posts] == [other[0].body]
 
 
 # --- records that stand -------------------------------------------------------------------------------

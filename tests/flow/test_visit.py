@@ -334,13 +334,19 @@ def test_a_record_is_told_even_if_its_uploads_have_changed_since(kind: Any, atte
 
 
 def test_a_record_is_told_whatever_the_templates_are() -> None:
-    """What was judged is deleted all the same: its record holds all that is needed."""
+    """Its record holds all that is needed for that. What was judged is deleted once they derive it again."""
     scene = Scene(DELETE_UPLOADS="both")
     record = told_elsewhere(scene, delete=("live", "image"))
     scene.settings = settings(LIVE_KEY="new/{id}.gz", IMAGE_KEY="new/{id}.jpg", DELETE_UPLOADS="both")
     scene.ledger.put_on(Entry(NOON, delivery(record, 1)))
     assert scene.sweep(MINUTE) == ["matched"]
+    assert (scene.uploads.deletes, scene.agenda) == ([], [])
+    assert scene.logged[0]["event"] == "left_alone"
+    scene.settings = settings(DELETE_UPLOADS="both")
+    assert scene.walk() == []
+    assert scene.sweep(MINUTE) == ["matched"]
     assert sorted(scene.uploads.deletes) == sorted([LIVE.key, IMAGE.key])
+    assert len(scene.consumer.posts) == 1
     assert scene.record().settled
     assert scene.agenda == []
 
@@ -349,9 +355,9 @@ def told_elsewhere(scene: Scene, **changes: Any) -> Record:
     """A record that another instance wrote, and died before it could tell it."""
     other = Scene()
     other.event()
-    record = other.record()._replace(delivered_at=None, attempts=0, **changes)
+    record = other.record()._replace(delivered_at=None, attempts=0, sealed=None, **changes)
     scene.ledger.mark(record)
-    return record
+    return scene.record()
 
 
 # --- what COS keeps from being done ---------------------------------------------------------------------

@@ -23,7 +23,7 @@ from tests.cloud.consumer import Attempt
 from tests.cloud.faceid import COMPARE, Call
 from tests.cloud.function import Invocation
 from tests.cloud.proxy import Logged
-from tests.local.world import BUCKET, STATE, TEMPLATES, World, minute_of
+from tests.local.world import BUCKET, STATE, STATE_BUCKET, TEMPLATES, World, minute_of
 
 PAUSE = 2.0
 """Real seconds without news after which a new chapter of the timeline begins."""
@@ -250,7 +250,7 @@ def _add_yield(visit: Visit, path: str) -> None:
 
 def _look_into_bucket(world: World, told: dict[str, Told]) -> None:
     for key, found in _state(world):
-        kind = key.split("/")[1]
+        kind = key.removeprefix(STATE).split("/")[0]
         pair = _pair_of(found["key"] if kind == "agenda" and found["key"] else key)
         if pair is None or pair.path not in told:
             continue
@@ -258,16 +258,17 @@ def _look_into_bucket(world: World, told: dict[str, Told]) -> None:
         if kind == "agenda" and due:
             told[pair.path].todo.append((due, found["kind"]))
         elif kind == "records":
-            told[pair.path].records.append(found)
+            told[pair.path].records.append({**found["decided"], **found})
         elif kind == "claims" and found["code"]:
             told[pair.path].codes.append(found["code"])
 
 
 def _state(world: World) -> Iterator[tuple[str, dict[str, Any]]]:
     """The function's own objects; what somebody else has written there is passed over."""
-    bucket = world.cloud.cos.bucket(BUCKET)
+    bucket = world.cloud.cos.bucket(STATE_BUCKET)
     for key in bucket.keys(STATE):
-        stored = bucket.find(key) if key.split("/")[1] in ("agenda", "records", "claims") else None
+        kind = key.removeprefix(STATE).split("/")[0]
+        stored = bucket.find(key) if kind in ("agenda", "records", "claims") else None
         with contextlib.suppress(ValueError):
             found = json.loads(stored.data) if stored else None
             if isinstance(found, dict) and found.get("version") == VERSION:

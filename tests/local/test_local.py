@@ -33,7 +33,7 @@ from tests.cloud.consumer import SECRET
 from tests.local.forward import Forwarder, check_target
 from tests.local.screenshot import browser
 from tests.local.server import Site
-from tests.local.world import LARGEST_UPLOAD, SAMPLES, World
+from tests.local.world import LARGEST_UPLOAD, SAMPLES, STATE, STATE_BUCKET, World
 
 PATIENCE = 30.0  # real seconds
 CHROMIUM = browser()
@@ -480,8 +480,9 @@ def test_what_cos_refused_is_found_by_reconcile(local: Local) -> None:
 @pytest.mark.parametrize("data", [b"{", b"[]", b"{}", b"\xff"])
 def test_what_others_write_under_the_state_prefix_stops_nothing(local: Local, data: bytes) -> None:
     """An application on the same cloud may do so by mistake: the page goes on, and time too."""
-    bucket = local.world.cloud.cos.bucket("faces-1250000000")
-    keys = ["livepair/agenda/0/x", "livepair/agenda/z", "livepair/records/a/b.json", "livepair/claims/a/b/1"]
+    bucket = local.world.cloud.cos.bucket(STATE_BUCKET)
+    names = ("agenda/0/x", "agenda/z", "records/a/b.json", "claims/a/b/1")
+    keys = [f"{STATE}{name}" for name in names]
     for key in keys:
         bucket.put(key, data)
     pair = local.upload("live-only")

@@ -20,10 +20,10 @@ from tests.cloud.function import DAILY
 from tests.cloud.scf import bundle
 from tests.support.project import PROJECT
 
-BUCKET = "faces-1250000000"
+BUCKET, STATE_BUCKET = "faces-1250000000", "faces-state-1250000000"
 LIVE_KEY = "uploads/{id}/live.gz"
 IMAGE_KEY = "uploads/{id}/image.jpg, uploads/{id}/image.png"
-STATE = "livepair/"
+STATE = f"livepair/{BUCKET}/"
 CLIENT = "client"
 """The name of the port that uploads from outside come in by."""
 
@@ -89,7 +89,7 @@ class World:
         `slow`: real seconds that a slow webhook takes to answer.
         """
         self._slowness = slow
-        self.cloud = Cloud(bucket=BUCKET)
+        self.cloud = Cloud(bucket=BUCKET, state_bucket=STATE_BUCKET)
         try:
             self.url = self.cloud.proxy.listen(CLIENT, port)
         except OSError:
@@ -263,7 +263,7 @@ class World:
         return datetime.fromtimestamp(seconds, timezone.utc)
 
     def _next_due(self, otherwise: datetime) -> datetime:
-        keys = self.cloud.cos.bucket(BUCKET).keys(f"{STATE}agenda/")
+        keys = self.cloud.cos.bucket(STATE_BUCKET).keys(f"{STATE}agenda/")
         return next(filter(None, map(minute_of, keys)), otherwise)
 
     def _jump(self, seconds: float) -> None:
@@ -283,7 +283,7 @@ class World:
 def minute_of(key: str) -> datetime | None:
     """When an agenda entry is due; None for a key that is none, which anybody may write."""
     try:
-        return datetime.strptime(key.split("/")[2], MINUTE).replace(tzinfo=timezone.utc)
+        return datetime.strptime(key.removeprefix(STATE).split("/")[1], MINUTE).replace(tzinfo=timezone.utc)
     except (ValueError, IndexError):
         return None
 

@@ -302,7 +302,7 @@ def test_redeliver_names_what_it_cannot_read_and_goes_on(
     assert f"the state object livepair/{spoilt} cannot be read" in said.stderr
     assert "1 message to be posted" in said.stdout
     told = operator.json("redeliver", "--since", "1h", "--yes", status=1)
-    which = livepair.stored(kept)["verification"]
+    which = livepair.record(kept)["verification"]
     assert told == {"redelivered": [which], "unreadable": [f"livepair/{spoilt}"]}
     livepair.finish()
     assert livepair.cloud.consumer.accepted == {f"msg_{which}"}

@@ -23,7 +23,7 @@ from tests.cloud.function import DAILY
 from tests.cloud.scf import bundle
 from tests.cloud.scf_api import PARAMETERS as SCF
 from tests.cloud.scf_api import zipped
-from tests.support.harness import BUCKET, STATE
+from tests.support.harness import BUCKET, STATE, Livepair
 from tests.support.operator import Operator
 from tests.support.project import PROJECT
 
@@ -104,6 +104,28 @@ def test_a_sound_deployment_has_no_faults(cloud: Cloud, operator: Operator) -> N
     assert not any(call.executed for call in cloud.faceid.calls)
     assert cloud.cos.bucket(STATE).keys("") == []
     assert "No check failed." in operator.fine("doctor")
+
+
+def test_state_in_the_bucket_of_uploads_fails(
+    cloud: Cloud, operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever may write all of one bucket may then write state."""
+    monkeypatch.setenv("STATE_BUCKET", BUCKET)
+    assert "a bucket of its own" in failures(operator)["state bucket"]["do"]
+
+
+def test_a_secret_that_records_were_not_sealed_with_fails(
+    cloud: Cloud, operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the function finds records that it cannot read."""
+    livepair = Livepair(cloud, monkeypatch, **cloud.environment())
+    livepair.pair()
+    told = operator.json("doctor", "--no-webhook")
+    assert [each["status"] for each in told["checks"] if each["name"] == "seals"] == ["ok"]
+    monkeypatch.setenv(
+        "STATE_SECRET", "whsec_" + base64.b64encode(b"a fake secret of another function").decode()
+    )
+    assert "behind the new one in STATE_SECRET" in failures(operator)["seals"]["do"]
 
 
 def test_its_message_is_a_signed_test(cloud: Cloud, operator: Operator) -> None:

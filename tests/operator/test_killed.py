@@ -135,7 +135,7 @@ def failed(livepair: Livepair, name: str) -> None:
 def record(livepair: Livepair, name: str) -> dict[str, object]:
     """The record of a pair that has one."""
     (key,) = livepair.state(f"records/{name}/")
-    return livepair.stored(key)
+    return livepair.record(key)
 
 
 def posts(livepair: Livepair, name: str) -> int:

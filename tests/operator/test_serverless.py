@@ -27,6 +27,7 @@ ENVIRONMENT = {
     "ROLE": "livepair",
     "BUCKET": "faces-1250000000",
     "STATE_BUCKET": "faces-state-1250000000",
+    "STATE_SECRET": "whsec_ZmFrZS1zdGF0ZS1zZWNyZXQ=",
     "WEBHOOK_URL": "https://example.com/webhook",
     "WEBHOOK_SECRET": "whsec_ZmFrZS1zZWNyZXQ=",
 }
@@ -44,15 +45,23 @@ def test_its_settings_are_the_codes_settings_with_their_defaults(inputs: dict[st
     """None unknown, none missing but LOCAL_CLOUD; what the file spells out is what would be without it."""
     variables = inputs["environment"]["variables"]
     assert all(isinstance(value, str) for value in variables.values())
-    least = {name: ENVIRONMENT[name] for name in ("BUCKET", "STATE_BUCKET", "WEBHOOK_URL", "WEBHOOK_SECRET")}
+    named = ("BUCKET", "STATE_BUCKET", "STATE_SECRET", "WEBHOOK_URL", "WEBHOOK_SECRET")
+    least = {name: ENVIRONMENT[name] for name in named}
     assert load_settings(variables) == load_settings(least)
     # `templates` are two variables; LOCAL_CLOUD is none of a deployment.
     assert len(variables) == len(Settings._fields) + 1 - 1
 
 
+def test_state_lies_in_a_bucket_of_its_own(inputs: dict[str, Any]) -> None:
+    """As the function's settings see it; whoever may upload to the one has no right on the other."""
+    settings = load_settings(inputs["environment"]["variables"])
+    assert settings.state_bucket != settings.bucket
+    assert settings.state_prefix == f"livepair/{settings.bucket}/"
+
+
 def test_secrets_come_from_the_deployers_environment() -> None:
     """No secret stands in the file."""
-    for name in ("WEBHOOK_SECRET", "WEBHOOK_URL", "BUCKET", "ROLE"):
+    for name in ("WEBHOOK_SECRET", "STATE_SECRET", "WEBHOOK_URL", "BUCKET", "STATE_BUCKET", "ROLE"):
         assert f"${{env:{name}}}" in TEXT
 
 

@@ -281,11 +281,11 @@ def test_each_of_several_secrets_signs(configured: Callable[..., Livepair]) -> N
 
 
 def test_secrets_can_be_rotated_while_a_delivery_waits(livepair: Livepair) -> None:
-    """What is stored is the body; each attempt is signed with the secrets of its time."""
+    """What is stored is the body; each attempt is signed with the secrets of its time. State has its own."""
     livepair.cloud.consumer.answer(500, times=2)
     livepair.pair()
     livepair.cloud.consumer.secrets = [OTHER_SECRET]
-    livepair.configure(WEBHOOK_SECRET=OTHER_SECRET)
+    livepair.configure(WEBHOOK_SECRET=OTHER_SECRET, STATE_SECRET=SECRET)
     assert livepair.due() == ["matched"]
     one_message(livepair)
 

@@ -24,7 +24,7 @@ def test_a_pair_becomes_one_signed_outcome(livepair: Livepair) -> None:
     assert bucket.get(data["best_frame"]["key"]).md5 == data["best_frame"]["md5"]
     (record,) = livepair.state("records/")
     assert record == f"records/42/{data['verification_id']}.json"
-    assert livepair.stored(record)["body"].encode() == livepair.cloud.consumer.attempts[0].body
+    assert livepair.record()["body"].encode() == livepair.cloud.consumer.attempts[0].body
     assert len(livepair.cloud.faceid.calls) == 1
     assert livepair.state("agenda/") == []
 

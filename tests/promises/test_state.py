@@ -157,6 +157,17 @@ def test_a_broken_note_of_the_last_walk_is_stepped_over(livepair: Livepair) -> N
     assert livepair.reconcile() == ["matched"]
 
 
+def test_a_note_of_a_walk_that_is_still_to_come_is_stepped_over(livepair: Livepair) -> None:
+    """Whoever forged it keeps no lost upload from being found."""
+    livepair.put_pair()
+    livepair.drop(2)
+    note = {"version": 1, "began_at": "2999-01-01T00:00:00+00:00"}
+    livepair.put("livepair/reconciled.json", json.dumps(note).encode())
+    livepair.cloud.clock.advance(3600)
+    assert livepair.reconcile() == ["matched"]
+    assert livepair.stored("reconciled.json")["began_at"] < "2999"
+
+
 def test_one_entry_that_fails_does_not_hold_up_the_others(livepair: Livepair) -> None:
     """COS fails for one pair: the others are judged, the invocation fails, the pair stays on the agenda."""
     livepair.throttled_pairs(3)

@@ -71,6 +71,9 @@ def test_three_settings_are_enough() -> None:
         ("WEBHOOK_URL", "http://[::1]:9/x", "webhook_url", "http://[::1]:9/x"),
         ("WEBHOOK_SECRET", f"{SECRET} {OTHER_SECRET}", "webhook_secrets", (SECRET, OTHER_SECRET)),
         ("WEBHOOK_SECRET", f"\n{SECRET}\n\t{OTHER_SECRET}\n", "webhook_secrets", (SECRET, OTHER_SECRET)),
+        ("WEBHOOK_SECRET", f"{SECRET} {OTHER_SECRET}", "state_secrets", (SECRET, OTHER_SECRET)),
+        ("STATE_SECRET", OTHER_SECRET, "state_secrets", (OTHER_SECRET,)),
+        ("STATE_SECRET", f"{OTHER_SECRET} {SECRET}", "state_secrets", (OTHER_SECRET, SECRET)),
         ("MIN_SIMILARITY", "0", "min_similarity", 0.0),
         ("MIN_SIMILARITY", "100", "min_similarity", 100.0),
         ("MIN_SIMILARITY", "82.5", "min_similarity", 82.5),
@@ -189,6 +192,10 @@ REFUSED: dict[str, list[tuple[str, str]]] = {
         ("whsec_é", "secret 1 of 1 is not base64"),
         ("“whsec_abcd”", "secret 1 of 1 must begin with whsec_"),
         ("whsec_", "secret 1 of 1 is empty"),
+    ],
+    "STATE_SECRET": [
+        ("plain-text", "secret 1 of 1 must begin with whsec_"),
+        (f"{SECRET} whsec_", "secret 2 of 2 is empty"),
     ],
     "LIVE_KEY": [
         ("uploads/live.gz", "holds no placeholder"),
@@ -356,7 +363,7 @@ def test_all_faults_are_named_at_once() -> None:
 
 def test_no_setting_is_forgotten_here() -> None:
     """Every documented setting has its refusals above, so that the test of all faults is of all settings."""
-    assert len(REFUSED) == 18
+    assert len(REFUSED) == 19
     assert set(REQUIRED) < set(REFUSED)
 
 
@@ -435,6 +442,7 @@ def test_no_message_repeats_a_secret(secret: str, url: str, secrets: str, local:
     changes = {
         "WEBHOOK_URL": url.format(secret),
         "WEBHOOK_SECRET": secrets.format(secret),
+        "STATE_SECRET": secrets.format(secret),
         "LOCAL_CLOUD": local.format(secret),
     }
     if more:
@@ -449,7 +457,7 @@ def test_no_message_repeats_a_secret(secret: str, url: str, secrets: str, local:
 
 def test_settings_can_be_printed() -> None:
     """Whoever logs them by mistake logs no secret."""
-    told = repr(load(WEBHOOK_SECRET=f"{SECRET} {OTHER_SECRET}"))
+    told = repr(load(WEBHOOK_SECRET=SECRET, STATE_SECRET=OTHER_SECRET))
     assert "(bucket='faces-1250000000', templates=" in told
     assert told.endswith(", local_cloud=None, …)")
     for secret in ("whsec_", "path-that-is-secret", "query-that-is-secret", "example.com"):

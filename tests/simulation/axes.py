@@ -5,7 +5,18 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
-from tests.simulation.plan import Command, Environment, Expiry, Junk, Plan, Put, Redeploy, alter, settings_of
+from tests.simulation.plan import (
+    Command,
+    Environment,
+    Expiry,
+    Forgery,
+    Junk,
+    Plan,
+    Put,
+    Redeploy,
+    alter,
+    settings_of,
+)
 
 LIMITS = (26.0, 28.0, 30.0, 60.0, 300.0, 900.0)
 """Time limits, in seconds, beside the usual one."""
@@ -108,6 +119,13 @@ def spoiled(rng: random.Random, plan: Plan) -> Plan:
     )
 
 
+def forged(rng: random.Random, plan: Plan) -> Plan:
+    """Somebody who may write state, and knows no secret, forges records and asks for their delivery."""
+    span = plan.puts[-1].at + rng.choice((5.0, 300.0, 2000.0))
+    times = [span * (0.2 + 0.8 * rng.random()) for _ in range(rng.choice((1, 3)))]
+    return replace(plan, forgeries=tuple(Forgery(at, rng.randrange(1 << 30)) for at in times))
+
+
 def expired(rng: random.Random, plan: Plan) -> Plan:
     """A lifecycle rule, or the application, takes live packages or all uploads early."""
     span = plan.puts[-1].at + rng.choice((5.0, 300.0, 4000.0))
@@ -156,5 +174,6 @@ AXES = (
     (expired, 0.04),
     (commanded, 0.08),
     (deleted_and_lagging, 0.04),
+    (forged, 0.04),
 )
 """Each with the share of histories that it is drawn into."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -18,7 +17,7 @@ from handler.rules.uploads import Stored
 from handler.services import Services
 from tests.simulation.cos import SimulatedBucket
 from tests.simulation.platform import Function
-from tests.simulation.store import Asked
+from tests.simulation.store import Asked, record_in
 from tests.simulation.world import World
 
 if TYPE_CHECKING:
@@ -132,7 +131,7 @@ def _retry(history: History, function: Function, services: Services, chosen: int
     for name in function.state.names(prefix):
         stored = function.state.now(name)
         if stored is not None and stored.data is not None and b'"outcome"' in stored.data:
-            record = json.loads(stored.data)
+            record = record_in(stored.data)
             if record["outcome"] in act.RETRIED:
                 found.append(record)
     if not found:

@@ -52,5 +52,7 @@ class SimulatedConsumer(Remote):
         bodies[body] = None
         if len(bodies) > 1:
             self.world.violation(f"message: {message_id} was told with {len(bodies)} bodies")
+        if body not in self.books.decided:
+            self.world.violation(f"message: {message_id} tells what nobody decided")
         if message_id.removeprefix("msg_") not in self.books.recorded:
             self.world.violation(f"message: {message_id} was told before it was recorded")

@@ -148,6 +148,7 @@ class SimulatedBucket(Remote):
             seen_at = self.world.now + HEAD_LAG * draw()
         if "/records/" in f"/{key}":
             which = key.rpartition("/")[2].removesuffix(".json")
+            self.books.decided.add(json.loads(data)["decided"]["body"])
             before = self.store.now(key)
             if before is None or before.data is None or _nonce(before.data) != _nonce(data):
                 self.books.recorded.setdefault(which, []).append((self.world.now, self.instance))

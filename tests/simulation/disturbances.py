@@ -6,13 +6,16 @@ import json
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from handler.rules.agenda import Entry, Look
+from handler.rules.agenda import Deliver, Entry, Look
+from handler.rules.outcome import Verification
 from handler.rules.pairing import Pair
 from handler.services import Services
+from handler.state import codec
 from tests.simulation.commands import COMMANDS
-from tests.simulation.plan import Command, Expiry, Junk
+from tests.simulation.plan import Command, Expiry, Forgery, Junk
 from tests.simulation.platform import Function
-from tests.simulation.store import Asked
+from tests.simulation.store import Asked, record_in
+from tests.simulation.world import moment
 
 if TYPE_CHECKING:
     from tests.simulation.history import History
@@ -46,6 +49,8 @@ def disturb(history: History) -> None:
             world.at(at, partial(_retry_all, history, function))
         for junk in plan.junk:
             world.at(junk.at, partial(_spoil, history, function, junk))
+        for forgery in plan.forgeries:
+            world.at(forgery.at, partial(_forge, history, function, forgery))
         for expiry in plan.expiries:
             world.at(expiry.at, partial(_expire, history, function, expiry))
         for command in plan.commands:
@@ -83,6 +88,48 @@ def _path(key: str, prefix: str, kind: str) -> str:
     return "/".join(parts[: -2 if kind == "claims" else -1])
 
 
+# --- forgeries --------------------------------------------------------------------------------------
+
+
+def _forge(history: History, function: Function, forgery: Forgery) -> None:
+    """Change what a record decided, or put another's in its place; then ask for its delivery.
+
+    The pair is excused: who may write its record can keep its message from being told.
+    """
+    prefix = f"{function.settings.state_prefix}records/"
+    there = [key for key in function.state.names(prefix) if _is_whole(function, key)]
+    if not there:
+        return
+    key, other = there[forgery.chosen % len(there)], there[(forgery.chosen + 1) % len(there)]
+    record = json.loads(_data(function, key if forgery.chosen % 3 else other))
+    if forgery.chosen % 3 or key == other:
+        decided = record["decided"]
+        outcome = "mismatched" if decided["outcome"] == "matched" else "matched"
+        body = decided["body"].replace(f'"{decided["outcome"]}"', f'"{outcome}"')
+        body = body.replace(f'"verification.{decided["outcome"]}"', f'"verification.{outcome}"')
+        decided.update(outcome=outcome, body=body)
+    record.update(delivered_at=None, dead_at=None, attempts=0, deleted=False)
+    path, _, name = key.removeprefix(prefix).rpartition("/")
+    which = Verification(name.removesuffix(".json"), record["decided"]["run"], path)
+    deliver = Deliver(function.settings.bucket, record["decided"]["live_key"], which, 1)
+    entry = Entry(moment(history.world.now), deliver)
+    history.books.excused.add((function.number, path))
+    history.world.faults["a record is forged"] += 1
+    history.world.tell("", f"somebody forges {key}, and asks for its delivery")
+    function.state.put(key, json.dumps(record).encode())
+    function.state.put(f"{function.agenda}{entry.name}", codec.dump_task(deliver))
+
+
+def _is_whole(function: Function, key: str) -> bool:
+    """Whether a record is there that can be read."""
+    return b'"decided"' in _data(function, key)
+
+
+def _data(function: Function, key: str) -> bytes:
+    stored = function.state.now(key)
+    return (stored.data if stored else None) or b""
+
+
 # --- uploads that go --------------------------------------------------------------------------------
 
 
@@ -115,7 +162,7 @@ def _retry_all(history: History, function: Function) -> None:
         if (function.number, _path(key, prefix, "records")) in history.books.excused:
             continue
         stored = function.state.now(key)
-        record: dict[str, Any] = json.loads(stored.data or b"{}") if stored else {}
+        record: dict[str, Any] = record_in(stored.data) if stored and stored.data else {}
         if record.get("outcome") in ("failed", "incomplete"):
             history.world.faults["an operator retries"] += 1
             upload = record["live_key"] if record["live"] else record["image_key"]

@@ -10,6 +10,7 @@ from handler.rules.pairing import Pair, Role
 from handler.rules.uploads import Seen, Stored
 from tests.simulation.history import History
 from tests.simulation.platform import Function
+from tests.simulation.store import record_in
 
 Found = dict[str, dict[str, Any]]
 """The records of one function, by verification."""
@@ -26,7 +27,7 @@ def records(function: Function) -> Found:
             continue
         stored = function.state.now(key)
         if stored is not None and stored.data is not None:
-            record = json.loads(stored.data)
+            record = record_in(stored.data)
             record["data"] = json.loads(record["body"])["data"]
             found[record["verification"]] = record
     return found

@@ -73,6 +73,14 @@ class Junk:
 
 
 @dataclass(frozen=True, slots=True)
+class Forgery:
+    """Somebody who may write state, and knows no secret, forges a record, the `chosen`, to be told."""
+
+    at: float
+    chosen: int
+
+
+@dataclass(frozen=True, slots=True)
 class Expiry:
     """All uploads that are there are taken, or the `live` packages alone; or all `records`."""
 
@@ -117,6 +125,7 @@ class Plan:
     """For how many seconds events are gathered, to come as the records of one; 0: each comes alone."""
     redeploys: tuple[Redeploy, ...] = ()
     junk: tuple[Junk, ...] = ()
+    forgeries: tuple[Forgery, ...] = ()
     expiries: tuple[Expiry, ...] = ()
     commands: tuple[Command, ...] = ()
 

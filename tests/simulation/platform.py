@@ -16,6 +16,7 @@ from handler.rules.settings import Settings
 from handler.services import Services
 from handler.state.ledger import Ledger
 from handler.state.objects import Memory
+from handler.state.seal import Seals
 from tests.simulation.api import SimulatedApi
 from tests.simulation.consumer import SimulatedConsumer
 from tests.simulation.cos import SimulatedBucket
@@ -166,7 +167,7 @@ class Function:
         return Services(
             settings=settings,
             uploads=uploads,
-            ledger=Ledger(state, settings.state_prefix, instance, instance.together, machine.memory),
+            ledger=self._ledger(state, instance, machine),
             api=SimulatedApi(world, books, instance),
             consumer=SimulatedConsumer(world, books, instance),
             clock=instance,
@@ -176,6 +177,10 @@ class Function:
             log=partial(_log, world, instance),
             request_id=str(instance),
         )
+
+    def _ledger(self, state: SimulatedBucket, instance: Instance, machine: Machine) -> Ledger:
+        prefix, seals = machine.settings.state_prefix, Seals(machine.settings.state_secrets)
+        return Ledger(state, prefix, seals, instance, instance.together, machine.memory)
 
     def _alternatives(self, key: str) -> tuple[str, ...]:
         match = self.settings.templates.match(key)

@@ -369,6 +369,14 @@ EVERY = (
         scenes.huge_entry,
     ),
     Protection(
+        "sealed",
+        "whoever may write state and knows no secret has nothing told that nobody decided",
+        "nobody decided",
+        50,
+        switches.any_seal_holds,
+        scenes.forged_while_down,
+    ),
+    Protection(
         "forget-sees-work",
         "`forget` says that nothing is left only once no instance can be at work",
         "of what was erased",

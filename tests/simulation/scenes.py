@@ -7,7 +7,17 @@ from dataclasses import replace
 
 from tests.simulation import profiles
 from tests.simulation.axes import AXES, thrice
-from tests.simulation.plan import ALTERNATIVES, OWN_PAIRS, SHARED_IMAGE, Command, Expiry, Junk, Plan, Put
+from tests.simulation.plan import (
+    ALTERNATIVES,
+    OWN_PAIRS,
+    SHARED_IMAGE,
+    Command,
+    Expiry,
+    Forgery,
+    Junk,
+    Plan,
+    Put,
+)
 from tests.simulation.profiles import Profile, first_uploads, halves_at_once, having, image_at_the_timeout
 from tests.simulation.store import Mood
 
@@ -128,6 +138,15 @@ def forgotten_at_work(rng: random.Random, plan: Plan) -> Plan:
     )
 
 
+def forged_while_down(rng: random.Random, plan: Plan) -> Plan:
+    """A record is forged while its message waits for a consumer that is down, or after it was told."""
+    plan = halves_at_once(rng, plan)
+    last = plan.puts[-1].at
+    forgeries = tuple(Forgery(last + wait * rng.random(), rng.randrange(1 << 30)) for wait in (20.0, 600.0))
+    mood = Mood(hook_down=(0.0, rng.choice((0.0, last + 300.0)), "answers 500"))
+    return replace(plan, mood=mood, forgeries=forgeries, kind_at=last + 700.0)
+
+
 def read_for_long(rng: random.Random, plan: Plan) -> Plan:
     """Uploads that came in parts take up to two minutes to be read through, longer than a claim lasts."""
     puts = tuple(replace(put, is_md5=False, arrivals=put.arrivals[:2]) for put in plan.puts)
@@ -174,6 +193,7 @@ PROFILES: dict[str, Profile] = {
         image_never,
         huge_entry,
         forgotten_at_work,
+        forged_while_down,
         read_for_long,
         profiles.as_drawn,
         profiles.records_expired,

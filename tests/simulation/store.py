@@ -5,6 +5,7 @@ What is bounded here is what the protocol assumes: see the constants.
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -260,6 +261,8 @@ class Books:
     """Messages that the consumer answered 410."""
     recorded: dict[str, list[tuple[float, Instance]]] = field(default_factory=dict)
     """Who stored a record first, or anew, by verification."""
+    decided: set[str] = field(default_factory=set)
+    """The messages that instances recorded, as they are."""
     unrecorded: set[tuple[str, Instance]] = field(default_factory=set)
     """Whose record COS refused or did not answer for."""
     excused: set[tuple[int, str]] = field(default_factory=set)
@@ -276,3 +279,9 @@ class Books:
     """The further runs that an operator asked for, and that stood on the agenda."""
     raced: int = 0
     """Uploads deleted that were made between the look at the object and its deletion."""
+
+
+def record_in(data: bytes) -> dict[str, Any]:
+    """A record as it is stored: what was decided, and its marks."""
+    found: dict[str, Any] = json.loads(data)
+    return {**found["decided"], **found}

@@ -20,6 +20,7 @@ from handler.services import Services
 from handler.state import codec, ledger
 from handler.state.ledger import Ledger
 from handler.state.objects import CorruptState, Objects
+from handler.state.seal import Seals
 from tests.simulation import history
 
 Patch = Callable[[Any, str, Any], None]
@@ -380,6 +381,10 @@ def never_asked(patch: Patch) -> None:
         self.memory.honours_create = True
 
     patch(Objects, "learn", learn)
+
+
+def any_seal_holds(patch: Patch) -> None:
+    patch(Seals, "holds", lambda self, key, text, seal: True)
 
 
 def nobody_is_at_work(patch: Patch) -> None:

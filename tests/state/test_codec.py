@@ -77,7 +77,13 @@ records = st.builds(
     st.none() | moments,
     counts,
     st.booleans(),
+    st.none(),
 )
+
+
+def load_record(data: bytes) -> Record:
+    """A record whose seal holds."""
+    return codec.load_record(data, lambda text, seal: seal == "seal")
 
 
 @given(tasks)
@@ -96,7 +102,8 @@ def test_a_claim_is_read_back_as_it_was_written(found: Claim) -> None:
 @given(records)
 def test_a_record_is_read_back_as_it_was_created(found: Record) -> None:
     """The body above all: every attempt sends what was recorded, byte for byte."""
-    assert codec.load_record(codec.dump_record(found)) == found
+    found = codec.seal_record(found, lambda text: "seal")
+    assert load_record(codec.dump_record(found)) == found
 
 
 @given(moments)
@@ -125,7 +132,10 @@ DELIVER = Deliver(BUCKET, "uploads/42/live.gz", VERIFICATION, 3)
 WALK = Walk(BUCKET, "uploads/7", NOON, NOON - HOUR)
 TASKS: list[Task] = [LOOK, TAKE_OVER, DELIVER, WALK]
 CLAIM = claim(tries={"transient": 1}, retry_at=NOON + MINUTE, code="InternalError")
-RECORD = record(delete=("live",), code="InternalError", live={"key": "l"}, answer={"code": "x"})
+RECORD = codec.seal_record(
+    record(delete=("live",), code="InternalError", live={"key": "l", "md5": None}, answer={"code": "x"}),
+    lambda text: "seal",
+)
 
 
 ADDED = {"no_similarity", "told_from", "failures"}
@@ -155,18 +165,35 @@ KINDS = [
         for name, task in zip(NEEDED, TASKS, strict=True)
     ),
     Kind("claim", CLAIM, codec.dump_claim(CLAIM), codec.load_claim),
-    Kind("record", RECORD, codec.dump_record(RECORD), codec.load_record),
+    Kind("record", RECORD, codec.dump_record(RECORD), load_record),
     Kind("walked", NOON, codec.dump_walked(NOON), codec.load_walked),
 ]
 every_kind = pytest.mark.parametrize("kind", KINDS, ids=[kind.name for kind in KINDS])
 
 
+def place_of(found: dict[str, Any], name: str) -> dict[str, Any]:
+    """The object that a field stands in: a record's sealed part is one of its own."""
+    decided: dict[str, Any] = found.get("decided", {})
+    return decided if name in decided else found
+
+
 def changed(data: bytes, **fields: Any) -> bytes:
-    return json.dumps({**json.loads(data), **fields}).encode()
+    found = json.loads(data)
+    for name, value in fields.items():
+        place_of(found, name)[name] = value
+    return json.dumps(found).encode()
 
 
 def without(data: bytes, name: str) -> bytes:
-    return json.dumps({key: value for key, value in json.loads(data).items() if key != name}).encode()
+    found = json.loads(data)
+    del place_of(found, name)[name]
+    return json.dumps(found).encode()
+
+
+def names(data: bytes) -> list[str]:
+    """The names of a value's fields, wherever they stand."""
+    found = json.loads(data)
+    return sorted([*found, *found.get("decided", {})])
 
 
 @every_kind
@@ -278,7 +305,7 @@ json_values = st.recursive(
 @given(st.data())
 def test_a_damaged_value_is_read_or_unreadable(kind: Kind, data: st.DataObject) -> None:
     """Any field replaced by anything: never an error that a sweep would not survive."""
-    name = data.draw(st.sampled_from(sorted(json.loads(kind.data))))
+    name = data.draw(st.sampled_from(names(kind.data)))
     with suppress(Unreadable):
         kind.load(changed(kind.data, **{name: data.draw(json_values)}))
 
@@ -286,12 +313,12 @@ def test_a_damaged_value_is_read_or_unreadable(kind: Kind, data: st.DataObject) 
 @every_kind
 def test_a_value_without_one_of_its_fields_is_unreadable(kind: Kind) -> None:
     """Nothing is guessed; what only other kinds of entry need may be left out."""
-    needed = NEEDED.get(kind.name, set(json.loads(kind.data)) - ADDED - {"version"})
-    for name in json.loads(kind.data):
+    needed = NEEDED.get(kind.name, set(names(kind.data)) - ADDED - {"version", "seal", "decided"})
+    for name in names(kind.data):
         if name in needed:
             with pytest.raises(Unreadable, match="KeyError"):
                 kind.load(without(kind.data, name))
-        elif name != "version":
+        elif name not in ("version", "seal", "decided"):
             assert kind.load(without(kind.data, name)) == kind.value
 
 
@@ -328,7 +355,7 @@ def test_a_value_without_one_of_its_fields_is_unreadable(kind: Kind) -> None:
 def test_a_field_of_another_kind_is_unreadable(name: str, to: object) -> None:
     """A damaged record is found when it is read, not in the middle of what is done with it."""
     with pytest.raises(Unreadable):
-        codec.load_record(changed(codec.dump_record(RECORD), **{name: to}))
+        load_record(changed(codec.dump_record(RECORD), **{name: to}))
 
 
 @pytest.mark.parametrize(
@@ -371,6 +398,6 @@ def test_a_time_is_read_in_utc(at: str, expected: datetime) -> None:
 def test_an_error_repeats_nothing_of_what_lies_there() -> None:
     """It is logged, and state can hold keys that name people."""
     with pytest.raises(Unreadable) as caught:
-        codec.load_record(changed(codec.dump_record(RECORD), uploaded_at="ann"))
+        load_record(changed(codec.dump_record(RECORD), uploaded_at="ann"))
     assert str(caught.value) == "ValueError"
     assert caught.value.__suppress_context__

@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from handler.edges.bucket import Unavailable
 from handler.rules.agenda import Deliver, Entry, Look, TakeOver, Task, Walk
 from handler.rules.claiming import Standing
+from handler.rules.schedule import CLOCK_MARGIN
 from handler.rules.uploads import Stored
 from handler.state import codec
 from handler.state.ledger import READ_BACK, SETTLE, SETTLE_VERSIONED, Ledger, new_nonce
 from handler.state.objects import CorruptState, Memory
-from tests.support.shelf import PAGE, Shelf, a_ledger
+from tests.support.shelf import PAGE, Shelf, a_ledger, sealed
 from tests.support.values import (
     BUCKET,
     HOUR,
@@ -30,6 +31,7 @@ from tests.support.values import (
     SECOND,
     VERIFICATION,
     claim,
+    message,
     record,
 )
 
@@ -38,7 +40,8 @@ TAKE_OVER = TakeOver(BUCKET, "uploads/42/live.gz", VERIFICATION, 2)
 DELIVER = Deliver(BUCKET, "uploads/42/live.gz", VERIFICATION._replace(id="f" * 32), 3)
 
 MINE, OTHER = claim(), claim(nonce="other", request_id="other request")
-RECORD, FIRST = record(), record(nonce="other", body='{"first":1}')
+RECORD = sealed(record())
+FIRST = sealed(record(nonce="other", body=message(RECORD, first=1)))
 
 
 def trusting() -> Memory:
@@ -123,6 +126,16 @@ def test_the_last_walk_is_remembered() -> None:
     assert book.last_walk() is None
     book.walked(NOON)
     assert book.last_walk() == NOON
+
+
+def test_a_walk_that_is_still_to_come_is_not_believed() -> None:
+    """Whoever wrote that note could keep walks from finding lost uploads. Clocks may differ a little."""
+    book, _, _ = a_ledger()
+    book.walked(NOON + CLOCK_MARGIN)
+    assert book.last_walk() == NOON + CLOCK_MARGIN
+    book.walked(NOON + CLOCK_MARGIN + timedelta(milliseconds=1))
+    with pytest.raises(CorruptState, match="future"):
+        book.last_walk()
 
 
 def test_marks_are_forgotten_that_were_made_before() -> None:

@@ -269,10 +269,12 @@ class Livepair:
         found: dict[str, Any] = json.loads(bucket.get(f"{own}{key}").data)
         return found
 
-    def record(self) -> dict[str, Any]:
-        """The one record there is."""
-        (key,) = self.state("records/")
-        return self.stored(key)
+    def record(self, key: str = "") -> dict[str, Any]:
+        """A record, or the one that there is: what was decided, and its marks."""
+        if not key:
+            (key,) = self.state("records/")
+        found = self.stored(key)
+        return {**found["decided"], **found}
 
     @property
     def _state(self) -> tuple[Bucket, str]:

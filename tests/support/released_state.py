@@ -12,6 +12,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from handler.state.seal import Seals
+from tests.cloud import consumer
 from tests.cloud.clock import Clock
 from tests.support.harness import BUCKET, Livepair
 from tests.support.project import PROJECT
@@ -20,8 +22,11 @@ STATE_1 = PROJECT / "tests" / "released" / "state-1"
 """Scenes of the version that first wrote state of version 1."""
 
 PREFIX = "livepair/"
+SEALS = Seals((consumer.SECRET,))
+"""Scenes are sealed with the local cloud's secret."""
+
 UNKNOWN = {"a_field_of_tomorrow": {"holds": ["anything", None, 1]}}
-HELD = ("verification", "live", "image", "answer", "best_frame")
+HELD = ("verification", "decided", "live", "image", "answer", "best_frame")
 """Objects within state objects; `tries` is none of them, since its names are data."""
 
 
@@ -64,7 +69,7 @@ def put_back(livepair: Livepair, scene: dict[str, Any], *, with_unknown: bool = 
         livepair.put(key, base64.b64decode(upload["base64"]))
     move_to(clock, datetime.fromisoformat(scene["at"]))
     for key, stored in scene["state"].items():
-        body = _with_unknown(stored) if with_unknown else stored
+        body = sealed(key, _with_unknown(stored)) if with_unknown else stored
         livepair.put(PREFIX + key, json.dumps(body, ensure_ascii=False).encode())
 
 
@@ -76,5 +81,13 @@ def move_to(clock: Clock, at: datetime) -> None:
 
 
 def _with_unknown(stored: dict[str, Any]) -> dict[str, Any]:
-    held = {name: {**stored[name], **UNKNOWN} for name in HELD if isinstance(stored.get(name), dict)}
+    held = {name: _with_unknown(stored[name]) for name in HELD if isinstance(stored.get(name), dict)}
     return {**stored, **held, **UNKNOWN}
+
+
+def sealed(key: str, stored: dict[str, Any]) -> dict[str, Any]:
+    """A state object as its version writes it: a record with the seal of all that was decided."""
+    if "decided" not in stored:
+        return stored
+    text = json.dumps(stored["decided"], ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return {**stored, "seal": SEALS.seal(PREFIX + key, text)}

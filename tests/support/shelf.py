@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 
 from handler.clock import together
 from handler.edges.bucket import CosError, Exists, Unavailable
+from handler.rules.records import Record
 from handler.rules.uploads import Stored
+from handler.state import codec
 from handler.state.ledger import Ledger
 from handler.state.objects import Memory
-from tests.support.values import NOON
+from handler.state.seal import Seals
+from tests.support.values import NOON, SECRET
 
 PAGE = 1000
+
+SEALS = Seals((SECRET,))
 
 
 class Jumping:
@@ -113,7 +119,13 @@ class Shelf:
         raise NotImplementedError
 
 
+def sealed(record: Record) -> Record:
+    """The record with the seal that a ledger on a shelf gives it."""
+    key = f"livepair/records/{record.verification.path}/{record.verification.id}.json"
+    return codec.seal_record(record, partial(SEALS.seal, key))
+
+
 def a_ledger(memory: Memory | None = None) -> tuple[Ledger, Shelf, Jumping]:
     """A ledger on a shelf."""
     shelf, clock = Shelf(), Jumping()
-    return Ledger(shelf, "livepair/", clock, together, memory or Memory()), shelf, clock
+    return Ledger(shelf, "livepair/", SEALS, clock, together, memory or Memory()), shelf, clock

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from handler.rules.claiming import Claim
 from handler.rules.outcome import Verification
-from handler.rules.pairing import Pair
+from handler.rules.pairing import ROLES, Pair
 from handler.rules.records import Record
 from handler.rules.settings import Settings, load_settings
 from handler.rules.uploads import Seen, Stored
 
 BUCKET = "faces-1250000000"
+SECRET = "whsec_c2VjcmV0IG9mIHRoZSB3ZWJob29r"
 NOON = datetime(2026, 11, 22, 12, 0, 0, tzinfo=timezone.utc)
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
 MOMENT = timedelta(microseconds=1)
@@ -36,7 +38,7 @@ def settings(**changes: str) -> Settings:
         {
             "BUCKET": BUCKET,
             "WEBHOOK_URL": "https://example.com/secret-path",
-            "WEBHOOK_SECRET": "whsec_c2VjcmV0IG9mIHRoZSB3ZWJob29r",
+            "WEBHOOK_SECRET": SECRET,
             **changes,
         }
     )
@@ -48,8 +50,23 @@ def claim(**changes: Any) -> Claim:
 
 
 def record(**changes: Any) -> Record:
-    """A matched pair that nobody was told of yet."""
+    """A matched pair that nobody was told of yet; its message agrees with it, unless another one is given."""
     found = Record(
-        VERIFICATION, BUCKET, LIVE.key, IMAGE.key, "matched", None, NOON, NOON + MINUTE, "{}", "nonce"
+        VERIFICATION, BUCKET, LIVE.key, IMAGE.key, "matched", None, NOON, NOON + MINUTE, "", "nonce"
     )
-    return found._replace(**changes)
+    found = found._replace(**changes)
+    return found if found.body else found._replace(body=message(found))
+
+
+def message(record: Record, **more: Any) -> str:
+    """A message that agrees with a record, as short as it can be; with `more` in it."""
+    which, outcome = record.verification, record.outcome
+    halves = {role: record.judged(role) for role in ROLES}
+    data: dict[str, Any] = {
+        "verification_id": which.id,
+        "run": which.run,
+        "outcome": outcome,
+        "pair": {str(n): value for n, value in enumerate(which.path.split("/"))},
+        **{role: half and {"bucket": record.bucket, **half} for role, half in halves.items()},
+    }
+    return json.dumps({"id": which.message_id, "type": f"verification.{outcome}", "data": data, **more})

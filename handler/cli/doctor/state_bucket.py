@@ -9,7 +9,9 @@ from contextlib import suppress
 from handler.cli.bucket import OperatorBucket
 from handler.cli.deployment import Deployment
 from handler.cli.doctor.check import Check
+from handler.cli.find import verification_of_key
 from handler.edges.bucket import CosError, Exists, Forbidden
+from handler.state.objects import CorruptState
 
 PROBE = b'{"version": 1}'
 
@@ -27,13 +29,28 @@ def state_bucket(deployment: Deployment) -> Iterator[Check]:
         raise
     _remove(bucket, key)
     yield Check("delete state", "ok", "the probe is gone")
+    yield from _seals(deployment)
     if bucket.name == deployment.settings.bucket:
         yield Check(
             "state bucket",
-            "warn",
-            "state lies in the bucket of uploads: whoever may write all of it can forge outcomes",
+            "fail",
+            "state lies in the bucket of uploads: whoever may write all of it can hold outcomes back",
             "set STATE_BUCKET to a bucket of its own",
         )
+
+
+def _seals(deployment: Deployment) -> Iterator[Check]:
+    """Whether the secrets that are set here are those that records are sealed with, by one of them."""
+    page, _ = deployment.state.objects.list(deployment.state_prefix("records"))
+    if not page:
+        return
+    newest = max(page, key=lambda stored: stored.uploaded_at)
+    try:
+        deployment.ledger.record(verification_of_key(deployment, newest.key))
+    except CorruptState as error:
+        yield Check("seals", "fail", f"{newest.key} cannot be read", str(error).partition("; ")[2])
+    else:
+        yield Check("seals", "ok", f"that of {newest.key} holds")
 
 
 def _probed(bucket: OperatorBucket, key: str) -> Iterator[Check]:
