@@ -166,12 +166,14 @@ CODES: dict[str, Code] = {
         "retake_live",
         ("Livepair.LiveEmpty", "the live package is empty; not sent to the API"),
         ("Livepair.LiveTooLarge", "the live package is larger than MAX_LIVE_BYTES; not sent to the API"),
+        ("Livepair.LiveArchived", "the live package was uploaded to an archive; not sent to the API"),
     ),
     **_rejected(
         "image",
         "replace_image",
         ("Livepair.ImageEmpty", "the image is empty; not sent to the API"),
         ("Livepair.ImageTooLarge", "the image is larger than MAX_IMAGE_BYTES; not sent to the API"),
+        ("Livepair.ImageArchived", "the image was uploaded to an archive; not sent to the API"),
     ),
 }
 """One row for every code."""

@@ -159,8 +159,10 @@ OUR_OWN: dict[str, Row] = {
     "Livepair.ImageMissing": MISSING,
     "Livepair.LiveEmpty": (None, *CAPTURE[1:]),
     "Livepair.LiveTooLarge": (None, *CAPTURE[1:]),
+    "Livepair.LiveArchived": (None, *CAPTURE[1:]),
     "Livepair.ImageEmpty": (None, *IMAGE[1:]),
     "Livepair.ImageTooLarge": (None, *IMAGE[1:]),
+    "Livepair.ImageArchived": (None, *IMAGE[1:]),
     "Livepair.UploadUnreadable": CONFIGURATION,
     "Livepair.AnswerLost": TRANSIENT,
 }
