@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
 
-from handler.rules.codes import Outcome, code_row
+from handler.rules.codes import TOO_MANY_VERDICTS, Outcome, code_row
 from handler.rules.schedule import PATIENCE
 from handler.rules.settings import Settings
 from handler.rules.uploads import Seen, Stored, came_archived
@@ -115,6 +115,12 @@ def unfit(seen: Seen, settings: Settings, now: datetime) -> Decision | None:
             code = f"Livepair.{name}Archived"
             return Decision(seen.newest, "rejected", code, code_row(code).says)
     return None
+
+
+def too_many_verdicts(at: datetime, most: int) -> Decision:
+    """The outcome of a verification whose pair has had `most` verdicts."""
+    says = f"{most} other recordings or images of this pair were sent to the API, which is MAX_VERDICTS"
+    return Decision(at, "rejected", TOO_MANY_VERDICTS, says)
 
 
 def incomplete(seen: Seen, pair_timeout: int) -> Decision:

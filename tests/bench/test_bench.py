@@ -19,7 +19,7 @@ README = (PROJECT / "README.md").read_text(encoding="utf-8")
 
 
 def test_what_is_counted_meets_its_target(code: Path, tmp_path: Path) -> None:
-    """One call, one message, twelve requests to COS a pair; three for half of one, four for a repetition."""
+    """One call, one message, 13 requests to COS a pair; three for half of one, four for a repetition."""
     with Stage(code, sys.executable, tmp_path) as stage:
         figures, operations = warm.requests(stage)
     assert [figure.name for figure in figures if not figure.ok] == []

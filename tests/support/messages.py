@@ -10,7 +10,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator, FormatChecker
 
-from handler.rules.codes import CODES, FAMILIES, Outcome
+from handler.rules.codes import CODES, FAMILIES, TOO_MANY_VERDICTS, Outcome
 from handler.rules.outcome import (
     Answer,
     Called,
@@ -19,6 +19,7 @@ from handler.rules.outcome import (
     body,
     decide,
     incomplete,
+    too_many_verdicts,
     unfit,
     unreadable,
     verification,
@@ -154,6 +155,8 @@ def without_call(code: str) -> Message:
     elif code == "Livepair.UploadUnreadable":
         seen = Seen(pair, BUCKET, None, None)
         decision = unreadable(AT, "COS refused it")
+    elif code == TOO_MANY_VERDICTS:
+        decision = too_many_verdicts(AT, 10)
     else:
         large, archived = code.endswith("TooLarge"), code.endswith("Archived")
         size = 60_000_000 if large else 500 if archived else 0
@@ -171,6 +174,7 @@ FAULTS = ("Missing", "Empty", "TooLarge", "Archived")
 NO_CALL = [
     *(f"Livepair.{name}{fault}" for name in ("Live", "Image") for fault in FAULTS),
     "Livepair.UploadUnreadable",
+    TOO_MANY_VERDICTS,
 ]
 ANSWERS = [code for code in CODES if code not in NO_CALL or code == "Livepair.UploadUnreadable"]
 
