@@ -15,6 +15,7 @@ from handler.cli.find import agenda, find_record, nothing, side_by_side, verific
 from handler.cli.output import Output, when
 from handler.flow.reconcile import OVERLAP
 from handler.rules.agenda import Entry, Look, Walk, delivery, is_delivery, verification_in
+from handler.rules.codes import TOO_MANY_VERDICTS
 from handler.rules.outcome import Verification
 from handler.rules.records import Record
 from handler.state.objects import CorruptState
@@ -149,16 +150,18 @@ def _unreadable(results: Iterable[object]) -> dict[str, str]:
 
 
 def retry(deployment: Deployment, reference: str) -> tuple[Record, int]:
-    """Ask for another run of what ended `failed` or `incomplete`. Returns its record and the run.
+    """Ask for another run of what ended `failed` or `incomplete`, or what MAX_VERDICTS held up.
+
+    Returns its record and the run. The limit does not hold up a run that was asked for.
 
     The run's number stands on the agenda, so asking twice starts one. Raises Problem.
     """
     record = find_record(deployment, reference)
     verification = record.verification
-    if record.outcome not in RETRIED:
+    if record.outcome not in RETRIED and record.code != TOO_MANY_VERDICTS:
         raise Problem(
-            f"{verification.id} ended as {record.outcome}: only {' and '.join(RETRIED)} ones are tried "
-            "again; upload other bytes for another verification"
+            f"{verification.id} ended as {record.outcome}: only {' and '.join(RETRIED)} ones, and those that "
+            "MAX_VERDICTS held up, are tried again; upload other bytes for another verification"
         )
     newest = _newest_run(deployment, record)
     if newest.verification.id != verification.id:

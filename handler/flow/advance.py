@@ -46,7 +46,7 @@ def _as_seen(visit: Visit, seen: Seen) -> Step:
     if not seen.complete:
         return _wait(visit, seen)
     seen = with_md5(visit, seen)
-    refused = unfit(seen, visit.services.settings)
+    refused = unfit(seen, visit.services.settings, visit.services.clock.now())
     if refused is None:
         return judge(visit, seen)
     verification = _undecided(visit, seen, visit.asker(seen))

@@ -10,9 +10,9 @@ from handler.flow.lookup import open_upload, unless_replaced
 from handler.flow.steps import Later, Replaced, Step, Visit
 from handler.flow.tell import pair_keys, record_called
 from handler.rules.agenda import Entry, TakeOver, at_lease_end
-from handler.rules.claiming import Claim, calls_at_once, counted, one_more, retry_at
-from handler.rules.codes import code_row
-from handler.rules.outcome import Answer, Called, Frame, decide
+from handler.rules.claiming import Claim, calls_at_once, counted, has_too_many, one_more, retry_at
+from handler.rules.codes import TOO_MANY_VERDICTS, code_row
+from handler.rules.outcome import Answer, Called, Decision, Frame, decide, too_many_verdicts
 from handler.rules.records import record_of
 from handler.rules.schedule import at_next_sweep
 from handler.rules.settings import Settings
@@ -39,12 +39,16 @@ _NOT_FETCHED = (
 
 
 class Held(NamedTuple):
-    """A claim, and all that goes with it: `takeover` is on the agenda for the end of its lease."""
+    """A claim, and all that goes with it: `takeover` is on the agenda for the end of its lease.
+
+    `others` is how many other verifications of the pair were claimed before it, or beside it.
+    """
 
     seen: Seen
     claim: Claim
     lease: Deadline
     takeover: Entry
+    others: int = 0
 
     @property
     def task(self) -> TakeOver:
@@ -85,8 +89,14 @@ def call(visit: Visit, held: Held) -> Step:
 
     Raises Replaced, the claim given back, where an upload is no longer the one that was looked up.
     """
-    services = visit.services
+    services, most = visit.services, visit.services.settings.max_verdicts
     entry_key = services.ledger.agenda_key(held.takeover)
+    too_many = has_too_many(held.claim, held.others, most)
+    if most:
+        visit.trace.note(verdicts=held.others + (not too_many))
+    if too_many:
+        visit.trace.note(code=TOO_MANY_VERDICTS)
+        return _record(visit, held, too_many_verdicts(services.clock.now(), most))
     if held.claim.is_lost:
         answer, next_at = Answer("Livepair.AnswerLost", "", executed=False), None
     else:
@@ -103,7 +113,7 @@ def call(visit: Visit, held: Held) -> Step:
         with visit.trace.stage("give_back"):
             services.ledger.give_back(held.claim._replace(tries=tries, retry_at=next_at, code=answer.code))
         return Later(Entry(next_at, held.task), clear=(entry_key,))
-    return _record(visit, held, answer)
+    return _record_answer(visit, held, answer)
 
 
 # --- the call ---------------------------------------------------------------------------------------
@@ -115,7 +125,7 @@ def _ask(visit: Visit, held: Held) -> tuple[Answer, Held]:
     Raises _NoTime and Replaced, the claim given back for whoever comes next.
     """
     services = visit.services
-    may_repeat = True
+    may_repeat, billed = True, 0
     while True:
         try:
             if may_repeat and not has_time(services, held.lease):
@@ -125,6 +135,8 @@ def _ask(visit: Visit, held: Held) -> tuple[Answer, Held]:
             services.ledger.give_back(held.claim._replace(retry_at=services.clock.now()))
             raise
         held = held._replace(claim=counted(held.claim, answer))
+        billed += code_row(answer.code).billed
+        visit.trace.note(billed=billed)
         may_repeat = may_repeat and calls_at_once(held.claim, answer.code, sweeping=visit.cause.sweeping)
         pause = 0.2 + services.draw()
         if not may_repeat or not has_time(services, held.lease, pause):
@@ -199,7 +211,7 @@ def _unread(error: CosError) -> Answer:
 # --- the verdict ------------------------------------------------------------------------------------
 
 
-def _record(visit: Visit, held: Held, answer: Answer) -> Step:
+def _record_answer(visit: Visit, held: Held, answer: Answer) -> Step:
     """Keep the best frame, and record what the answer means."""
     services, claim = visit.services, held.claim
     if code_row(answer.code).klass == "unknown":
@@ -208,13 +220,19 @@ def _record(visit: Visit, held: Held, answer: Answer) -> Step:
         )
     decision = decide(answer, services.settings.min_similarity, services.clock.now())
     frame, frame_error = _keep_frame(visit, held, answer)
+    called = Called(answer, services.api.region, claim.n, claim.calls, frame, frame_error)
+    return _record(visit, held, decision, called)
+
+
+def _record(visit: Visit, held: Held, decision: Decision, called: Called | None = None) -> Step:
+    """Record a decision; its claim is in hand."""
+    services, claim = visit.services, held.claim
     owner = claim if services.ledger.trusts_create else _owner(services, claim)
     if owner.nonce != claim.nonce:
         # Where versions are kept, another claim was written over ours, later than the settle: its owner calls
         # too, and a record of ours could be written over as well.
         visit.trace.note(overtaken=True)
         return Later(at_lease_end(held.task, owner.lease_until))
-    called = Called(answer, services.api.region, claim.n, claim.calls, frame, frame_error)
     record = record_of(held.seen, claim.verification, decision, services.settings, new_nonce(), called)
     clear = (services.ledger.agenda_key(held.takeover), *pair_keys(services, held.seen))
     return record_called(visit, record, held.lease.at, clear)

@@ -15,9 +15,19 @@ from handler.flow.call import LEASE_SECONDS, Held, call, has_time, no_time
 from handler.flow.steps import Later, Step, Visit
 from handler.flow.tell import leave_or_see_told
 from handler.rules.agenda import Entry, TakeOver, at_lease_end, take_over
-from handler.rules.claiming import UNTOUCHED, Claim, ComeBack, NextRun, Standing, Take, next_move
+from handler.rules.claiming import (
+    UNTOUCHED,
+    Claim,
+    ComeBack,
+    NextRun,
+    Standing,
+    Take,
+    next_move,
+    others_claimed,
+)
 from handler.rules.outcome import Verification, verification
 from handler.rules.uploads import Seen, goes_first
+from handler.services import Services
 from handler.state.ledger import new_nonce
 from handler.state.objects import CorruptState
 
@@ -40,9 +50,10 @@ def judge(visit: Visit, seen: Seen) -> Step:
             held = _hold(visit, seen, current, move)
             if not has_time(visit.services, held.lease, visit.services.ledger.settle):
                 return no_time(visit, held)
-            standing = _take(visit, held)
-            if standing.claim is held.claim:
-                return call(visit, held)
+            taken = _take(visit, held)
+            if isinstance(taken, Held):
+                return call(visit, taken)
+            standing = taken
         elif isinstance(move, ComeBack):
             return Later(Entry(move.at, take_over(seen, current, move.n)))
         else:
@@ -126,17 +137,22 @@ def _hold(visit: Visit, seen: Seen, current: Verification, move: Take) -> Held:
     lease = Deadline.after(services.clock, min(LEASE_SECONDS, services.deadline.left()))
     now = services.clock.now()
     lease_until = now + timedelta(seconds=lease.left())
+    move = move._replace(exempt=move.exempt or visit.cause.run == current.run)
     claim = move.claim(current, new_nonce(), services.request_id, now, lease_until)
     return Held(seen, claim, lease, at_lease_end(take_over(seen, current, claim.n), lease_until))
 
 
-def _take(visit: Visit, held: Held) -> Standing:
-    """Take a claim, and tell what stands then."""
+def _take(visit: Visit, held: Held) -> Held | Standing:
+    """Take a claim: it is in hand, and tells how many others the pair has, or what stands instead."""
     services, claim = visit.services, held.claim
+    others: list[int] = []
     meanwhile: list[Callable[[], object]] = [
         partial(services.ledger.put_on, held.takeover),
         services.api.open,
     ]
+    if services.settings.max_verdicts:
+        # Its own claim is written by now, so whoever counts later sees it.
+        meanwhile.append(lambda: others.append(_count_others(services, claim)))
     try:
         with visit.trace.stage("claim"):
             standing = services.ledger.take_claim(claim, meanwhile)
@@ -144,7 +160,13 @@ def _take(visit: Visit, held: Held) -> Standing:
         standing = None  # reading steps around it
     if standing is None or _is_to_be_read(standing, services.clock.now()):
         return _read(visit, held.seen, claim.verification, claim.n)
-    return standing
+    return held._replace(others=sum(others)) if standing.claim is claim else standing
+
+
+def _count_others(services: Services, claim: Claim) -> int:
+    """How many other verifications of the pair were claimed, up to MAX_VERDICTS."""
+    claimed = services.ledger.claimed(claim.verification.path)
+    return others_claimed(claimed, claim.verification, services.settings.max_verdicts)
 
 
 def _is_to_be_read(standing: Standing, now: datetime) -> bool:

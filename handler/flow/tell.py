@@ -5,7 +5,9 @@ Nothing is told that is not recorded. If another instance decided too, the first
 
 from __future__ import annotations
 
-from handler.edges.bucket import CosError
+from itertools import count
+
+from handler.edges.bucket import CosError, Forbidden
 from handler.edges.webhook import POST_SECONDS, Delivery
 from handler.flow.steps import Done, Later, Step, Tell, Trace, Visit
 from handler.rules.agenda import Entry, all_looks, delivery
@@ -18,6 +20,9 @@ from handler.services import Services
 
 LEAST_SECONDS = 2.0
 """No delivery begins with less left."""
+
+MOST_FORBIDDEN = 3
+"""How often a record is written that may not be: a policy that was just changed may take seconds to work."""
 
 
 # --- recording --------------------------------------------------------------------------------------
@@ -42,17 +47,22 @@ def record_without_call(visit: Visit, seen: Seen, record: Record) -> Tell:
 def _record_once(
     visit: Visit, record: Record, until: float, clear: tuple[str, ...], *, claimed: bool
 ) -> Tell:
-    """Create the record, trying in the time there is; whichever record was first is told."""
+    """Create the record, trying in the time there is; whichever record was first is told.
+
+    Raises CosError; Forbidden soon, since waiting mends no permission. What is on the agenda comes back then.
+    """
     services = visit.services
     record = record._replace(told_from=services.clock.now())
     with visit.trace.stage("record"):
-        while True:
+        for attempt in count(1):
             try:
                 return Tell(services.ledger.record_once(record, claimed=claimed), 1, clear)
-            except CosError:
-                if until - services.clock.elapsed() < 2:
+            except CosError as error:
+                hopeless = isinstance(error, Forbidden) and attempt >= MOST_FORBIDDEN
+                if hopeless or until - services.clock.elapsed() < 2:
                     raise
                 services.clock.sleep(0.5 + services.draw())
+    raise AssertionError("unreachable")
 
 
 def leave_or_see_told(visit: Visit, seen: Seen, record: Record, move: Move) -> Step:

@@ -5,12 +5,12 @@ upload's event does and what a sweep or a walk does; `next_move` reads it. `hand
 table, made from this one.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
-from handler.rules.codes import NO_SIMILARITY, Class, code_row
+from handler.rules.codes import NO_SIMILARITY, TOO_MANY_VERDICTS, Class, code_row
 from handler.rules.outcome import Answer, Verification
 from handler.rules.records import Record
 from handler.rules.schedule import TRIES, lease_end, next_try
@@ -22,7 +22,8 @@ class Claim(NamedTuple):
     """The right to call the API for a verification, number `n`.
 
     `calls`, `tries` (by class), `no_similarity` and `first_try_at` tell of its predecessors until it is given
-    back, then of itself too. `retry_at` is set when it is given back: when the next try is allowed.
+    back, then of itself too. `retry_at` is set when it is given back: when the next try is allowed. `exempt`:
+    MAX_VERDICTS does not hold it up, since it let a predecessor through, or the operator asked for the run.
     """
 
     verification: Verification
@@ -36,6 +37,7 @@ class Claim(NamedTuple):
     no_similarity: int = 0
     retry_at: datetime | None = None
     code: str | None = None
+    exempt: bool = False
 
     @property
     def is_lost(self) -> bool:
@@ -74,6 +76,7 @@ class Take(NamedTuple):
     calls: int = 0
     tries: Mapping[Class, int] = MappingProxyType({})
     no_similarity: int = 0
+    exempt: bool = False
 
     def claim(
         self, verification: Verification, nonce: str, request_id: str, now: datetime, lease_until: datetime
@@ -89,6 +92,7 @@ class Take(NamedTuple):
             self.calls,
             self.tries,
             self.no_similarity,
+            exempt=self.exempt,
         )
 
 
@@ -172,7 +176,10 @@ def _claim_of(standing: Standing) -> Claim:
 
 
 def _after(claim: Claim) -> Take:
-    return Take(claim.n + 1, claim.first_try_at, claim.calls, claim.tries, claim.no_similarity)
+    was_let_through = claim.exempt or claim.retry_at is not None  # only who may call gives back
+    return Take(
+        claim.n + 1, claim.first_try_at, claim.calls, claim.tries, claim.no_similarity, was_let_through
+    )
 
 
 # --- the table --------------------------------------------------------------------------------------
@@ -220,9 +227,40 @@ def next_move(standing: Standing, asker: Asker, now: datetime) -> Move:
 
 
 def reopens(record: Record, newest: datetime, run: int | None) -> bool:
-    """After `failed` and `incomplete` a later upload, or the operator, starts another run."""
-    is_later = newest > record.uploaded_at or (run is not None and run > record.verification.run)
-    return record.outcome in ("failed", "incomplete") and is_later
+    """After `failed` and `incomplete` a later upload, or the operator, starts another run.
+
+    After `Livepair.TooManyVerdicts` the operator alone.
+    """
+    is_asked_for = run is not None and run > record.verification.run
+    if record.code == TOO_MANY_VERDICTS:
+        return is_asked_for
+    return record.outcome in ("failed", "incomplete") and (newest > record.uploaded_at or is_asked_for)
+
+
+# --- how many verdicts a pair may have --------------------------------------------------------------
+
+
+def others_claimed(claimed: Iterable[str], own: Verification, most: int) -> int:
+    """How many other verifications of the pair were claimed; the count ends at `most`.
+
+    `claimed` are the ids of verifications, each as often as it was claimed.
+    """
+    others: set[str] = set()
+    for each in claimed:
+        if each != own.id:
+            others.add(each)
+        if len(others) >= most:
+            break
+    return len(others)
+
+
+def has_too_many(claim: Claim, others: int, most: int) -> bool:
+    """Whether no call is made with `claim`: `others` of its pair were claimed, and may have been judged.
+
+    They were counted after `claim` was written. So of all that are under way at once the last to count sees
+    every other, and no more than `most` go on, however many there are.
+    """
+    return 0 < most <= others and not claim.exempt
 
 
 # --- what a call leaves -----------------------------------------------------------------------------

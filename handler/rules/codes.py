@@ -10,6 +10,9 @@ from typing import Literal, NamedTuple
 NO_SIMILARITY = "Livepair.NoSimilarity"
 """A `Success` without a usable similarity. Each is billed, so it is asked once more and not again."""
 
+TOO_MANY_VERDICTS = "Livepair.TooManyVerdicts"
+"""The pair has had MAX_VERDICTS verdicts: no call is made for other recordings of it."""
+
 Class = Literal["verdict", "person", "throttled", "transient", "configuration", "unknown"]
 Outcome = Literal["matched", "mismatched", "rejected", "incomplete", "failed"]
 
@@ -143,6 +146,9 @@ CODES: dict[str, Code] = {
     **_rejected("capture", "retake_live", *_CAPTURE),
     **_rejected("liveness", "retake_live", *_LIVENESS),
     **_rejected("spoof", "review", *_SPOOF),
+    **_rejected(
+        "spoof", "review", (TOO_MANY_VERDICTS, "the pair has had MAX_VERDICTS verdicts; not sent to the API")
+    ),
     **_rejected("image", "replace_image", *_IMAGE),
     **{
         code: Code("transient", "failed", "service", "retry_later", says, code == NO_SIMILARITY)
@@ -166,12 +172,14 @@ CODES: dict[str, Code] = {
         "retake_live",
         ("Livepair.LiveEmpty", "the live package is empty; not sent to the API"),
         ("Livepair.LiveTooLarge", "the live package is larger than MAX_LIVE_BYTES; not sent to the API"),
+        ("Livepair.LiveArchived", "the live package was uploaded to an archive; not sent to the API"),
     ),
     **_rejected(
         "image",
         "replace_image",
         ("Livepair.ImageEmpty", "the image is empty; not sent to the API"),
         ("Livepair.ImageTooLarge", "the image is larger than MAX_IMAGE_BYTES; not sent to the API"),
+        ("Livepair.ImageArchived", "the image was uploaded to an archive; not sent to the API"),
     ),
 }
 """One row for every code."""

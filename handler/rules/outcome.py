@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
 
-from handler.rules.codes import Outcome, code_row
+from handler.rules.codes import TOO_MANY_VERDICTS, Outcome, code_row
 from handler.rules.schedule import PATIENCE
 from handler.rules.settings import Settings
-from handler.rules.uploads import Seen, Stored
+from handler.rules.uploads import Seen, Stored, came_archived
 
 MESSAGE_VERSION = 1
 
@@ -97,8 +97,8 @@ def decide(answer: Answer, min_similarity: float, at: datetime) -> Decision:
     return Decision(at, row.outcome, answer.code, answer.message or row.says, similarity)
 
 
-def unfit(seen: Seen, settings: Settings) -> Decision | None:
-    """Whether a complete pair is refused without a call, being empty or too large."""
+def unfit(seen: Seen, settings: Settings, now: datetime) -> Decision | None:
+    """Whether a complete pair is refused without a call: an upload is empty, too large, or came archived."""
     for stored, name, limit, most in (
         (seen.live, "Live", "MAX_LIVE_BYTES", settings.max_live_bytes),
         (seen.image, "Image", "MAX_IMAGE_BYTES", settings.max_image_bytes),
@@ -111,7 +111,16 @@ def unfit(seen: Seen, settings: Settings) -> Decision | None:
         if stored.size > most:
             code, says = f"Livepair.{name}TooLarge", f"{stored.size} bytes are more than {limit}, {most}"
             return Decision(seen.newest, "rejected", code, says)
+        if came_archived(stored, now):
+            code = f"Livepair.{name}Archived"
+            return Decision(seen.newest, "rejected", code, code_row(code).says)
     return None
+
+
+def too_many_verdicts(at: datetime, most: int) -> Decision:
+    """The outcome of a verification whose pair has had `most` verdicts."""
+    says = f"{most} other recordings or images of this pair were sent to the API, which is MAX_VERDICTS"
+    return Decision(at, "rejected", TOO_MANY_VERDICTS, says)
 
 
 def incomplete(seen: Seen, pair_timeout: int) -> Decision:

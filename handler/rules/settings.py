@@ -56,6 +56,8 @@ class Settings(NamedTuple):
     delete_uploads: str
     max_live_bytes: int
     max_image_bytes: int
+    max_verdicts: int
+    """How many verifications of one pair may be judged; 0: any number."""
     api_rate: float
     faceid_endpoint: str
     log_level: str
@@ -198,6 +200,7 @@ _SETTINGS: dict[str, tuple[str | None, Callable[[str], Any]]] = {
     "DELETE_UPLOADS": ("none", partial(_one_of, DELETE_UPLOADS)),
     "MAX_LIVE_BYTES": ("50000000", partial(_whole, 1, 5_000_000_000)),
     "MAX_IMAGE_BYTES": ("10000000", partial(_whole, 1, 5_000_000_000)),
+    "MAX_VERDICTS": ("10", partial(_whole, 0, 1000)),
     "API_RATE": ("5", partial(_number, 0.01, 1000)),
     "FACEID_ENDPOINT": ("faceid.tencentcloudapi.com", _endpoint),
     "LOG_LEVEL": ("INFO", partial(_one_of, LOG_LEVELS)),
@@ -237,6 +240,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         delete_uploads=found["DELETE_UPLOADS"],
         max_live_bytes=found["MAX_LIVE_BYTES"],
         max_image_bytes=found["MAX_IMAGE_BYTES"],
+        max_verdicts=found["MAX_VERDICTS"],
         api_rate=found["API_RATE"],
         faceid_endpoint=found["FACEID_ENDPOINT"],
         log_level=found["LOG_LEVEL"],

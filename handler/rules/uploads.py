@@ -9,6 +9,9 @@ from handler.rules.pairing import Pair, Role
 SLACK = timedelta(seconds=2)
 """How much older than its event an upload's Last-Modified may be."""
 
+YOUNGEST_ARCHIVED = timedelta(days=1)
+"""How old an object is at least that a rule archived: rules count in days (product 436, page 8280)."""
+
 
 class Stored(NamedTuple):
     """An object as COS tells of it. `size` in bytes; `uploaded_at` is its Last-Modified.
@@ -69,6 +72,11 @@ def seen_of(pair: Pair, bucket: str, stored: Mapping[str, Stored | None]) -> See
         return max(there, key=lambda each: each.uploaded_at, default=None)
 
     return Seen(pair, bucket, newest(pair.live_keys), newest(pair.image_keys))
+
+
+def came_archived(stored: Stored, now: datetime) -> bool:
+    """Whether an upload is archived, and too young for a lifecycle rule: its uploader chose the class."""
+    return stored.archived and now - stored.uploaded_at < YOUNGEST_ARCHIVED
 
 
 def shows(stored: Stored | None, uploaded_at: datetime | None, etag: str | None = None) -> bool:

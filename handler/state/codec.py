@@ -114,6 +114,7 @@ _CLAIM: Mapping[str, Field] = {
     "no_similarity": _COUNT,
     "retry_at": _OPTIONAL_TIME,
     "code": _OPTIONAL_TEXT,
+    "exempt": Field(bool),
 }
 
 _DECIDED: Mapping[str, Field] = {
@@ -225,7 +226,7 @@ def load_claim(data: bytes) -> Claim:
 
     def read(found: Mapping[str, Any]) -> Claim:
         # The version before counted answers without a similarity among the tries, by their code.
-        before = {"no_similarity": found["tries"].get(NO_SIMILARITY, 0)}
+        before = {"no_similarity": found["tries"].get(NO_SIMILARITY, 0), "exempt": False}
         return Claim(_verification(found), **_read(_CLAIM, {**before, **found}))
 
     return _load(data, read)

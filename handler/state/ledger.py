@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -248,6 +248,14 @@ class Ledger:
     def claim(self, verification: Verification, n: int) -> Claim | None:
         claim = self.objects.read(self.claim_key(verification, n), codec.load_claim)
         return claim and claim._replace(verification=verification, n=n)  # its key says which it is
+
+    def claimed(self, pair_path: str) -> Iterator[str]:
+        """The ids of the pair's verifications, each as often as it was claimed. May miss what is very new."""
+        prefix = f"{self.prefix}claims/{pair_path}/"
+        for key in self.objects.keys(prefix):
+            which, _, n = key.removeprefix(prefix).partition("/")
+            if n.isdigit():
+                yield which
 
     def take_claim(self, claim: Claim, meanwhile: Iterable[Callable[[], Any]]) -> Standing:
         """Create a claim and return what then stands: that claim only once it has been read back.

@@ -1,7 +1,7 @@
 """livepair's requests of a pair, made with the bare SDKs: the floor of its time and of its CPU.
 
-The same requests in the same order, both look-ups side by side, the agenda entry while the claim settles, and
-nothing decided. No promise is kept: it is what there is no way around.
+The same requests in the same order, both look-ups side by side, agenda entry and LIST while the claim
+settles, and nothing decided. No promise is kept: it is what there is no way around.
 """
 
 from __future__ import annotations
@@ -59,7 +59,10 @@ def main_handler(event: Any, context: Any) -> None:
     beside.join()
     put(cos, f"livepair/claims/{folder}/1", {"x-cos-forbid-overwrite": "true"})
     settled_at = time.monotonic() + SETTLE
+    counts = threading.Thread(target=cos.list_objects, args=(BUCKET, f"livepair/claims/{folder}/"))
+    counts.start()
     put(cos, f"livepair/agenda/y/{folder}")
+    counts.join()
     time.sleep(max(0.0, settled_at - time.monotonic()))
     cos.get_object(BUCKET, f"livepair/claims/{folder}/1", KeySimplifyCheck=False)[
         "Body"

@@ -87,7 +87,7 @@ def requests(stage: Stage) -> tuple[list[Figure], Counter[str]]:
     return [
         counted("API calls a pair", found["faceid"], "", 1),
         counted("webhook requests a pair", posts, "", 1),
-        counted("COS requests a pair, both events", found["cos"], "", 12),
+        counted("COS requests a pair, both events", found["cos"], "", 13),
         counted("COS requests, partner missing", alone, "", 3),
         counted("COS requests, duplicate event of a settled pair", again["cos"], "", 4),
         counted("API and webhook requests, duplicate event", other, "", 0),

@@ -279,7 +279,7 @@ class Cos:
         headers = _object_headers(bucket, found)
         if _judge_conditions(request, found):
             return Response(304, headers)
-        if not head and found.storage_class in ("ARCHIVE", "DEEP_ARCHIVE"):
+        if not head and "ARCHIVE" in found.storage_class:
             message = "The operation is not valid for the object's storage class"
             raise Refused(403, "InvalidObjectState", message)
         for name, value in request.query:

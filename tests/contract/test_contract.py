@@ -84,7 +84,7 @@ def messages(draw: st.DrawFn) -> Message:
     if kind == "unreadable":
         seen = Seen(pair, BUCKET, None, None)
         return told(unreadable(at, draw(texts)), seen=seen, run=run, settings=settings)
-    refused = unfit(seen, settings)
+    refused = unfit(seen, settings, at)
     if kind == "unfit" and refused is not None:
         # What is too large is not read, so that a multipart upload's MD5 is not known.
         seen = seen._replace(live=live._replace(md5=None)) if draw(st.booleans()) else seen

@@ -137,8 +137,9 @@ def test_a_claim_that_took_too_long_is_given_back() -> None:
 
 @pytest.mark.parametrize("role", ["live", "image"])
 def test_an_archived_upload_is_not_asked_about(role: str) -> None:
-    """Somebody has to restore it: it is tried as long as a configuration is."""
+    """Somebody has to restore what a rule archived: it is tried as long as a configuration is."""
     scene = Scene()
+    scene.clock.waited += 86_400
     stored = LIVE if role == "live" else IMAGE
     scene.uploads.stored[stored.key] = stored._replace(archived=True)
     assert scene.event() == []
@@ -147,6 +148,18 @@ def test_an_archived_upload_is_not_asked_about(role: str) -> None:
     assert (claim.code, claim.tries, claim.calls) == ("Livepair.UploadUnreadable", {"configuration": 1}, 0)
     assert scene.line["said"] == f"{stored.key} is archived; restore it"
     assert scene.line["advice"] == "fix_configuration"
+
+
+@pytest.mark.parametrize("role", ["live", "image"])
+def test_an_upload_that_came_archived_is_rejected_at_once(role: str) -> None:
+    """Its uploader chose the class: no claim, no call, no day of waiting."""
+    scene = Scene()
+    stored = LIVE if role == "live" else IMAGE
+    scene.uploads.stored[stored.key] = stored._replace(archived=True)
+    assert scene.event() == ["rejected"]
+    assert scene.api.calls == []
+    assert scene.record().code == ("Livepair.LiveArchived" if role == "live" else "Livepair.ImageArchived")
+    assert scene.agenda == []
 
 
 # --- what is tried again ------------------------------------------------------------------------------

@@ -9,14 +9,14 @@ import pytest
 
 from handler.flow.call import LEASE_SECONDS
 from handler.flow.judge import YIELD_SECONDS
-from handler.rules.agenda import Entry, TakeOver
+from handler.rules.agenda import Entry, Look, TakeOver
 from handler.rules.claiming import Claim
 from handler.rules.outcome import Answer
 from handler.rules.pairing import Role
 from handler.state import codec
 from handler.state.ledger import SETTLE, SETTLE_VERSIONED
 from tests.support.scene import Scene
-from tests.support.values import HOUR, IMAGE, LIVE, MINUTE, NOON, SECOND
+from tests.support.values import BUCKET, HOUR, IMAGE, LIVE, MINUTE, NOON, SECOND
 
 
 def another(scene: Scene, **changes: Any) -> Claim:
@@ -253,3 +253,74 @@ def test_what_is_found_in_place_of_a_claim_is_looked_into(first: dict[str, Any])
     assert scene.api.calls == []
     assert scene.state.creates == [scene.ledger.claim_key(scene.verification(), 1)]
     assert scene.line["again_at"] == "2026-11-22T13:00:05+00:00"
+
+
+# --- how many verdicts a pair may have ----------------------------------------------------------------
+
+OTHER = "f" * 32
+
+
+def limited() -> Scene:
+    """A scene of a pair whose one verdict was another recording's."""
+    scene = Scene(MAX_VERDICTS="1")
+    other = scene.verification()._replace(id=OTHER)
+    scene.ledger.give_back(another(scene, verification=other, retry_at=NOON))
+    return scene
+
+
+def test_above_the_limit_nobody_is_called_and_the_outcome_is_recorded_once() -> None:
+    """It costs the requests of a verdict, less its best frame; nothing stays to come back for."""
+    scene = limited()
+    assert scene.event() == ["rejected"]
+    assert scene.api.calls == []
+    record = scene.record()
+    assert (record.code, record.answer, record.best_frame) == ("Livepair.TooManyVerdicts", None, None)
+    assert scene.agenda == []
+    assert (scene.line["code"], scene.line["verdicts"]) == ("Livepair.TooManyVerdicts", 1)
+    assert "billed" not in scene.line
+    assert scene.event() == []
+    assert len(scene.consumer.posts) == 1
+
+
+def test_the_log_tells_what_was_billed_and_how_many_verdicts_there_were() -> None:
+    """An answer without a similarity is billed as well, and asked for again once."""
+    scene = limited()
+    scene.settings = scene.settings._replace(max_verdicts=2)
+    scene.api.answers = [Answer("Livepair.NoSimilarity", ""), *scene.api.answers]
+    assert scene.event() == ["matched"]
+    assert (scene.line["billed"], scene.line["verdicts"]) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "outcome"),
+    [
+        ({}, "rejected"),
+        ({"exempt": True}, "matched"),
+        ({"retry_at": NOON}, "matched"),
+    ],
+)
+def test_who_takes_over_counts_unless_it_was_let_through(changes: dict[str, Any], outcome: str) -> None:
+    """Whoever died with the claim may have died before it counted."""
+    scene = limited()
+    scene.ledger.give_back(another(scene, **changes))
+    assert [*scene.event(), *scene.sweep(2 * MINUTE)] == [outcome]
+    assert len(scene.api.calls) == (outcome == "matched")
+    assert scene.claim(2).exempt is (outcome == "matched")
+
+
+def test_a_run_that_the_operator_asked_for_is_not_held_up() -> None:
+    """A later upload's run is: it costs like any other recording."""
+    scene = limited()
+    assert scene.event() == ["rejected"]
+    scene.ledger.put_on(Entry(scene.clock.now(), Look(BUCKET, LIVE.key, run=2)))
+    assert scene.sweep(MINUTE) == ["matched"]
+    assert scene.record(2).outcome == "matched"
+    scene = Scene(MAX_VERDICTS="1")
+    scene.api.answers = [Answer("FailedOperation.BrandNew", "")]
+    assert scene.event() == ["failed"]
+    later = IMAGE._replace(uploaded_at=NOON + MINUTE)
+    scene.uploads.stored[IMAGE.key] = later
+    scene.clock.waited += 60
+    assert scene.event(at=later.uploaded_at) == ["rejected"]
+    assert scene.record(2).code == "Livepair.TooManyVerdicts"
+    assert len(scene.api.calls) == 1

@@ -381,6 +381,23 @@ def test_retry_starts_one_more_run(livepair: Livepair, operator: Operator) -> No
     assert "was tried again already" in operator.error("retry", which)
 
 
+def test_retry_judges_what_the_limit_held_up(configured: Callable[..., Livepair], operator: Operator) -> None:
+    """A human looked at it: MAX_VERDICTS leaves this run alone, also where its call has to be repeated."""
+    livepair = configured(MAX_VERDICTS="1")
+    livepair.put_pair()
+    assert livepair.run() == ["matched"]
+    livepair.put(LIVE, samples.live(seed=2))
+    assert livepair.run() == ["rejected"]
+    held_up = livepair.messages[-1]["data"]
+    assert held_up["reason"]["code"] == "Livepair.TooManyVerdicts"
+    livepair.cloud.faceid.script(Answer(error="RequestLimitExceeded"), Answer(error="RequestLimitExceeded"))
+    operator.fine("retry", held_up["verification_id"])
+    assert livepair.finish() == ["matched"]
+    assert [message["data"]["run"] for message in livepair.messages] == [1, 1, 2]
+    livepair.put(LIVE, samples.live(seed=3))
+    assert livepair.run() == ["rejected"]
+
+
 def test_retry_of_an_incomplete_pair_waits_again(livepair: Livepair, operator: Operator) -> None:
     """Its half is told incomplete once more, or judged if its partner came."""
     livepair.put(LIVE, samples.live())

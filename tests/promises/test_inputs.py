@@ -350,12 +350,17 @@ def test_an_encrypted_upload_is_judged_by_the_md5_of_its_bytes(
     assert sorted(livepair.read()) == reads
 
 
+A_DAY = 86_400.0
+"""Seconds, after which a lifecycle rule may have archived an object."""
+
+
 @pytest.mark.parametrize(("kind", "key"), [("ARCHIVE", LIVE), ("DEEP_ARCHIVE", IMAGE), ("MAZ_ARCHIVE", LIVE)])
 def test_an_archived_upload_waits_to_be_restored(
     livepair: Livepair, capsys: Any, kind: str, key: str
 ) -> None:
-    """No call is made for it, the log says what to do, and once restored it is judged."""
+    """A rule archived it: no call is made, the log says what to do, and once restored it is judged."""
     livepair.put_pair()
+    livepair.cloud.clock.advance(A_DAY)
     livepair.bucket.archive(key, kind)
     assert livepair.run() == []
     assert any("restore" in line.get("said", "") for line in lines(capsys, "pair"))
@@ -369,8 +374,9 @@ def test_an_archived_upload_waits_to_be_restored(
 
 def test_an_archived_upload_that_is_not_restored_fails_after_a_day(livepair: Livepair) -> None:
     """Once, without a call; the message names the object and says what to do."""
-    livepair.put(IMAGE, samples.image())
-    livepair.bucket.put(LIVE, samples.live(), {"x-cos-storage-class": "ARCHIVE"})
+    livepair.put_pair()
+    livepair.cloud.clock.advance(A_DAY)
+    livepair.bucket.archive(LIVE)
     assert livepair.run() == []
     assert livepair.finish() == ["failed"]
     reason = livepair.data["reason"]
@@ -382,6 +388,35 @@ def test_an_archived_upload_that_is_not_restored_fails_after_a_day(livepair: Liv
     assert LIVE in reason["message"]
     assert "restore" in reason["message"]
     assert livepair.data["api"]["calls"] == len(livepair.asked) == 0
+
+
+@pytest.mark.parametrize(
+    ("role", "kind", "category", "advice"),
+    [
+        ("live", "ARCHIVE", "capture", "retake_live"),
+        ("live", "DEEP_ARCHIVE", "capture", "retake_live"),
+        ("image", "ARCHIVE", "image", "replace_image"),
+    ],
+)
+def test_an_upload_whose_uploader_chose_an_archive_is_rejected_at_once(
+    livepair: Livepair, role: str, kind: str, category: str, advice: str
+) -> None:
+    """By a header of the PUT: no call, nothing stays, and other bytes are judged."""
+    livepair.put_pair()
+    livepair.drop(2)
+    key, data = (LIVE, samples.live()) if role == "live" else (IMAGE, samples.image())
+    livepair.cloud.uploader.put_object(livepair.cloud.bucket, data, key, StorageClass=kind)
+    assert livepair.run() == ["rejected"]
+    reason = livepair.data["reason"]
+    assert (reason["category"], reason["advice"]) == (category, advice)
+    assert reason["code"] == f"Livepair.{role.capitalize()}Archived"
+    assert livepair.data["api"] is None
+    assert livepair.asked == []
+    assert livepair.sweep_on() == []
+    assert livepair.state("agenda/") == []
+    livepair.put(key, data + b" ")
+    assert len(livepair.run()) == 1
+    assert len(livepair.asked) == 1
 
 
 LIMITS = {"MAX_LIVE_BYTES": "1000", "MAX_IMAGE_BYTES": "2000"}

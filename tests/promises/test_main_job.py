@@ -38,8 +38,8 @@ def test_the_order_of_the_halves_does_not_matter(livepair: Livepair) -> None:
     assert len(livepair.cloud.faceid.calls) == 1
 
 
-def test_a_pair_costs_twelve_cos_requests(livepair: Livepair) -> None:
-    """Three for the first half, nine for the second; one call; one post."""
+def test_a_pair_costs_thirteen_cos_requests(livepair: Livepair) -> None:
+    """Three for the first half, ten for the second; one call; one post."""
     livepair.put(IMAGE, samples.image())
     livepair.run()
     assert len(livepair.requests()) == 3
@@ -47,7 +47,8 @@ def test_a_pair_costs_twelve_cos_requests(livepair: Livepair) -> None:
     livepair.cloud.clock.advance(2)
     livepair.put(LIVE, samples.live())
     livepair.run()
-    assert len(livepair.requests()) == 9
+    assert len(livepair.requests()) == 10
+    assert len(livepair.requests("GetBucket")) == 1
     assert len(livepair.cloud.faceid.calls) == 1
     assert len(livepair.cloud.consumer.attempts) == 1
 

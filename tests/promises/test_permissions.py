@@ -158,6 +158,23 @@ def test_state_that_may_not_be_written_raises_and_names_the_action(
     assert livepair.calls == []
 
 
+def test_a_record_that_may_not_be_written_fails_soon_and_is_not_lost(livepair: Livepair, capsys: Any) -> None:
+    """Waiting mends no permission: action and resource are named within seconds, and the pair comes back."""
+    livepair.deny("PutObject", "livepair/records/")
+    livepair.put_pair()
+    began = livepair.clock.elapsed()
+    assert livepair.run() == []
+    assert livepair.clock.elapsed() - began < 10
+    said = [line["error"] for line in lines(capsys, "pair") if "error" in line]
+    assert said
+    assert all(f"{BUCKET}/livepair/records/42/" in text for text in said)
+    assert all("name/cos:PutObject on that resource" in text for text in said)
+    livepair.allowed = None
+    assert livepair.sweep_on() == ["matched"]
+    assert len(livepair.messages) == 1
+    assert livepair.state("agenda/") == []
+
+
 @pytest.mark.parametrize("state_bucket", [BUCKET, STATE])
 def test_state_that_may_not_be_read_is_named_and_costs_no_call(
     configured: Configured, capsys: Any, state_bucket: str

@@ -88,6 +88,7 @@ def _environment(**settings: str) -> Environment:
         "PAIR_TIMEOUT": "600",
         "KEEP_BEST_FRAME": "false",
         "MAX_IMAGE_BYTES": "1000",
+        "MAX_VERDICTS": "0",
     }
     return tuple({**base, **settings}.items())
 

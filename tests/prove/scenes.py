@@ -109,6 +109,17 @@ SCENES = (
         placed=PLACED,
     ),
     Scene(
+        "limit",
+        "another recording while the one verdict that is allowed is given",
+        plan(upload(LIVE, GOOD, 0.05), last=185.0, settings={"MAX_VERDICTS": "1"}),
+        30.0,
+        uploaded_at_will(upload(LIVE, OTHER, 0.01, at=30.05)),
+        calls=(0, 1, 2),
+        told=(1, 2),
+        placed=PLACED,
+        beside_a_fault=1,
+    ),
+    Scene(
         "shared",
         "a shared image with two live packages",
         plan(upload(ONE, GOOD, 0.05), upload(TWO, GOOD, 0.05), warm=3, last=185.0, settings=SHARED),
@@ -247,6 +258,8 @@ SCENES = (
 BY_NAME = {scene.name: scene for scene in SCENES}
 
 SHOWN = {
+    "verdicts-counted": "limit",
+    "claims-counted": "limit",
     "claim-read-back": "winners",
     "entry-before-call": "after-lease",
     "entry-names-verification": "after-lease",
@@ -276,6 +289,7 @@ SHOWN = {
 """The scene in which each protection shows that is switched off."""
 
 NOT_SHOWN = {
+    "counted-when-taken-over": "needs an owner that dies before it counts, and a recording that is put back",
     "gone-is-settled": "a second line behind the note of what stays when uploads are deleted",
     "claims-before": "needs requests that are refused again and again",
     "owner-records": "needs a request that is under way longer than is assumed",

@@ -25,12 +25,14 @@ from handler.rules.claiming import (
     Tell,
     calls_at_once,
     counted,
+    has_too_many,
     next_move,
     one_more,
+    others_claimed,
     reopens,
     retry_at,
 )
-from handler.rules.codes import CODES, NO_SIMILARITY, Class
+from handler.rules.codes import CODES, NO_SIMILARITY, TOO_MANY_VERDICTS, Class
 from handler.rules.outcome import Answer
 from handler.rules.schedule import CLOCK_MARGIN, PATIENCE, TRIES
 from tests.docs import states
@@ -91,7 +93,10 @@ WORDS: dict[str, list[Move]] = {
     "take claim n + 1: claim n counts as a call and as a try": [
         NEXT._replace(calls=3, tries={"transient": 2, "throttled": 4})
     ],
-    "before `retry_at` come back then, after it take claim n + 1": [ComeBack(NOON + HOUR, 3), NEXT],
+    "before `retry_at` come back then, after it take claim n + 1": [
+        ComeBack(NOON + HOUR, 3),
+        NEXT._replace(exempt=True),
+    ],
     "nothing: its delivery is on the agenda": [Leave()],
     "nothing; after `failed` or `incomplete` a later upload starts run + 1": [Leave(), Leave()],
     "tell": [Tell()],
@@ -146,6 +151,9 @@ def test_the_table_has_every_state_once() -> None:
         ({"outcome": "matched"}, NOON + HOUR, 3, False),
         ({"outcome": "mismatched"}, NOON + HOUR, 3, False),
         ({"outcome": "rejected"}, NOON + HOUR, 3, False),
+        ({"outcome": "rejected", "code": TOO_MANY_VERDICTS}, NOON + HOUR, None, False),
+        ({"outcome": "rejected", "code": TOO_MANY_VERDICTS}, NOON + HOUR, 2, False),
+        ({"outcome": "rejected", "code": TOO_MANY_VERDICTS}, NOON - HOUR, 3, True),
     ],
 )
 def test_another_run_comes_after_no_verdict_and_a_later_upload(
@@ -156,6 +164,69 @@ def test_another_run_comes_after_no_verdict_and_a_later_upload(
     asker = asker._replace(newest=newest, run=run)
     assert reopens(found, newest, run) is starts
     assert isinstance(next_move(Standing(found), asker, NOON), NextRun) is starts
+
+
+# --- how many verdicts a pair may have ----------------------------------------------------------------
+
+A, B, C, OWN = "a" * 32, "b" * 32, "c" * 32, VERIFICATION.id
+
+
+@pytest.mark.parametrize(
+    ("claimed", "most", "others"),
+    [
+        ([], 2, 0),
+        ([OWN, OWN], 2, 0),
+        ([A, A, A, OWN], 2, 1),
+        ([A, OWN, B], 2, 2),
+        ([A, B, C, OWN], 9, 3),
+        ([A, B, C, OWN], 2, 2),
+    ],
+)
+def test_verifications_are_counted_and_not_their_claims(claimed: list[str], most: int, others: int) -> None:
+    """What was claimed ten times is one; its own claim is none; the count ends at the limit."""
+    assert others_claimed(claimed, VERIFICATION, most) == others
+
+
+def test_nothing_is_listed_beyond_the_limit() -> None:
+    """A pair with a million claims costs no more requests than one with a thousand."""
+    left = iter([A, B, C])
+    assert others_claimed(left, VERIFICATION, 2) == 2
+    assert list(left) == [C]
+
+
+@pytest.mark.parametrize(
+    ("others", "most", "exempt", "too_many"),
+    [
+        (9, 10, False, False),
+        (10, 10, False, True),
+        (11, 10, False, True),
+        (10, 10, True, False),
+        (0, 1, False, False),
+        (1, 1, False, True),
+        (0, 0, False, False),
+        (10_000, 0, False, False),
+    ],
+)
+def test_a_pair_has_so_many_verdicts_and_no_more(
+    others: int, most: int, exempt: bool, too_many: bool
+) -> None:
+    """0 is any number; what was let through, or the operator asked for, goes on."""
+    assert has_too_many(CLAIM._replace(exempt=exempt), others, most) is too_many
+
+
+def test_what_was_let_through_once_is_not_held_up_later() -> None:
+    """Only who may call gives a claim back; whose owner died may never have counted."""
+    later = NOON + 2 * HOUR
+    for claim_, exempt in (
+        (GIVEN_BACK, True),
+        (CLAIM, False),
+        (CLAIM._replace(exempt=True), True),
+        (GIVEN_BACK._replace(exempt=True), True),
+    ):
+        move = next_move(Standing(claim=claim_), SWEEP, later)
+        assert isinstance(move, Take)
+        assert move.exempt is exempt
+        assert move.claim(VERIFICATION, "nonce", "request", NOON, later).exempt is exempt
 
 
 # --- what holds for every state -----------------------------------------------------------------------

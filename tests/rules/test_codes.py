@@ -157,10 +157,13 @@ OF_AN_ACCOUNT: dict[str, Row] = {
 OUR_OWN: dict[str, Row] = {
     "Livepair.LiveMissing": MISSING,
     "Livepair.ImageMissing": MISSING,
+    "Livepair.TooManyVerdicts": (None, *SPOOF[1:]),
     "Livepair.LiveEmpty": (None, *CAPTURE[1:]),
     "Livepair.LiveTooLarge": (None, *CAPTURE[1:]),
+    "Livepair.LiveArchived": (None, *CAPTURE[1:]),
     "Livepair.ImageEmpty": (None, *IMAGE[1:]),
     "Livepair.ImageTooLarge": (None, *IMAGE[1:]),
+    "Livepair.ImageArchived": (None, *IMAGE[1:]),
     "Livepair.UploadUnreadable": CONFIGURATION,
     "Livepair.AnswerLost": TRANSIENT,
 }

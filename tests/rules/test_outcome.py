@@ -25,9 +25,9 @@ from handler.rules.outcome import (
     unreadable,
     verification,
 )
-from handler.rules.pairing import Pair
+from handler.rules.pairing import Pair, Role
 from handler.rules.uploads import Seen
-from tests.support.values import BUCKET, IMAGE, LIVE, NOON, PAIR, SEEN, SHARED, settings
+from tests.support.values import BUCKET, IMAGE, LIVE, MOMENT, NOON, PAIR, SEEN, SHARED, settings
 
 # --- the verification -----------------------------------------------------------------------------
 
@@ -219,7 +219,7 @@ def test_what_is_empty_or_too_large_is_rejected_without_a_call(
 ) -> None:
     """The limit itself still fits; with both unfit the live package is told, which is retaken first."""
     seen = SEEN._replace(live=LIVE._replace(size=live), image=IMAGE._replace(size=image))
-    decision = unfit(seen, settings(MAX_LIVE_BYTES="100", MAX_IMAGE_BYTES="50"))
+    decision = unfit(seen, settings(MAX_LIVE_BYTES="100", MAX_IMAGE_BYTES="50"), NOON)
     assert (decision and decision.code) == code
     if decision:
         assert decision.outcome == "rejected"
@@ -228,18 +228,42 @@ def test_what_is_empty_or_too_large_is_rejected_without_a_call(
 
 def test_what_is_too_large_is_told_with_its_size_and_limit() -> None:
     """An operator sees at once whether the limit or the upload is wrong."""
-    decision = unfit(SEEN, settings(MAX_IMAGE_BYTES="40000"))
+    decision = unfit(SEEN, settings(MAX_IMAGE_BYTES="40000"), NOON)
     assert decision is not None
     assert decision.message == "40213 bytes are more than MAX_IMAGE_BYTES, 40000"
-    decision = unfit(SEEN, settings(MAX_LIVE_BYTES="40000"))
+    decision = unfit(SEEN, settings(MAX_LIVE_BYTES="40000"), NOON)
     assert decision is not None
     assert decision.message == "183204 bytes are more than MAX_LIVE_BYTES, 40000"
+
+
+@pytest.mark.parametrize(
+    ("role", "size", "age", "code"),
+    [
+        ("live", 1, timedelta(), "Livepair.LiveArchived"),
+        ("live", 1, timedelta(days=1) - MOMENT, "Livepair.LiveArchived"),
+        ("live", 1, timedelta(days=1), None),
+        ("live", 0, timedelta(), "Livepair.LiveEmpty"),
+        ("image", 1, timedelta(hours=1), "Livepair.ImageArchived"),
+        ("image", 1, timedelta(days=2), None),
+    ],
+)
+def test_what_its_uploader_archived_is_rejected_without_a_call(
+    role: Role, size: int, age: timedelta, code: str | None
+) -> None:
+    """A lifecycle rule archives nothing within a day; what is older one may have archived."""
+    stored = SEEN.upload(role)
+    assert stored is not None
+    archived = stored._replace(archived=True, size=size)
+    seen = SEEN._replace(live=archived) if role == "live" else SEEN._replace(image=archived)
+    decision = unfit(seen, settings(), stored.uploaded_at + age)
+    assert (decision and decision.code) == code
+    assert decision is None or (decision.outcome, decision.at) == ("rejected", SEEN.newest)
 
 
 def test_what_is_empty_is_told_in_the_tables_words() -> None:
     """Whichever half it is, and also where the other one is not there."""
     for seen in (SEEN, SEEN._replace(live=None)):
-        decision = unfit(seen._replace(image=IMAGE._replace(size=0)), settings())
+        decision = unfit(seen._replace(image=IMAGE._replace(size=0)), settings(), NOON)
         assert decision is not None
         assert decision.message == "the image is empty; not sent to the API"
 

@@ -91,6 +91,8 @@ def test_three_settings_are_enough() -> None:
         ("DELETE_UPLOADS", "both", "delete_uploads", "both"),
         ("MAX_LIVE_BYTES", "1", "max_live_bytes", 1),
         ("MAX_IMAGE_BYTES", "5000000000", "max_image_bytes", 5_000_000_000),
+        ("MAX_VERDICTS", "0", "max_verdicts", 0),
+        ("MAX_VERDICTS", "1000", "max_verdicts", 1000),
         ("API_RATE", "0.5", "api_rate", 0.5),
         ("API_RATE", "1000", "api_rate", 1000.0),
         ("FACEID_ENDPOINT", "faceid.intl.tencentcloudapi.com", "faceid_endpoint", None),
@@ -243,6 +245,7 @@ REFUSED: dict[str, list[tuple[str, str]]] = {
     "MAX_IMAGE_BYTES": [
         (text, "is no whole number from 1 to") for text in ("0", "-1", "5000000001", "1_000")
     ],
+    "MAX_VERDICTS": [(text, "is no whole number from 0 to 1000") for text in ("-1", "1001", "1.5", "none")],
     "API_RATE": [(text, "is no number from 0.01 to 1000") for text in ("0", "0.001", "1001", "five")],
     "FACEID_ENDPOINT": [
         (text, "is refused, since signed links to faces go there")
@@ -363,7 +366,7 @@ def test_all_faults_are_named_at_once() -> None:
 
 def test_no_setting_is_forgotten_here() -> None:
     """Every documented setting has its refusals above, so that the test of all faults is of all settings."""
-    assert len(REFUSED) == 19
+    assert len(REFUSED) == 20
     assert set(REQUIRED) < set(REFUSED)
 
 

@@ -164,6 +164,18 @@ def _repeated(rng: random.Random, put: Put) -> Put:
     return replace(put, arrivals=(*put.arrivals, 61 + 120 * rng.random()))
 
 
+def counted(rng: random.Random, plan: Plan) -> Plan:
+    """A pair may have so many verdicts and no more."""
+    most = rng.choice(("1", "2", "3", "10"))
+    return replace(
+        plan,
+        environments=tuple(alter(each, MAX_VERDICTS=most) for each in plan.environments),
+        redeploys=tuple(
+            replace(each, environment=alter(each.environment, MAX_VERDICTS=most)) for each in plan.redeploys
+        ),
+    )
+
+
 AXES = (
     (merged, 0.06),
     (limited, 0.08),
@@ -175,5 +187,6 @@ AXES = (
     (commanded, 0.08),
     (deleted_and_lagging, 0.04),
     (forged, 0.04),
+    (counted, 0.5),
 )
 """Each with the share of histories that it is drawn into."""

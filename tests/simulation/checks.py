@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-from handler.rules.codes import code_row
+from handler.rules.codes import TOO_MANY_VERDICTS, code_row
 from handler.rules.outcome import verification
 from handler.rules.pairing import Pair, Role
 from handler.rules.uploads import Seen
@@ -28,7 +28,7 @@ from tests.simulation.checks_telling import (
 from tests.simulation.found import Check, Found, pairs, records, seen_now
 from tests.simulation.history import History
 from tests.simulation.platform import Function
-from tests.simulation.store import Verdict
+from tests.simulation.store import LIST_LAG, Verdict
 from tests.simulation.world import moment
 
 MARGIN = timedelta(seconds=5)
@@ -151,7 +151,7 @@ def no_settled_pair_becomes_incomplete(
 
 
 def runs_have_a_reason(history: History, function: Function, found: Found, reconciled: bool) -> Iterator[str]:
-    """A further run follows only `failed` and `incomplete`."""
+    """A further run follows only `failed` and `incomplete`, and what MAX_VERDICTS held up."""
     for which, record in found.items():
         if record["run"] == 1:
             continue
@@ -160,7 +160,7 @@ def runs_have_a_reason(history: History, function: Function, found: Found, recon
             for other in found.values()
             if other["pair"] == record["pair"]
             and other["run"] == record["run"] - 1
-            and other["outcome"] in ("failed", "incomplete")
+            and (other["outcome"] in ("failed", "incomplete") or other["code"] == TOO_MANY_VERDICTS)
         ]
         if not before:
             yield f"message: {which} is run {record['run']}, and nothing failed before it"
@@ -242,6 +242,30 @@ def verdicts_are_the_right_ones(
             yield f"message: {which} tells {code} of bytes of which the API says {says[0]}"
 
 
+def no_pair_has_more_verdicts_than_allowed(
+    history: History, function: Function, found: Found, reconciled: bool
+) -> Iterator[str]:
+    """Beside the runs that the operator asked for.
+
+    What LIST shows late is judged above the limit: then only what was claimed longer ago counts.
+    """
+    most = function.settings.max_verdicts
+    asked = {(asked.record["pair"], asked.run) for asked in history.books.asked}
+    pairs: dict[str, set[str]] = {}
+    for which in _verdicts(history):
+        record = found.get(which)
+        if record is not None and (record["pair"], record["run"]) not in asked:
+            pairs.setdefault(record["pair"], set()).add(which)
+    for path, judged_ones in pairs.items() if most else ():
+        if not history.plan.mood.list_lag and len(judged_ones) > most:
+            yield f"verdict: {path} has {len(judged_ones)} verdicts, and MAX_VERDICTS is {most}"
+        claimed = history.books.claimed[path]
+        for which in judged_ones:
+            before = sum(at < claimed[which] - LIST_LAG for at in claimed.values())
+            if before >= most:
+                yield f"verdict: {which} was judged after {before} others, and MAX_VERDICTS is {most}"
+
+
 # --- what is left behind ----------------------------------------------------------------------------
 
 
@@ -290,6 +314,7 @@ EVERY: tuple[Check, ...] = (
     verdicts_are_asked_for_once,
     verdicts_are_recorded,
     verdicts_are_the_right_ones,
+    no_pair_has_more_verdicts_than_allowed,
     every_record_is_told,
     attempts_are_no_more_than_the_schedule_has,
     attempts_are_made_in_time,

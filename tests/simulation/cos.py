@@ -119,6 +119,9 @@ class SimulatedBucket(Remote):
         def effect() -> bool:
             if not self.store.versioned and self.store.now(key) is not None:
                 self.fault("two writers won a create-only PUT")
+            if "/claims/" in f"/{key}":
+                path, which, _ = key.partition("claims/")[2].rsplit("/", 2)
+                self.books.claimed.setdefault(path, {}).setdefault(which, self.world.now)
             return self._put(key, data)
 
         kept = self._once("create", key, effect, check=check, took=window)

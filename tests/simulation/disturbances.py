@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from handler.rules.agenda import Deliver, Entry, Look
+from handler.rules.codes import TOO_MANY_VERDICTS
 from handler.rules.outcome import Verification
 from handler.rules.pairing import Pair
 from handler.services import Services
@@ -156,14 +157,14 @@ def _expire(history: History, function: Function, expiry: Expiry) -> None:
 
 
 def _retry_all(history: History, function: Function) -> None:
-    """An operator has every pair that ended `failed` or `incomplete` tried again."""
+    """An operator has every pair tried again that `retry` takes."""
     prefix = f"{function.settings.state_prefix}records/"
     for key in function.state.names(prefix):
         if (function.number, _path(key, prefix, "records")) in history.books.excused:
             continue
         stored = function.state.now(key)
         record: dict[str, Any] = record_in(stored.data) if stored and stored.data else {}
-        if record.get("outcome") in ("failed", "incomplete"):
+        if record.get("outcome") in ("failed", "incomplete") or record.get("code") == TOO_MANY_VERDICTS:
             history.world.faults["an operator retries"] += 1
             upload = record["live_key"] if record["live"] else record["image_key"]
             task = Look(record["bucket"], upload, run=record["run"] + 1)

@@ -179,6 +179,7 @@ def _environments(rng: random.Random, functions: int) -> tuple[Environment, ...]
                 ("KEEP_BEST_FRAME", rng.choice(("true", "false"))),
                 ("PASS_RESOURCES", rng.choice(("presigned",) * 7 + ("upload_url",))),
                 ("MAX_IMAGE_BYTES", "1000"),
+                ("MAX_VERDICTS", "0"),
             )
         )
     return tuple(found)

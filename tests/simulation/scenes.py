@@ -33,6 +33,26 @@ def retried(rng: random.Random, plan: Plan) -> Plan:
     return replace(plan, puts=puts, mood=mood, retries=(at,), kind_at=at + 200)
 
 
+def many_recordings(rng: random.Random, plan: Plan) -> Plan:
+    """One holder of one link uploads recording after recording; two of them may be judged."""
+    environments = having(plan.environments[:1], **dict(OWN_PAIRS), MAX_VERDICTS="2")
+    image = Put(5.0, 0, "uploads/p/image.jpg", rng.getrandbits(120), 500, True, 0.0, 0.0, 0, (0.1,))
+    gap = rng.choice((0.6, 2.0, 5.0))
+    lives = tuple(
+        replace(image, at=10 + gap * number, key="uploads/p/live.gz", content=rng.getrandbits(120))
+        for number in range(8)
+    )
+    return replace(
+        plan,
+        environments=environments,
+        versioned=False,
+        puts=(image, *lives),
+        mood=Mood(die=plan.mood.die, slow=0.1, slow_call=0.5, throttled=plan.mood.throttled),
+        walks=(),
+        kind_at=120.0,
+    )
+
+
 def shared_and_expired(rng: random.Random, plan: Plan) -> Plan:
     """A live package goes before the image comes that serves it and others."""
     environments = having(plan.environments[:1], **dict(SHARED_IMAGE))

@@ -248,6 +248,8 @@ class Books:
     stores: dict[str, Store] = field(default_factory=dict)
     verdicts: list[Verdict] = field(default_factory=list)
     calls: int = 0
+    claimed: dict[str, dict[str, float]] = field(default_factory=dict)
+    """When each verification was first claimed, by pair."""
     taken: deque[float] = field(default_factory=deque)
     """When the API took a call, the last second's."""
     posts: dict[str, list[Post]] = field(default_factory=dict)

@@ -53,6 +53,24 @@ def no_read_back(patch: Patch) -> None:
     patch(Ledger, "take_claim", take_claim)
 
 
+def nobody_counts(patch: Patch) -> None:
+    everywhere(patch, "has_too_many", lambda claim, others, most: False)
+
+
+def records_are_counted(patch: Patch) -> None:
+    def claimed(self: Ledger, pair_path: str) -> Iterable[str]:
+        prefix = f"{self.prefix}records/{pair_path}/"
+        return (key.removeprefix(prefix).removesuffix(".json") for key in self.objects.keys(prefix))
+
+    patch(Ledger, "claimed", claimed)
+
+
+def whoever_takes_over_is_let_through(patch: Patch) -> None:
+    original = claiming._after
+
+    patch(claiming, "_after", lambda claim: original(claim)._replace(exempt=True))
+
+
 def no_entry_before_the_call(patch: Patch) -> None:
     original = Ledger.take_claim
     patch(Ledger, "take_claim", lambda self, claim, meanwhile: original(self, claim, []))

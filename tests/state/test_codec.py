@@ -138,7 +138,7 @@ RECORD = codec.seal_record(
 )
 
 
-ADDED = {"no_similarity", "told_from", "failures"}
+ADDED = {"no_similarity", "told_from", "failures", "exempt"}
 """What an earlier release did not write."""
 
 NEEDED = {

@@ -325,6 +325,17 @@ def test_where_versions_may_be_kept_the_record_is_read_after_the_claim() -> None
     assert book.take_claim(MINE, []).claim is MINE
 
 
+def test_the_claims_of_a_pair_are_its_own() -> None:
+    """Each as often as it was claimed; none of a pair whose path goes on, nor what is no claim."""
+    book, shelf, _ = a_ledger(trusting())
+    for n in (1, 2):
+        book.give_back(MINE._replace(n=n))
+    path = f"livepair/claims/{VERIFICATION.path}"
+    for key in (f"{path}/deeper/{'a' * 32}/1", f"{path}{'b' * 32}/1", f"{path}/{'c' * 32}/x", f"{path}/1"):
+        shelf.objects[key] = b"{}"
+    assert list(book.claimed(VERIFICATION.path)) == [VERIFICATION.id] * 2
+
+
 def test_a_claims_key_says_which_it_is() -> None:
     """What it says of itself does not count."""
     book, shelf, _ = a_ledger()

@@ -10,7 +10,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator, FormatChecker
 
-from handler.rules.codes import CODES, FAMILIES, Outcome
+from handler.rules.codes import CODES, FAMILIES, TOO_MANY_VERDICTS, Outcome
 from handler.rules.outcome import (
     Answer,
     Called,
@@ -19,6 +19,7 @@ from handler.rules.outcome import (
     body,
     decide,
     incomplete,
+    too_many_verdicts,
     unfit,
     unreadable,
     verification,
@@ -154,22 +155,26 @@ def without_call(code: str) -> Message:
     elif code == "Livepair.UploadUnreadable":
         seen = Seen(pair, BUCKET, None, None)
         decision = unreadable(AT, "COS refused it")
+    elif code == TOO_MANY_VERDICTS:
+        decision = too_many_verdicts(AT, 10)
     else:
-        large = code.endswith("TooLarge")
-        size = 60_000_000 if large else 0
-        if "Live" in code.removeprefix("Livepair."):
-            seen = Seen(pair, BUCKET, half(live.key, size, read=not large), image)
-        else:
-            seen = Seen(pair, BUCKET, live, half(image.key, size, read=not large))
-        decision = unfit(seen, SETTINGS)
+        large, archived = code.endswith("TooLarge"), code.endswith("Archived")
+        size = 60_000_000 if large else 500 if archived else 0
+        role: Role = "live" if "Live" in code.removeprefix("Livepair.") else "image"
+        key = live.key if role == "live" else image.key
+        found = half(key, size, read=not large)._replace(archived=archived)
+        seen = seen._replace(live=found) if role == "live" else seen._replace(image=found)
+        decision = unfit(seen, SETTINGS, AT)
     assert decision is not None
     assert decision.code == code
     return told(decision, seen=seen)
 
 
+FAULTS = ("Missing", "Empty", "TooLarge", "Archived")
 NO_CALL = [
-    *(f"Livepair.{name}{fault}" for name in ("Live", "Image") for fault in ("Missing", "Empty", "TooLarge")),
+    *(f"Livepair.{name}{fault}" for name in ("Live", "Image") for fault in FAULTS),
     "Livepair.UploadUnreadable",
+    TOO_MANY_VERDICTS,
 ]
 ANSWERS = [code for code in CODES if code not in NO_CALL or code == "Livepair.UploadUnreadable"]
 
