@@ -33,7 +33,8 @@ from handler.edges.bucket import (
     Oversized,
     Unavailable,
 )
-from handler.edges.wire import Refused, Wire, read_all, read_pieces
+from handler.edges.connections import Refused
+from handler.edges.wire import Wire, read_all, read_pieces
 from handler.rules.uploads import Stored
 
 T = TypeVar("T")
