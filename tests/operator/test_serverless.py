@@ -28,7 +28,7 @@ ENVIRONMENT = {
     "BUCKET": "faces-1250000000",
     "STATE_BUCKET": "faces-state-1250000000",
     "WEBHOOK_URL": "https://example.com/webhook",
-    "WEBHOOK_SECRET": "whsec_ZmFrZS1zZWNyZXQ=",
+    "WEBHOOK_SECRET": "whsec_ZmFrZS1zZWNyZXQtZm9yLXRlc3RzLW9ubHk=",
 }
 
 

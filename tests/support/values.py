@@ -36,7 +36,7 @@ def settings(**changes: str) -> Settings:
         {
             "BUCKET": BUCKET,
             "WEBHOOK_URL": "https://example.com/secret-path",
-            "WEBHOOK_SECRET": "whsec_c2VjcmV0IG9mIHRoZSB3ZWJob29r",
+            "WEBHOOK_SECRET": "whsec_ZmFrZS1zZWNyZXQtZm9yLXRlc3RzLW9ubHk=",
             **changes,
         }
     )
