@@ -108,8 +108,11 @@ function serve(secrets) {
   });
 }
 
+// JSON lets pass what a terminal takes for a command, such as \u009b.
+const ascii = (json) => json.replace(/[^ -~]/g, (unit) => "\\u" + unit.charCodeAt(0).toString(16).padStart(4, "0"));
+
 if (process.argv[2] === "show") {
   load();
   for (const [pair, { state, advice, message, replay_of = null }] of pairs)
-    console.log(JSON.stringify({ pair: JSON.parse(pair), state, advice, message, replay_of }));
+    console.log(ascii(JSON.stringify({ pair: JSON.parse(pair), state, advice, message, replay_of })));
 } else serve(WEBHOOK_SECRET.trim().split(/\s+/));
