@@ -7,10 +7,13 @@ from contextlib import suppress
 from typing import TypeVar
 
 from handler.edges.bucket import Bucket, CosError, Oversized
+from handler.rules.pairing import plain
 from handler.rules.uploads import Stored
 from handler.state.codec import Unreadable
 
 T = TypeVar("T")
+
+MAX_SAID = 200  # characters of what a state object held that stand in an error
 
 
 class CorruptState(Exception):
@@ -18,7 +21,8 @@ class CorruptState(Exception):
 
     def __init__(self, key: str, why: str) -> None:
         self.key = key
-        super().__init__(f"the state object {key} cannot be read ({why}); look at it, then delete it")
+        said = f"the state object {plain(key)} cannot be read ({plain(why[:MAX_SAID])})"
+        super().__init__(f"{said}; look at it, then delete it")
 
 
 class Memory:

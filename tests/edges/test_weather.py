@@ -241,6 +241,22 @@ def test_an_api_answer_that_says_nothing_is_our_own_code(peer: Peer, content_typ
         assert (answer.code, answer.executed) == ("Livepair.UnreadableAnswer", True), body[:80]
 
 
+@pytest.mark.parametrize(
+    "link",
+    [f"{LINKED}:65536/up", f"{LINKED}:0/up", f"https://{'x' * 64}.{LINKED[8:]}/up", f"{LINKED}/\ud800"],
+    ids=["no port", "port 0", "long label", "half a character"],
+)
+def test_a_relay_whose_link_is_none_is_an_answer(peer: Peer, link: str) -> None:
+    """Of ours, and nothing was executed."""
+    told = {"Response": {"UploadUrl": link, "ResourceUrl": LINKED, "Result": "Success", "RequestId": "r"}}
+    answer = http(200, json.dumps(told).encode(), Content_Type="application/json")
+    peer.says(Says(answer), Says())
+    stored = Stored("k", '"etag"', None, 0, datetime.now(timezone.utc))
+    with pytest.raises(RelayError) as caught:
+        faceid(peer).relay(bucket(peer), stored, "0" * 32, ENOUGH)
+    assert not caught.value.answer.executed
+
+
 def test_an_api_answer_without_end_is_refused(peer: Peer) -> None:
     """Past 4 MB nothing more is read, and the connection is closed."""
     peer.says(ENDLESS)

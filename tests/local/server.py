@@ -17,8 +17,7 @@ from typing import Any
 from aiohttp import web
 from qcloud_cos import CosServiceError
 
-from handler.cli.output import plain
-from handler.rules.pairing import Role
+from handler.rules.pairing import Role, plain
 from tests.local import story
 from tests.local.forward import Forwarder
 from tests.local.world import BUCKET, FAULTS, LARGEST_UPLOAD, SAMPLES, World
