@@ -138,7 +138,7 @@ def _at(record: object, *path: str) -> Any:
 def _bucket(record: object) -> str:
     """The bucket's name as the API names it. Raises EventError where it is no name that a bucket can have."""
     name, appid = _at(record, "cos", "cosBucket", "name"), _at(record, "cos", "cosBucket", "appid")
-    found = f"{name}-{appid}" if isinstance(name, str) and isinstance(appid, (str, int)) else ""
+    found = f"{name}-{appid}"
     if not _BUCKET.fullmatch(found):
         told = f"name {str(name)[:80]!r} and appid {str(appid)[:80]!r}"
         raise EventError(f"expected the name and the appid of a bucket, got {told}")

@@ -214,10 +214,10 @@ _SETTINGS: dict[str, tuple[str | None, Callable[[str], Any]]] = {
 
 def _for_local_cloud_only(found: Mapping[str, Any]) -> list[str]:
     """What is taken beside LOCAL_CLOUD only, and stands here without it."""
-    if found.get("LOCAL_CLOUD", "a fault of its own") is not None:
-        return []
+    if "LOCAL_CLOUD" not in found or found["LOCAL_CLOUD"]:
+        return []  # not there: a fault of its own
     faults = []
-    if urlsplit(found.get("WEBHOOK_URL", "")).scheme == "http":
+    if str(found.get("WEBHOOK_URL")).lower().startswith("http:"):
         faults.append("WEBHOOK_URL: must be https (http is for a local cloud, and LOCAL_CLOUD is not set)")
     if _PUBLISHED in found.get("WEBHOOK_SECRET", ()):
         faults.append("WEBHOOK_SECRET: holds the local cloud's published secret; make your own")

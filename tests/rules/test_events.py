@@ -290,7 +290,8 @@ def test_a_name_that_no_bucket_can_have_is_refused(bucket: Raw) -> None:
     with pytest.raises(EventError, match="expected the name and the appid of a bucket, got") as caught:
         upload(raw_record(bucket=bucket, full_key=f"/{told['appid']}/{told['name']}/uploads/42/live.gz"))
     assert str(caught.value).isprintable()
-    assert len(str(caught.value)) < 1000
+    shown = f"name {str(told['name'])[:80]!r} and appid {str(told['appid'])[:80]!r}"
+    assert str(caught.value) == f"expected the name and the appid of a bucket, got {shown}"
 
 
 @pytest.mark.parametrize(
@@ -309,6 +310,12 @@ def test_no_error_repeats_what_could_command_a_terminal(change: Raw) -> None:
         upload(raw_record(**change))
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 2000
+
+
+def test_the_name_of_another_event_is_cut() -> None:
+    """It stands in the log."""
+    removed = "cos:ObjectRemove:" + "x" * 1000
+    assert upload(raw_record(name=removed)) == Ignored(f"{removed[:80]} is no upload", "uploads/42/live.gz")
 
 
 def test_nor_does_the_error_about_another_event() -> None:

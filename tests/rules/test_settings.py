@@ -143,6 +143,13 @@ def test_a_webhook_on_this_machine_may_be_http_beside_a_local_cloud(url: str) ->
     ]
 
 
+def test_a_local_cloud_that_is_refused_is_the_only_fault() -> None:
+    """What would be taken beside it is not told of as well."""
+    (fault,) = faults(WEBHOOK_URL="HTTP://localhost/", WEBHOOK_SECRET=PUBLISHED, LOCAL_CLOUD="http://a:1")
+    assert fault.startswith("LOCAL_CLOUD")
+    assert len(faults(WEBHOOK_URL="HTTP://localhost/", WEBHOOK_SECRET=PUBLISHED)) == 2
+
+
 @pytest.mark.parametrize("secrets", [PUBLISHED, f"{SECRET} {PUBLISHED}"])
 def test_the_secret_that_everybody_can_read_is_for_a_local_cloud_only(secrets: str) -> None:
     """With it anybody could sign outcomes; nor is it taken beside another."""
