@@ -19,10 +19,10 @@ from handler.cli.doctor.examination import examine
 from handler.cli.find import find_pair, find_record, moment
 from handler.cli.forget import Erasure, forget
 from handler.cli.inventory import subject_of, take_inventory, walks_at
-from handler.cli.output import Output, count, plain, span, when
+from handler.cli.output import Output, count, span, when
 from handler.edges.bucket import CosError
 from handler.log import silence_libraries
-from handler.rules.pairing import Pair
+from handler.rules.pairing import Pair, plain
 from handler.rules.settings import SettingsError
 from handler.state.objects import CorruptState
 

@@ -14,10 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 from rich.text import Text
 
-
-def plain(text: object) -> str:
-    """`text` with everything that a terminal could take for a command or a line's end spelled out."""
-    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in str(text))
+from handler.rules.pairing import plain
 
 
 def when(at: datetime | None) -> str:

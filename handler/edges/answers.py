@@ -8,7 +8,7 @@ from typing import Any
 
 from tencentcloud.common.exception.tencent_cloud_sdk_exception import TencentCloudSDKException
 
-from handler.edges.wire import Exchange
+from handler.edges.connections import Exchange
 from handler.rules.codes import NO_SIMILARITY, code_row
 from handler.rules.outcome import Answer
 

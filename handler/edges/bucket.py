@@ -12,6 +12,7 @@ from collections.abc import Generator, Iterable
 from typing import NamedTuple, Protocol
 
 from handler.edges.wire import COS, COS_PROBE
+from handler.rules.pairing import plain
 from handler.rules.uploads import Stored
 
 
@@ -45,6 +46,11 @@ class CosError(Exception):
         super().__init__(self._text())
 
     @property
+    def where(self) -> str:
+        """Bucket and key as they may be shown."""
+        return plain(f"{self.bucket}/{self.key}")
+
+    @property
     def absent(self) -> bool:
         """There is no such object; its bucket is there."""
         return self.status == 404 and self.code != "NoSuchBucket"
@@ -52,7 +58,7 @@ class CosError(Exception):
     def _text(self) -> str:
         said = f"{self.code} ({self.status})" if self.status else self.code
         told = f", request id {self.request_id}" if self.request_id else ""
-        return f"COS could not {self.asked} {self.bucket}/{self.key}: {said}{told}"
+        return f"COS could not {self.asked} {self.where}: {said}{told}"
 
 
 class Unavailable(CosError):
@@ -77,14 +83,14 @@ class Forbidden(CosError):
     def _text(self) -> str:
         said = f"{self.code} ({self.status}, request id {self.request_id})"
         if self.code == "InvalidObjectState":
-            return f"{self.bucket}/{self.key} is archived: {said}. Restore it"
+            return f"{self.where} is archived: {said}. Restore it"
         if self.code not in ("AccessDenied", "Unknown"):
             return (
-                f"COS refused to {self.asked} {self.bucket}/{self.key}: {said}. "
+                f"COS refused to {self.asked} {self.where}: {said}. "
                 "The credentials are refused, or the clock is wrong; check the function's role, or yours"
             )
         return (
-            f"COS refused to {self.asked} {self.bucket}/{self.key}: {said}. "
+            f"COS refused to {self.asked} {self.where}: {said}. "
             f"Give whoever asks (the function's role, or you) {self.action} on that resource"
         )
 

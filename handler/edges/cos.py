@@ -33,7 +33,8 @@ from handler.edges.bucket import (
     Oversized,
     Unavailable,
 )
-from handler.edges.wire import Refused, Wire, read_all, read_pieces
+from handler.edges.connections import Refused
+from handler.edges.wire import Wire, read_all, read_pieces
 from handler.rules.uploads import Stored
 
 T = TypeVar("T")
@@ -82,6 +83,11 @@ class CosBucket:
             Token=credentials.token,
             Scheme="http" if wire.proxy else "https",
             Proxies={"http": wire.proxy, "https": wire.proxy} if wire.proxy else None,
+            # The API takes links to COS hosts only; whether the other domain, or an internal one, counts is
+            # documented nowhere, so no change of the SDK's defaults may bring it here.
+            EnableOldDomain=True,
+            EnableInternalDomain=False,
+            AutoSwitchDomainOnRetry=False,
         )
         self._client = CosS3Client(config, retry=0, session=session)
 
@@ -144,7 +150,7 @@ class CosBucket:
             lambda: self._client.delete_objects(self.name, {"Quiet": "true", "Object": objects}),
         )
         for failed in answer.get("Error", ()):
-            code, key = str(failed.get("Code")), str(failed.get("Key"))
+            code, key = _word(failed.get("Code")) or "Unknown", str(failed.get("Key"))
             if code == "AccessDenied":
                 raise Forbidden(DELETE, self.name, key, 200, code)
             raise Unavailable(DELETE.words, self.name, key, 200, code)
@@ -249,8 +255,8 @@ class CosBucket:
             status = error.get_status_code()
             digest = error.get_digest_msg()
             told = digest if isinstance(digest, dict) else {}
-            code = _plain(told.get("code")) or "Unknown"
-            request_id = _plain(told.get("requestid"))
+            code = _word(told.get("code")) or "Unknown"
+            request_id = _word(told.get("requestid"))
             if status == 403:
                 raise Forbidden(operation, self.name, key, status, code, request_id) from None
             raise _kind(status, code)(asked, self.name, key, status, code, request_id) from None
@@ -263,7 +269,7 @@ class CosBucket:
             raise Unavailable(asked, self.name, key, None, "an answer that cannot be read") from None
 
 
-def _plain(text: object) -> str | None:
+def _word(text: object) -> str | None:
     return text[:100] if isinstance(text, str) and re.fullmatch(r"[\w.=+/-]+", text) else None
 
 

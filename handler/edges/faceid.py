@@ -147,7 +147,7 @@ class FaceidClient:
         try:
             with self._wire.limit(RELAY, until - time.monotonic()):
                 sent = self._links.put(self._local(upload), data=body, allow_redirects=False)
-        except requests.RequestException:
+        except (OSError, ValueError):
             said = "the relay did not take the upload"
             raise RelayError(Answer("ClientNetworkError", said, False)) from None
         if not sent.ok:
@@ -172,10 +172,8 @@ class FaceidClient:
                     found.close()
                     raise FrameError(f"its host answered {found.status_code}")
                 frame = read_all(found.raw, MAX_FRAME)
-        except requests.RequestException as error:
+        except (OSError, ValueError) as error:  # of requests, of a socket, of what reads a URL
             raise FrameError(f"it could not be downloaded in time: {type(error).__name__}") from None
-        except OSError:
-            raise FrameError("it could not be downloaded in time") from None
         md5 = hashlib.md5(frame, usedforsecurity=False).hexdigest()
         if md5 != (answer.frame_md5 or "").lower():
             raise FrameError(f"its {len(frame)} bytes have not the MD5 that the API told")

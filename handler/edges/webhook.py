@@ -9,7 +9,8 @@ import requests
 from standardwebhooks import Webhook
 
 from handler import __version__
-from handler.edges.wire import WEBHOOK, Refused, Wire, read_all
+from handler.edges.connections import Exchange, Refused
+from handler.edges.wire import WEBHOOK, Redirected, Wire, read_all
 
 POST_SECONDS = 15.0
 MAX_READ = 64 * 1024  # bytes of an answer that are read, so that its connection can be used again
@@ -61,16 +62,8 @@ class WebhookClient:
                     read_all(answer.raw, MAX_READ)
                 except requests.RequestException:
                     answer.close()  # the status has been told; the rest of the answer is of no use
-        except Refused:
-            error_text = "a redirect is not followed; give its target as WEBHOOK_URL"
-            return Delivery(False, exchange.status, error_text)
-        except requests.Timeout:
-            return Delivery(False, None, "no answer in time", timed_out=True)
-        except requests.ConnectionError as error:
-            return Delivery(False, None, f"no connection or no answer: {_cause(error)}")
         except (requests.RequestException, OSError) as error:
-            timed_out = isinstance(error, TimeoutError)
-            return Delivery(False, None, f"no answer: {type(error).__name__}", timed_out=timed_out)
+            return _untold(error, exchange)
         status = answer.status_code
         if 200 <= status < 300:
             return Delivery(True, status)
@@ -81,6 +74,19 @@ class WebhookClient:
             gone=status == 410,
             retry_after=_retry_after(answer.headers.get("retry-after"), now),
         )
+
+
+def _untold(error: requests.RequestException | OSError, exchange: Exchange) -> Delivery:
+    """What there is to say of an attempt that brought no answer."""
+    if isinstance(error, Redirected):
+        return Delivery(False, exchange.status, "a redirect is not followed; give its target as WEBHOOK_URL")
+    if isinstance(error, Refused):
+        return Delivery(False, exchange.status, str(error))
+    if exchange.is_over or isinstance(error, (requests.Timeout, TimeoutError)):
+        return Delivery(False, None, "no answer in time", timed_out=True)
+    if isinstance(error, requests.ConnectionError):
+        return Delivery(False, None, f"no connection or no answer: {_cause(error)}")
+    return Delivery(False, None, f"no answer: {type(error).__name__}")
 
 
 def _cause(error: BaseException) -> str:

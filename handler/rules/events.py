@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from handler.rules.pairing import MAX_KEY_BYTES
+from handler.rules.pairing import MAX_KEY_BYTES, plain
 
 SHORT_REGIONS = {
     "gz": "ap-guangzhou",
@@ -37,8 +37,9 @@ SHORT_REGIONS = {
 SAMPLE_BUCKET = "testpic-1253970026"
 """The bucket of the console's test event, which is the documentation's sample."""
 
-_LONG_REGION = re.compile(r"[a-z]{2}(-[a-z0-9]+)+\Z")
-_HOST_REGION = re.compile(r"\.cos\.(?P<region>[a-z0-9-]+)\.(myqcloud\.com|tencentcos\.cn)\Z")
+_BUCKET = re.compile(r"[a-z0-9-]{1,80}-[0-9]{1,20}", re.ASCII)
+_LONG_REGION = re.compile(r"(?=.{1,40}\Z)[a-z]{2}(-[a-z0-9]+)+\Z")
+_HOST_REGION = re.compile(r"\.cos(-internal)?\.(?P<region>[a-z0-9-]+)\.(myqcloud\.com|tencentcos\.cn)\Z")
 
 
 class EventError(ValueError):
@@ -91,20 +92,20 @@ def records(event: object) -> TimerEvent | list[object]:
 
 
 def _names(found: Mapping[object, object]) -> str:
-    return ", ".join(sorted(str(name)[:40] for name in found)[:10]) or "no keys"
+    return ", ".join(sorted(plain(str(name)[:40]) for name in found)[:10]) or "no keys"
 
 
 def upload(record: object) -> UploadEvent | Ignored:
     """One record of a COS event. Raises EventError where it is none."""
     name = re.sub(r"\s", "", str(_at(record, "event", "eventName")))
-    bucket = f"{_at(record, 'cos', 'cosBucket', 'name')}-{_at(record, 'cos', 'cosBucket', 'appid')}"
+    bucket = _bucket(record)
     url = _find(record, "cos", "cosObject", "url")
     url = url if isinstance(url, str) else ""
     keys = _keys(record, url)
     if bucket == SAMPLE_BUCKET:
         return Ignored("the console's test event", keys[0])
     if name.startswith(("cos:ObjectRemove:", "cos:ObjectRestore:")):
-        return Ignored(f"{name} is no upload", keys[0])
+        return Ignored(f"{name[:80]} is no upload", keys[0])
     if not name.startswith("cos:ObjectCreated:"):
         raise EventError(
             f"expected an eventName cos:ObjectCreated:…, got {name[:80]!r}; "
@@ -131,6 +132,16 @@ def _at(record: object, *path: str) -> Any:
     if found is None or found == "":
         kind = f"a dict with {_names(record)}" if isinstance(record, Mapping) else type(record).__name__
         raise EventError(f"expected a COS record with {'.'.join(path)}, got {kind}")
+    return found
+
+
+def _bucket(record: object) -> str:
+    """The bucket's name as the API names it. Raises EventError where it is no name that a bucket can have."""
+    name, appid = _at(record, "cos", "cosBucket", "name"), _at(record, "cos", "cosBucket", "appid")
+    found = f"{name}-{appid}"
+    if not _BUCKET.fullmatch(found):
+        told = f"name {str(name)[:80]!r} and appid {str(appid)[:80]!r}"
+        raise EventError(f"expected the name and the appid of a bucket, got {told}")
     return found
 
 

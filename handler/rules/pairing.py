@@ -18,6 +18,17 @@ MAX_KEY_BYTES = 850
 MAX_PATH = 400  # bytes of a pair's path in state keys; COS allows 850 for the whole key
 
 
+def plain(text: object) -> str:
+    """`text` with everything that a terminal could take for a command or a line's end spelled out.
+
+    Keys and whatever else others chose stand like this in errors, which platforms print as they are.
+    """
+    whole = str(text)
+    if whole.isprintable():
+        return whole
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in whole)
+
+
 class Pair(NamedTuple):
     """The live key and the image key that belong together.
 

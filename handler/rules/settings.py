@@ -19,6 +19,12 @@ LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _BUCKET = re.compile(r"[a-z0-9]([a-z0-9-]{0,48}[a-z0-9])?-[0-9]{1,20}\Z")
 _STATE_PREFIX = re.compile(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*/\Z")
 
+_SECRET_BYTES = (24, 64)
+"""How long a secret of the webhook is, by Standard Webhooks."""
+
+_PUBLISHED = "whsec_ZmFrZS1zZWNyZXQtb2YtdGhlLWxvY2FsLWNsb3VkISE="
+"""The secret that the local cloud's source tells everybody."""
+
 _ENDPOINTS: dict[str, str | None] = {
     "faceid.tencentcloudapi.com": None,
     "faceid.intl.tencentcloudapi.com": None,
@@ -137,8 +143,11 @@ def _webhook_secrets(text: str) -> tuple[str, ...]:
                 f"{which} is not base64 after whsec_; make one with: "
                 "echo whsec_$(head -c 32 /dev/urandom | base64)"
             ) from None
-        if not key:
-            raise ValueError(f"{which} is empty after whsec_")
+        if not _SECRET_BYTES[0] <= len(key) <= _SECRET_BYTES[1]:
+            raise ValueError(
+                f"{which} holds {len(key)} bytes, but {_SECRET_BYTES[0]} to {_SECRET_BYTES[1]} are wanted; "
+                "make one with: echo whsec_$(head -c 32 /dev/urandom | base64)"
+            )
     return secrets
 
 
@@ -209,6 +218,18 @@ _SETTINGS: dict[str, tuple[str | None, Callable[[str], Any]]] = {
 """Every setting but the templates: its default (None where it is required) and what reads it."""
 
 
+def _for_local_cloud_only(found: Mapping[str, Any]) -> list[str]:
+    """What is taken beside LOCAL_CLOUD only, and stands here without it."""
+    if "LOCAL_CLOUD" not in found or found["LOCAL_CLOUD"]:
+        return []  # not there: a fault of its own
+    faults = []
+    if str(found.get("WEBHOOK_URL")).lower().startswith("http:"):
+        faults.append("WEBHOOK_URL: must be https (http is for a local cloud, and LOCAL_CLOUD is not set)")
+    if _PUBLISHED in found.get("WEBHOOK_SECRET", ()):
+        faults.append("WEBHOOK_SECRET: holds the local cloud's published secret; make your own")
+    return faults
+
+
 def load_settings(environ: Mapping[str, str]) -> Settings:
     """Read the settings from `environ`; an empty one counts as not set.
 
@@ -220,7 +241,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         environ.get("IMAGE_KEY", "").strip() or "uploads/{id}/image.jpg",
         found.get("STATE_PREFIX"),
     )
-    faults += more
+    faults += [*more, *_for_local_cloud_only(found)]
     if faults or templates is None:
         raise SettingsError(faults)
     bucket, prefix = found["BUCKET"], found["STATE_PREFIX"]

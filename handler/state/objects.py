@@ -7,10 +7,13 @@ from contextlib import suppress
 from typing import TypeVar
 
 from handler.edges.bucket import Bucket, CosError, Oversized
+from handler.rules.pairing import plain
 from handler.rules.uploads import Stored
 from handler.state.codec import Unreadable, Unsealed
 
 T = TypeVar("T")
+
+MAX_SAID = 200  # characters of what a state object held that stand in an error
 
 
 class CorruptState(Exception):
@@ -27,7 +30,8 @@ class CorruptState(Exception):
                 "if the secret was changed, put the former one behind the new one in STATE_SECRET; if it was "
                 f"not, somebody forged it: {todo}"
             )
-        super().__init__(f"the state object {key} cannot be read ({why}); {todo}")
+        said = f"the state object {plain(key)} cannot be read ({plain(why[:MAX_SAID])})"
+        super().__init__(f"{said}; {todo}")
 
 
 class Memory:

@@ -61,8 +61,11 @@ class Cloud:
         region: str = "ap-singapore",
         bucket: str = "faces-1250000000",
         state_bucket: str | None = None,
+        secret: str = consuming.SECRET,
     ) -> None:
+        """`secret` signs the webhook's messages; who lets others reach this cloud makes one of its own."""
         self.region = region
+        self.secret = secret
         self.bucket = bucket
         self.state_bucket = state_bucket
         self.credentials = Credentials("AKIDlocalclouduploader", "fake-secret-key-uploader")
@@ -79,7 +82,7 @@ class Cloud:
         self.scf = Scf(self.proxy, self.clock, self.accounts, self.cos)
         self.scf_api.connect(self.scf)
         self.faults.kill = self.scf.kill
-        self.consumer = Consumer()
+        self.consumer = Consumer([secret])
         for name in {bucket, state_bucket or bucket}:
             self.cos.create_bucket(name, region)
         self.proxy.start()
@@ -178,7 +181,7 @@ class Cloud:
         settings = {
             "BUCKET": self.bucket,
             "WEBHOOK_URL": self.consumer.url,
-            "WEBHOOK_SECRET": consuming.SECRET,
+            "WEBHOOK_SECRET": self.secret,
         }
         if self.state_bucket is not None:
             settings["STATE_BUCKET"] = self.state_bucket

@@ -212,6 +212,9 @@ class Consumer:
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         began = time.monotonic()
+        if request.host not in (f"127.0.0.1:{self._port}", f"localhost:{self._port}"):
+            # A page whose own name points to this machine must not get to read or fill what is here.
+            return web.Response(status=421, text="this is the consumer of the local cloud on 127.0.0.1\n")
         body = await request.read()
         if request.method != "POST":
             return web.Response(status=405, text="webhooks are POSTed\n")

@@ -269,7 +269,7 @@ class Faceid:
     def _create_upload_url(self, call: Call) -> dict[str, Any]:
         if call.params["TargetAction"] not in TARGET_ACTIONS:
             raise ApiError("InvalidParameterValue", "The TargetAction is not supported.")
-        key = uuid.uuid4().hex
+        key = f"{call.params['TargetAction']}/{uuid.uuid4().hex}"
         expires = int(self._clock.timestamp()) + KEPT
         host = f"{RELAY}.cos.{call.region}.myqcloud.com"
         self._stored[RELAY, key] = _Stored()
@@ -330,7 +330,7 @@ class Faceid:
             if body is None:
                 body = samples.image(seed=int(call.params["LiveDataMd5"][:8], 16))
             body += bytes(frame.padding)
-            key = f"{uuid.uuid4().hex}.jpg"
+            key = f"best-frames/{uuid.uuid4().hex}.jpg"
             expires = int(self._clock.timestamp()) + KEPT
             self._stored[FRAMES, key] = _Stored(body, frame)
             host = f"{FRAMES}.cos.{call.region}.myqcloud.com"
@@ -378,8 +378,9 @@ class Faceid:
         file = self._stored.get((found["bucket"], key))
         method = request.method.lower()
         window = request.parameter("q-sign-time") or ""
-        expected = _signature(request.host, key, method, window)
-        if request.parameter("q-signature") != expected:
+        # Over the bytes of the target: a link comes back as it was given, or it is none.
+        signed, _, signature = request.raw_query.rpartition("&q-signature=")
+        if signature != _signature(request.host, method, f"{request.raw_path}?{signed}"):
             return _file_error(403, "SignatureDoesNotMatch", "The signature does not hold.")
         if int(window.partition(";")[2]) <= self._clock.timestamp():
             return _file_error(403, "AccessDenied", "Request has expired")
@@ -449,18 +450,18 @@ def _error(call: Call, code: str, message: str) -> dict[str, Any]:
     return api.error(code, message, call.request_id, call.language)
 
 
-def _signature(host: str, key: str, method: str, window: str) -> str:
-    return hashlib.sha1(f"{host} {key} {method} {window}".encode()).hexdigest()
+def _signature(host: str, method: str, target: str) -> str:
+    return hashlib.sha1(f"{host} {method} {target}".encode()).hexdigest()
 
 
 def _link(host: str, key: str, method: str, expires: int) -> str:
-    """A link of the shape COS gives them. Its signature is the service's own affair."""
-    window = f"{expires - KEPT};{expires}"
-    return (
-        f"https://{host}/{quote(key)}?q-sign-algorithm=sha1&q-ak=AKIDlocalcloudfaceid"
+    """A link of the shape COS gives them, `/` and `;` percent-encoded. Its signature is the service's own."""
+    window = quote(f"{expires - KEPT};{expires}", safe="")
+    target = (
+        f"/{quote(key, safe='')}?q-sign-algorithm=sha1&q-ak=AKIDlocalcloudfaceid"
         f"&q-sign-time={window}&q-key-time={window}&q-header-list=host&q-url-param-list="
-        f"&q-signature={_signature(host, key, method, window)}"
     )
+    return f"https://{host}{target}&q-signature={_signature(host, method, target)}"
 
 
 def _file_error(status: int, code: str, message: str) -> Response:

@@ -285,6 +285,9 @@ class Proxy:
             return _plain(405, "no CONNECT: this is plain http, send absolute targets\n", "CONNECT")
         request = _parse(http, source)
         service = next((each for each in self._services if each.serves(request.host)), None)
+        if service is None and http.raw_path.startswith("/"):
+            # No client of a proxy asks like that, but a page whose own name points to this machine does.
+            return _plain(421, "this is the proxy of the local cloud\n", request.method)
         if service is None:
             self._enter(request, Operation("", ""), (), status=502)
             text = f"nobody on this machine serves the host {request.host!r}\n"

@@ -122,7 +122,7 @@ class Running:
 
     def command(self, *arguments: str) -> str:
         """What one of its own commands prints, beside the process that serves."""
-        return subprocess.run(
+        done = subprocess.run(
             [*self._command, *arguments],
             cwd=self._folder,
             env=self._environment(),
@@ -130,7 +130,9 @@ class Running:
             text=True,
             encoding="utf-8",
             check=True,
-        ).stdout
+        )
+        assert done.stdout.isascii()  # a terminal may take other characters for commands
+        return done.stdout
 
     def show(self) -> dict[str, dict[str, Any]]:
         """What it knows of each pair, by `pair.id`, read by its own command from its disk."""
@@ -311,6 +313,13 @@ def test_messages_delivered_at_the_same_time_are_all_kept(consumer: Running) -> 
     assert {message["id"] for message in messages} <= set(consumer.kept())
     states = consumer.show()
     assert {states[message["data"]["pair"]["id"]]["state"] for message in messages} == {"matched"}
+
+
+def test_what_a_pair_is_called_cannot_command_a_terminal(consumer: Running) -> None:
+    """What uploaders chose is shown in JSON's own escapes, and reads back as it was."""
+    pair = f"{a_pair()}\x9b2J\u202e\x7f😀"
+    assert post(consumer, telling("matched", seen(pair))).ok
+    assert consumer.show()[pair]["state"] == "matched"
 
 
 def test_the_newest_uploads_count_in_whatever_order_they_are_told(consumer: Running) -> None:

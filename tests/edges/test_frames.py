@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
+from typing import Any
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
+from handler.edges.faceid import FaceidClient, FrameError
+from handler.edges.wire import Wire
+from handler.rules.outcome import Answer as Told
 from tests.cloud import faults, samples
 from tests.cloud.faceid import Answer, BestFrame
 from tests.support.harness import Livepair, lines
@@ -127,10 +134,69 @@ def test_a_mismatch_keeps_its_best_frame(livepair: Livepair) -> None:
     assert livepair.bucket.get(frame["key"]).md5 == frame["md5"]
 
 
+COS = "cos.ap-singapore.myqcloud.com"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://[broken",
+        f"https://{'x' * 64}.{COS}/frame.jpg",
+        f"https://{'x.' * 200}{COS}/frame.jpg",
+        f"https://a..{COS}/frame.jpg",
+        f"https://.{COS}/frame.jpg",
+        f"https://-.{COS}/frame.jpg",
+        f"https://a.{COS}:0/frame.jpg",
+        f"https://a.{COS}:-1/frame.jpg",
+        f"https://a.{COS}:65536/frame.jpg",
+        f"https://a.{COS}:/frame.jpg",
+        f"https://a.{COS}:\u0661/frame.jpg",
+        f"https://[::1].{COS}/frame.jpg",
+        f"https://\u24b6.{COS}/frame.jpg",
+        f"https://a.{COS}\u2024/frame.jpg",
+        f"https://a.{COS}/\ud800",
+        f"https://a.{COS}/\x00",
+        f"https://a.{COS}/ \r\nX: y",
+        f"https://a.{COS}/{'x' * 100_000}",
+        f"https://a.{COS}\\@evil.example/",
+        f"https://a.{COS}/%",
+        f"https://a.{COS}?",
+        f"HTTPS://A.{COS.upper()}/frame.jpg",
+        "https://",
+        " ",
+    ],
+    ids=lambda url: ascii(url)[:60],
+)
 def test_a_best_frame_link_that_is_no_url_holds_nothing_up(
-    livepair: Livepair, capsys: pytest.CaptureFixture[str]
+    livepair: Livepair, capsys: pytest.CaptureFixture[str], url: str
 ) -> None:
     """The verdict is told; it is not thrown away and billed again."""
-    livepair.cloud.faceid.script(Answer(best_frame=BestFrame(url="https://[broken")))
+    livepair.cloud.faceid.script(Answer(best_frame=BestFrame(url=url)))
     assert livepair.pair() == ["matched"]
     assert told_without_frame(livepair, capsys)
+
+
+HOSTS = st.text(st.sampled_from("aA0-.:@[]%\\/?#\x00\u2024\u00df\ud800 "), max_size=12)
+
+
+def numbers_only(host: str, *args: Any) -> list[Any]:
+    """A resolver that knows no name."""
+    raise socket.gaierror(socket.EAI_NONAME, host.encode("idna"))
+
+
+@pytest.mark.parametrize("proxy", [None, "http://127.0.0.1:1"])
+@settings(max_examples=200, deadline=None, derandomize=True, database=None)
+@given(before=HOSTS, after=HOSTS, rest=st.text(max_size=8))
+@example(before="x" * 64 + ".", after="", rest="")
+@example(before="", after=":65536", rest="")
+def test_whatever_stands_in_a_link_the_frame_is_an_error_of_ours(
+    proxy: str | None, before: str, after: str, rest: str
+) -> None:
+    """Any other would leave the verdict unrecorded."""
+    client = FaceidClient(Wire(proxy), "ap-singapore", "faceid.tencentcloudapi.com")
+    answer = Told("Success", "", frame_url=f"https://{before}{COS}{after}/{rest}", frame_md5="0" * 32)
+    with pytest.MonkeyPatch.context() as patch:
+        if proxy is None:
+            patch.setattr(socket, "getaddrinfo", numbers_only)
+        with pytest.raises(FrameError):
+            client.frame(answer, 5.0)

@@ -6,13 +6,16 @@ import hashlib
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 import requests
+from qcloud_cos import CosConfig
 
 from handler import index
 from handler.clock import Deadline, SystemClock
+from handler.edges import cos
 from handler.edges.cos import CosBucket, Credentials
 from handler.edges.wire import Wire
 from handler.flow.call import CALL_SECONDS, LINK_MARGIN
@@ -67,6 +70,22 @@ def anybody(cloud: Cloud) -> Iterator[requests.Session]:
 
 
 # --- presigned ---------------------------------------------------------------------------------------
+
+
+def test_the_sdk_cannot_lead_the_links_to_another_domain(
+    livepair: Livepair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever its defaults come to be: the API is known to take links to this one."""
+
+    def config(**given: Any) -> CosConfig:
+        other = {"EnableOldDomain": False, "EnableInternalDomain": True, "AutoSwitchDomainOnRetry": True}
+        return CosConfig(**{**other, **given})
+
+    monkeypatch.setattr(cos, "CosConfig", config)
+    livepair.put_pair()
+    assert livepair.run() == ["matched"]
+    assert {urlsplit(link).netloc for link in links(livepair.calls[0])} == {HOST}
+    assert {logged.host for logged in livepair.cloud.log if logged.service == "cos"} == {HOST}
 
 
 def test_links_lead_to_the_public_host_of_the_bucket(livepair: Livepair) -> None:

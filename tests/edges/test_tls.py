@@ -13,7 +13,7 @@ from socketserver import BaseRequestHandler, ThreadingTCPServer
 
 import pytest
 
-from handler.edges import wire
+from handler.edges import connections
 from handler.edges.webhook import Delivery, WebhookClient
 from handler.edges.wire import Wire
 from tests.cloud.consumer import SECRET
@@ -63,10 +63,10 @@ class Server(ThreadingTCPServer):
 def bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The file of trusted certificates, empty at first; what was read of it is forgotten around the test."""
     path = tmp_path / "trusted.pem"
-    monkeypatch.setattr(wire, "DEFAULT_CA_BUNDLE_PATH", str(path))
-    wire._trust.cache_clear()
+    monkeypatch.setattr(connections, "DEFAULT_CA_BUNDLE_PATH", str(path))
+    connections._trust.cache_clear()
     yield path
-    wire._trust.cache_clear()
+    connections._trust.cache_clear()
 
 
 @pytest.fixture

@@ -12,20 +12,24 @@ import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
+from functools import partial
 from typing import Any
 
 import pytest
 import requests
 
 from handler.clock import Deadline, SystemClock
-from handler.edges import cos, webhook, wire
+from handler.edges import connections, cos, webhook, wire
 from handler.edges.bucket import CosError, Unavailable
+from handler.edges.connections import Refused
 from handler.edges.cos import CosBucket, Credentials
-from handler.edges.faceid import FaceidClient, Resource
+from handler.edges.faceid import FaceidClient, FrameError, RelayError, Resource
 from handler.edges.webhook import WebhookClient
-from handler.edges.wire import Refused, Wire
+from handler.edges.wire import Wire
 from handler.flow import call
 from handler.rules.codes import code_row
+from handler.rules.outcome import Answer as Verdict
+from handler.rules.uploads import Stored
 from tests.cloud import faults, samples
 from tests.cloud.consumer import SECRET
 from tests.cloud.faceid import COMPARE, Answer
@@ -57,6 +61,14 @@ VERDICT = json.dumps(
 ERROR = json.dumps(
     {"Response": {"Error": {"Code": "InternalError", "Message": "m"}, "RequestId": "r"}}
 ).encode()
+
+
+def with_cookies(answer: bytes, number: int, value: str) -> bytes:
+    """An answer that sets so many cookies."""
+    line, _, rest = answer.partition(b"\r\n")
+    return b"\r\n".join([line, *(f"Set-Cookie: c{n}={value}".encode() for n in range(number)), rest])
+
+
 NOT_FOUND = http(404, b"<Error><Code>NoSuchKey</Code></Error>")
 
 BAD: dict[str, Says] = {
@@ -69,6 +81,10 @@ BAD: dict[str, Says] = {
     "an HTML page of 502": Says(http(502, HTML, Content_Type="text/html")),
     "a header line without end": Says(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000),
     "a thousand headers": Says(http(200, VERDICT, **{f"X{n}": "x" for n in range(1000)})),
+    "ninety-nine long headers": Says(http(200, VERDICT, **{f"X{n}": "x" * 60_000 for n in range(99)})),
+    "ninety-nine long cookies": Says(with_cookies(http(200, VERDICT), 98, "x" * 60_000)),
+    "continues without end": Says(then=b"HTTP/1.1 100 Continue\r\n\r\n" * 100),
+    "hints without end": Says(then=b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" * 100),
     "a redirect to itself": Says(http(302, Location="/")),
     "a redirect for good": Says(http(301, Location="http://127.0.0.1:1/")),
     "a redirect that keeps the method": Says(http(307, Location="/")),
@@ -81,12 +97,19 @@ BAD: dict[str, Says] = {
 }
 """Answers that are no answer, each at once."""
 
+OVERWEIGHT = (
+    "ninety-nine long headers",
+    "ninety-nine long cookies",
+    "continues without end",
+    "hints without end",
+)
+"""Those whose headers are too much, though http.client would take them."""
+
 SLOW: dict[str, Says] = {
     "silence": Says(waits=True),
     "a header that drips": Says(drip=http(200, VERDICT, X="x" * 10_000)),
     "a body that drips": Says(http(200, length="10000"), drip=b"x" * 10_000),
     "a body that stops": Says(http(200, b"{", length="1000"), waits=True),
-    "a page of continues": Says(then=b"HTTP/1.1 100 Continue\r\n\r\n" * 100),
 }
 """Answers that would take minutes, or for ever."""
 
@@ -139,6 +162,20 @@ def peak_below(size: int) -> Iterator[None]:
 
 
 LINK = Resource("https://faces/live.gz", "0" * 32)
+LINKED = "https://a-1.cos.ap-singapore.myqcloud.com"
+
+
+def fetch(client: FaceidClient) -> None:
+    """Fetch a best frame, whose MD5 nobody knows."""
+    with pytest.raises(FrameError, match="MD5"):
+        client.frame(Verdict("Success", "", frame_url=f"{LINKED}/frame.jpg", frame_md5="0" * 32), ENOUGH)
+
+
+def pass_on(client: FaceidClient, source: CosBucket) -> None:
+    """Pass an upload through the relay that is another one by then."""
+    stored = Stored("k", '"etag"', None, 0, datetime.now(timezone.utc))
+    with contextlib.suppress(RelayError):
+        client.relay(source, stored, "0" * 32, ENOUGH)
 
 
 # --- the API ----------------------------------------------------------------------------------------
@@ -202,6 +239,22 @@ def test_an_api_answer_that_says_nothing_is_our_own_code(peer: Peer, content_typ
         peer.says(Says(http(200, body, Content_Type=content_type), keep=True))
         answer = client.compare(LINK, LINK, ENOUGH)
         assert (answer.code, answer.executed) == ("Livepair.UnreadableAnswer", True), body[:80]
+
+
+@pytest.mark.parametrize(
+    "link",
+    [f"{LINKED}:65536/up", f"{LINKED}:0/up", f"https://{'x' * 64}.{LINKED[8:]}/up", f"{LINKED}/\ud800"],
+    ids=["no port", "port 0", "long label", "half a character"],
+)
+def test_a_relay_whose_link_is_none_is_an_answer(peer: Peer, link: str) -> None:
+    """Of ours, and nothing was executed."""
+    told = {"Response": {"UploadUrl": link, "ResourceUrl": LINKED, "Result": "Success", "RequestId": "r"}}
+    answer = http(200, json.dumps(told).encode(), Content_Type="application/json")
+    peer.says(Says(answer), Says())
+    stored = Stored("k", '"etag"', None, 0, datetime.now(timezone.utc))
+    with pytest.raises(RelayError) as caught:
+        faceid(peer).relay(bucket(peer), stored, "0" * 32, ENOUGH)
+    assert not caught.value.answer.executed
 
 
 def test_an_api_answer_without_end_is_refused(peer: Peer) -> None:
@@ -277,6 +330,7 @@ UNTOLD = [
     "an HTML page of 502",
     "a header line without end",
     "a thousand headers",
+    *OVERWEIGHT,
     "a redirect to itself",
     "a redirect for good",
     "a redirect that keeps the method",
@@ -307,7 +361,7 @@ def test_what_a_consumer_says_beforehand_is_no_answer(peer: Peer, number: int) -
     assert peer.connections == 1
 
 
-@pytest.mark.parametrize("weather", ["silence", "a header that drips", "a page of continues"])
+@pytest.mark.parametrize("weather", ["silence", "a header that drips"])
 def test_a_consumer_that_never_answers_is_given_its_seconds_and_no_more(
     peer: Peer, weather: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -330,6 +384,41 @@ def test_a_status_counts_whatever_becomes_of_its_page(
     peer.wait_for_open(0)
 
 
+@pytest.mark.parametrize("weather", OVERWEIGHT)
+def test_a_consumer_with_megabytes_of_headers_is_a_failure_with_a_name(peer: Peer, weather: str) -> None:
+    """A failed attempt, not an instance that runs out of memory: no more is read than 64 KiB."""
+    peer.says(BAD[weather])
+    with peak_below(1_000_000):
+        said = post(consumer(peer))
+    assert (said.ok, said.timed_out) == (False, False)
+    assert said.error == "an answer with more than 65536 bytes of headers"
+    peer.wait_for_open(0)
+
+
+SESSIONS: dict[str, Callable[[Peer], Callable[[], object]]] = {
+    "the webhook": lambda peer: partial(post, consumer(peer)),
+    "COS": lambda peer: partial(bucket(peer).head, "k"),
+    "the API": lambda peer: partial(faceid(peer).compare, LINK, LINK, ENOUGH),
+    "best frames": lambda peer: partial(fetch, faceid(peer)),
+    "the relay": lambda peer: partial(pass_on, faceid(peer), bucket(peer)),
+}
+"""A request by each session there is."""
+
+
+@pytest.mark.parametrize("session", SESSIONS)
+def test_no_cookie_is_kept_or_sent_back(peer: Peer, session: str) -> None:
+    """Whoever sets it: they would be kept for the life of the instance, and each costs a copy of itself."""
+    relayed = {"UploadUrl": f"{LINKED}/up", "ResourceUrl": f"{LINKED}/up", "Result": "Success"}
+    body = json.dumps({"Response": {**relayed, "RequestId": "r"}}).encode()
+    answer = http(200, body, Content_Type="application/json", Last_Modified="Sun, 22 Nov 2026 12:00:30 GMT")
+    peer.says(Says(with_cookies(answer, 3, "1; Path=/"), keep=True))
+    ask = SESSIONS[session](peer)
+    for _ in range(2):
+        ask()
+    assert len(peer.requests) >= 2
+    assert [request for request in peer.requests if b"cookie" in request.lower()] == []
+
+
 def test_an_error_page_of_ten_megabytes_is_not_read(peer: Peer) -> None:
     """64 KB of it are, in little memory; then its connection is closed."""
     peer.says(Says(http(500, b"x" * 10_000_000)))
@@ -343,7 +432,7 @@ def test_an_error_page_of_ten_megabytes_is_not_read(peer: Peer) -> None:
 # --- the wire itself --------------------------------------------------------------------------------
 
 
-def get(shared: Wire, session: requests.Session, url: str, seconds: float = ENOUGH) -> wire.Exchange:
+def get(shared: Wire, session: requests.Session, url: str, seconds: float = ENOUGH) -> connections.Exchange:
     """One GET whose answer is read whole. Returns what is known of it, also where it failed."""
     with shared.limit("test", seconds) as exchange, contextlib.suppress(requests.RequestException, OSError):
         session.get(url)
@@ -438,7 +527,7 @@ def test_sent_tells_whether_bytes_went_out(peer: Peer) -> None:
 
 def test_sent_is_false_where_no_tls_came_about(peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
     """A peer that speaks no TLS, or never answers its hello, has seen nothing of the request."""
-    monkeypatch.setattr(wire, "CONNECT_SECONDS", SOON)
+    monkeypatch.setattr(connections, "CONNECT_SECONDS", SOON)
     shared = Wire(None)
     session = shared.session()
     for answer in (Says(http(400)), Says(waits=True)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -40,6 +41,14 @@ def on_agenda(scene: Scene, attempt: int) -> str:
     """Leave nothing on the agenda but an attempt of the scene's record, due now. Returns its key."""
     scene.ledger.take_off(scene.state.keys("livepair/agenda/"))
     return scene.ledger.put_on(Entry(scene.clock.now(), delivery(scene.record(), attempt)))
+
+
+def next_due(scene: Scene) -> datetime:
+    """When the only entry on the agenda is due."""
+    (key,) = scene.state.keys("livepair/agenda/")
+    at = scene.ledger.minute_of(key)
+    assert at is not None
+    return at
 
 
 def untold(scene: Scene) -> None:
@@ -243,6 +252,36 @@ def test_before_an_attempt_the_next_takes_its_place_on_the_agenda() -> None:
             scene.sweep(wait)
         assert len(scene.consumer.posts) == posts
         assert scene.tasks == [delivery(scene.record(), following)]
+
+
+@pytest.mark.parametrize("walks", [False, True])
+def test_a_message_that_kills_every_instance_ends_in_dead(walks: bool) -> None:
+    """Its first one too, an upload event's; and never are there two chains of attempts for it.
+
+    A walk that comes past meanwhile leaves it to the agenda.
+    """
+    scene = Scene()
+    scene.consumer.during = kill
+    with pytest.raises(Killed):
+        scene.event()
+    for _ in range(MOST_DELIVERIES + 2):
+        if scene.record().told:
+            break
+        (task,) = scene.tasks
+        wait = max(timedelta(0), next_due(scene) - scene.clock.now())
+        if walks:
+            scene.clock.waited += (wait / 2).total_seconds()
+            assert scene.walk() == []
+            assert scene.tasks == [task]
+            wait = wait / 2
+        with contextlib.suppress(Killed):
+            scene.sweep(wait)
+    assert scene.record().dead_at is not None
+    assert scene.ledger.dead_key(scene.verification()) in scene.state.objects
+    assert scene.agenda == []
+    assert 2 < len(scene.consumer.posts) <= MOST_DELIVERIES
+    assert scene.walk() == []
+    assert scene.agenda == []
 
 
 def test_a_message_that_another_sweep_got_through_is_not_given_up() -> None:

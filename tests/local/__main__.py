@@ -38,7 +38,11 @@ async def serve(port: int, forward_to: str | None) -> int:
     print("Starting the local cloud …", flush=True)
     with TemporaryDirectory(prefix="livepair-local-") as folder:
         world = await asyncio.to_thread(World, Path(folder), port + 1)
-        site = Site(world, Forwarder(forward_to, world.cloud.clock), lambda line: print(line, flush=True))
+        site = Site(
+            world,
+            Forwarder(forward_to, world.cloud.secret, world.cloud.clock),
+            lambda line: print(line, flush=True),
+        )
         try:
             try:
                 await site.start(port)

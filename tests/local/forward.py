@@ -15,7 +15,6 @@ from standardwebhooks import Webhook
 
 from handler.edges.webhook import POST_SECONDS
 from tests.cloud.clock import Clock
-from tests.cloud.consumer import SECRET
 from tests.local.story import RESENDER
 
 SHOWN = 300
@@ -61,11 +60,12 @@ def check_target(url: str) -> str:
 
 
 class Forwarder:
-    """Sends messages, signed with the test secret, and remembers what was answered."""
+    """Sends messages, signed with the cloud's secret, and remembers what was answered."""
 
-    def __init__(self, url: str | None, clock: Clock, retry_after: float = 5.0) -> None:
+    def __init__(self, url: str | None, secret: str, clock: Clock, retry_after: float = 5.0) -> None:
         """`url` None: nothing is forwarded. What failed is sent once more after `retry_after` seconds."""
         self.url = url
+        self._secret = secret
         self.answers: list[Answered] = []
         self._clock = clock
         self._retry_after = retry_after
@@ -90,7 +90,7 @@ class Forwarder:
             "user-agent": RESENDER,
             "webhook-id": message_id,
             "webhook-timestamp": str(int(signed_at.timestamp())),
-            "webhook-signature": Webhook(SECRET).sign(message_id, signed_at, body.decode()),
+            "webhook-signature": Webhook(self._secret).sign(message_id, signed_at, body.decode()),
         }
         began = time.monotonic()
         status, text, error = None, "", None

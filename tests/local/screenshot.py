@@ -28,7 +28,7 @@ async def main(chromium: str) -> None:
     """Upload some samples, open one, take the picture."""
     with TemporaryDirectory() as folder:
         world = await asyncio.to_thread(World, Path(folder), PORT + 1)
-        site = Site(world, Forwarder(None, world.cloud.clock), print)
+        site = Site(world, Forwarder(None, world.cloud.secret, world.cloud.clock), print)
         try:
             await site.start(PORT)
             for name in ("blurred", "mismatched", "live-only", "fake"):

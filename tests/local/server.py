@@ -17,8 +17,7 @@ from typing import Any
 from aiohttp import web
 from qcloud_cos import CosServiceError
 
-from handler.rules.pairing import Role
-from tests.cloud.consumer import SECRET
+from handler.rules.pairing import Role, plain
 from tests.local import story
 from tests.local.forward import Forwarder
 from tests.local.world import BUCKET, FAULTS, LARGEST_UPLOAD, SAMPLES, World
@@ -205,7 +204,7 @@ class Site:
                 # A test of the webhook is about no pair.
                 said = ", ".join(message["data"].get("pair", {}).values())
                 outcome = message["data"].get("outcome", message["type"])
-                self._tell(f"{attempt.at:%H:%M:%S}  {outcome:<10}  {said}  {attempt.id}")
+                self._tell(f"{attempt.at:%H:%M:%S}  {plain(outcome):<10}  {plain(said)}  {plain(attempt.id)}")
                 self._start_task(self._forward(attempt.id, attempt.body))
 
     def _read(self) -> dict[str, Any]:
@@ -295,7 +294,7 @@ def about(site: Site) -> dict[str, str]:
         "Bucket": f"{BUCKET} ({cloud.region})",
         "SecretId": cloud.credentials.secret_id,
         "SecretKey": cloud.credentials.secret_key,
-        "WEBHOOK_SECRET": SECRET,
+        "WEBHOOK_SECRET": cloud.secret,
         "FORWARD_TO": site.forwarder.url or "not set",
     }
 

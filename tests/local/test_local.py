@@ -6,6 +6,7 @@ One local cloud serves all tests, each with pairs of its own. The last part driv
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import re
@@ -29,11 +30,11 @@ from standardwebhooks import Webhook
 
 from handler.cli.main import main as commands
 from tests.cloud import samples
-from tests.cloud.consumer import SECRET
+from tests.cloud.consumer import SECRET as PUBLISHED
 from tests.local.forward import Forwarder, check_target
 from tests.local.screenshot import browser
 from tests.local.server import Site
-from tests.local.world import LARGEST_UPLOAD, SAMPLES, STATE, STATE_BUCKET, World
+from tests.local.world import LARGEST_UPLOAD, SAMPLES, STATE, STATE_BUCKET, World, fresh_secret
 
 PATIENCE = 30.0  # real seconds
 CHROMIUM = browser()
@@ -48,6 +49,7 @@ class Receiver:
         self.got: list[tuple[str, bytes, bool]] = []
         self.answers: list[int] = []
         self.real_now: Callable[[], float] = lambda: 0.0
+        self.secret = ""
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -68,7 +70,7 @@ class Receiver:
 
     def _verify(self, body: bytes, headers: Any) -> bool:
         at = int(headers["webhook-timestamp"])
-        expected = Webhook(SECRET).sign(headers["webhook-id"], _at(at), body.decode())
+        expected = Webhook(self.secret).sign(headers["webhook-id"], _at(at), body.decode())
         # The library itself reads this process's clock, which the tests move.
         return bool(expected == headers["webhook-signature"] and abs(self.real_now() - at) < 300)
 
@@ -93,7 +95,9 @@ class Local:
         self._thread.start()
         self.world = World(folder, slow=0.5)
         self.said: list[str] = []
-        self.forwarder = Forwarder(forward_to, self.world.cloud.clock, retry_after=0.0)
+        self.forwarder = Forwarder(
+            forward_to, self.world.cloud.secret, self.world.cloud.clock, retry_after=0.0
+        )
         self.site = Site(self.world, self.forwarder, self.said.append)
         asyncio.run_coroutine_threadsafe(self.site.start(port), self.loop).result()
         self.url = f"http://127.0.0.1:{self.site.port}"
@@ -162,6 +166,7 @@ def receiver() -> Iterator[Receiver]:
 def site(receiver: Receiver, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Local]:
     running = Local(tmp_path_factory.mktemp("local"), receiver.url)
     clock = running.world.cloud.clock
+    receiver.secret = running.world.cloud.secret
     receiver.real_now = lambda: clock.timestamp() - clock.offset
     yield running
     running.stop()
@@ -250,6 +255,26 @@ def test_a_bucket_client_of_its_own_reaches_the_cloud(local: Local) -> None:
         client.put_object(Bucket=bucket, Key="uploads/from an app/image.jpg", Body=samples.image())
         client.put_object(Bucket=bucket, Key="uploads/from an app/live.gz", Body=samples.live(seed=77))
     assert local.wait("from an app")["outcome"] == "matched"
+
+
+def test_each_run_has_a_secret_of_its_own(local: Local) -> None:
+    """Printed, and in the block for local.env; a consumer that is deployed with it trusts nobody else."""
+    said = local.ask("GET", "/api/state")["about"]["WEBHOOK_SECRET"]
+    assert f"WEBHOOK_SECRET={said}" in local.world.variables()
+    assert said != PUBLISHED
+    assert len(base64.b64decode(said.removeprefix("whsec_"))) == 32
+    assert said != fresh_secret() != fresh_secret()
+
+
+def test_text_that_uploaders_chose_cannot_command_the_terminal(local: Local) -> None:
+    """Neither the ids of pairs nor what a program answers, in the lines that are printed."""
+    evil = "a\x9b2Jowned\x07\n\u202eb"
+    local.world.cloud.upload(f"uploads/{evil}/image.jpg", samples.image())
+    local.world.cloud.upload(f"uploads/{evil}/live.gz", samples.live(seed=4711))
+    local.wait(evil)
+    (said,) = [line for line in local.said if "owned" in line and "→" not in line]
+    assert said.isprintable()
+    assert r"a\x9b2Jowned\x07\n\u202eb" in said
 
 
 def test_the_operators_commands_work_on_it(

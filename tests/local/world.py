@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import hashlib
 import itertools
+import secrets
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -89,7 +91,7 @@ class World:
         `slow`: real seconds that a slow webhook takes to answer.
         """
         self._slowness = slow
-        self.cloud = Cloud(bucket=BUCKET, state_bucket=STATE_BUCKET)
+        self.cloud = Cloud(bucket=BUCKET, state_bucket=STATE_BUCKET, secret=fresh_secret())
         try:
             self.url = self.cloud.proxy.listen(CLIENT, port)
         except OSError:
@@ -278,6 +280,14 @@ class World:
         self._minute = _whole(self.cloud.clock.now())
         with contextlib.suppress(RuntimeError):  # the platform was stopped meanwhile
             self.cloud.scf.tick()
+
+
+def fresh_secret() -> str:
+    """A secret for the webhook.
+
+    Everybody can read the tests' own, and a consumer that is built here may be deployed with what it knows.
+    """
+    return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
 def minute_of(key: str) -> datetime | None:

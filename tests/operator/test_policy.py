@@ -208,7 +208,7 @@ def test_the_policy_fits_the_settings_that_are_deployed() -> None:
             "BUCKET": BUCKET,
             "STATE_BUCKET": STATE,
             "WEBHOOK_URL": "https://example.com/webhook",
-            "WEBHOOK_SECRET": "whsec_ZmFrZQ==",
+            "WEBHOOK_SECRET": "whsec_ZmFrZS1zZWNyZXQtZm9yLXRlc3RzLW9ubHk=",
         }
     )
     assert f":{STATE}/{settings.state_prefix}*" in ROLE

@@ -29,7 +29,7 @@ ENVIRONMENT = {
     "STATE_BUCKET": "faces-state-1250000000",
     "STATE_SECRET": "whsec_ZmFrZS1zdGF0ZS1zZWNyZXQ=",
     "WEBHOOK_URL": "https://example.com/webhook",
-    "WEBHOOK_SECRET": "whsec_ZmFrZS1zZWNyZXQ=",
+    "WEBHOOK_SECRET": "whsec_ZmFrZS1zZWNyZXQtZm9yLXRlc3RzLW9ubHk=",
 }
 
 

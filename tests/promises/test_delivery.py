@@ -240,6 +240,21 @@ def test_a_huge_answer_is_not_read(livepair: Livepair, status: int, attempts: in
     one_message(livepair)
 
 
+def test_headers_without_measure_are_a_failed_attempt(
+    livepair: Livepair, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever the status says: it counts, the log says why, and the next attempt comes by the schedule."""
+    drowning = {f"X-{number}": "x" * 30_000 for number in range(90)}
+    livepair.cloud.consumer.answer(204, drowning, times=3)
+    assert livepair.pair() == ["matched"]
+    livepair.due()
+    said = {line.get("delivery"): line.get("webhook_error") for line in lines(capsys, "pair")}
+    assert said[3] == said[2] == "an answer with more than 65536 bytes of headers"
+    livepair.finish()
+    assert livepair.record()["attempts"] == 4
+    one_message(livepair)
+
+
 def test_a_consumer_that_nobody_listens_at_is_told_later(
     configured: Callable[..., Livepair], capsys: pytest.CaptureFixture[str]
 ) -> None:

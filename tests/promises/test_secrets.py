@@ -449,6 +449,7 @@ def test_values_that_hold_secrets_do_not_show_them(cloud: Cloud) -> None:
             "BUCKET": "faces-1250000000",
             "WEBHOOK_URL": f"https://hooks.example.com/{HOOK_PATH}?key={HOOK_QUERY}",
             "WEBHOOK_SECRET": SECRET,
+            "LOCAL_CLOUD": "http://127.0.0.1:1",
         }
     )
     shown = repr(

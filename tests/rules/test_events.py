@@ -267,6 +267,65 @@ def test_a_directory_placeholder_is_ignored(key: str) -> None:
 # --- bucket and key -------------------------------------------------------------------------------
 
 
+EVIL = "\x1b[2J\x9b\u202e\nall is well"
+
+
+@pytest.mark.parametrize(
+    "bucket",
+    [
+        {"name": EVIL},
+        {"name": "x" * 1_000_000},
+        {"name": ["faces"]},
+        {"name": "Faces"},
+        {"appid": EVIL},
+        {"appid": "1" * 1_000_000},
+        {"appid": 1.5},
+        {"appid": "١"},
+    ],
+    ids=repr,
+)
+def test_a_name_that_no_bucket_can_have_is_refused(bucket: Raw) -> None:
+    """In few printable characters: whoever can invoke the function chooses it, and operators read the log."""
+    told = {"name": "faces", "appid": "1250000000", **bucket}
+    with pytest.raises(EventError, match="expected the name and the appid of a bucket, got") as caught:
+        upload(raw_record(bucket=bucket, full_key=f"/{told['appid']}/{told['name']}/uploads/42/live.gz"))
+    assert str(caught.value).isprintable()
+    shown = f"name {str(told['name'])[:80]!r} and appid {str(told['appid'])[:80]!r}"
+    assert str(caught.value) == f"expected the name and the appid of a bucket, got {shown}"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": EVIL * 1000},
+        {"full_key": EVIL * 1000},
+        {"key": EVIL * 1000},
+        {"key": "\ud800" * 5000, "url": LEFT_OUT},
+    ],
+    ids=["name", "full key", "key", "no text"],
+)
+def test_no_error_repeats_what_could_command_a_terminal(change: Raw) -> None:
+    """Nor is any of them long."""
+    with pytest.raises(EventError) as caught:
+        upload(raw_record(**change))
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 2000
+
+
+def test_the_name_of_another_event_is_cut() -> None:
+    """It stands in the log."""
+    removed = "cos:ObjectRemove:" + "x" * 1000
+    assert upload(raw_record(name=removed)) == Ignored(f"{removed[:80]} is no upload", "uploads/42/live.gz")
+
+
+def test_nor_does_the_error_about_another_event() -> None:
+    """Its names of fields are as free."""
+    for event in ({EVIL: 1}, {"Records": [], EVIL * 1000: 2}):
+        with pytest.raises(EventError) as caught:
+            records(event)
+        assert str(caught.value).isprintable()
+
+
 @pytest.mark.parametrize("appid", ["1250000000", 1250000000])
 def test_the_bucket_is_named_as_the_api_names_it(appid: object) -> None:
     """Events split it into name and appid; it is `name-appid` everywhere else."""
@@ -480,6 +539,9 @@ LONG = {"s3Region": "ap-singapore", "cosRegion": "ap-hongkong", "region": "ap-ja
         ({"region": "sg"}, "http://faces-1250000000.cos.accelerate.myqcloud.com/x", "ap-singapore"),
         ({"region": "sg"}, "https://faces-1250000000.cos.ap-bangkok.tencentcos.cn/x", "ap-bangkok"),
         ({"region": "sg"}, "https://faces-1.cos.ap-bangkok.myqcloud.com.example.com/x", "ap-singapore"),
+        ({"region": "sg"}, "https://faces-1.cos-internal.ap-bangkok.tencentcos.cn/x", "ap-bangkok"),
+        ({"region": "sg"}, "https://faces-1.cos-internals.ap-bangkok.tencentcos.cn/x", "ap-singapore"),
+        ({"region": "ap-" + "x" * 10_000}, LEFT_OUT, None),
         ({"region": "moon"}, LEFT_OUT, None),
         ({"region": ""}, LEFT_OUT, None),
         ({"region": ["sg"]}, LEFT_OUT, None),

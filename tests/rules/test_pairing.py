@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from urllib3.util import parse_url
 
-from handler.rules.pairing import MAX_PATH, AmbiguousKey, Pair, SharedImage, Templates, parse_templates
+from handler.rules.pairing import MAX_PATH, AmbiguousKey, Pair, SharedImage, Templates, parse_templates, plain
 from handler.rules.templates import Template, TemplateError, parse_template, templates_meet
 
 STATE = "livepair/"
@@ -794,3 +794,22 @@ def test_an_upload_without_a_certain_partner_says_how_that_comes() -> None:
 def test_only_values_of_dots_have_their_dots_encoded(value: str, path: str) -> None:
     """HTTP clients fold these alone."""
     assert Pair((("id", value),), (), (), shared=False).path == path
+
+
+# --- in errors --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("uploads/é 1/live.gz", "uploads/é 1/live.gz"),
+        ("a\\n", "a\\n"),
+        ("a\nb\x1b[2J\x9b", r"a\nb\x1b[2J\x9b"),
+        ("\u202eé\ud800", r"\u202eé\ud800"),
+        (7, "7"),
+        ("", ""),
+    ],
+)
+def test_what_could_command_a_terminal_is_spelled_out(text: object, shown: str) -> None:
+    """And nothing else is changed."""
+    assert plain(text) == shown

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from handler.rules.settings import Settings, SettingsError, load_settings
+from tests.cloud.consumer import SECRET as PUBLISHED
 
 SECRET = "whsec_" + base64.b64encode(b"thirty-two bytes, made up for us").decode()
 OTHER_SECRET = "whsec_" + base64.b64encode(b"another one, for while we rotate").decode()
@@ -64,11 +65,6 @@ def test_three_settings_are_enough() -> None:
         ("STATE_BUCKET", "a" * 50 + "-" + "1" * 20, "state_bucket", None),
         ("WEBHOOK_URL", "https://example.com", "webhook_url", "https://example.com"),
         ("WEBHOOK_URL", "HTTPS://example.com:8443/x", "webhook_url", "HTTPS://example.com:8443/x"),
-        ("WEBHOOK_URL", "http://localhost:9/x", "webhook_url", "http://localhost:9/x"),
-        ("WEBHOOK_URL", "http://127.0.0.1:9/x", "webhook_url", "http://127.0.0.1:9/x"),
-        ("WEBHOOK_URL", "http://127.8.8.8/x", "webhook_url", "http://127.8.8.8/x"),
-        ("WEBHOOK_URL", "http://127.255.255.255/x", "webhook_url", "http://127.255.255.255/x"),
-        ("WEBHOOK_URL", "http://[::1]:9/x", "webhook_url", "http://[::1]:9/x"),
         ("WEBHOOK_SECRET", f"{SECRET} {OTHER_SECRET}", "webhook_secrets", (SECRET, OTHER_SECRET)),
         ("WEBHOOK_SECRET", f"\n{SECRET}\n\t{OTHER_SECRET}\n", "webhook_secrets", (SECRET, OTHER_SECRET)),
         ("WEBHOOK_SECRET", f"{SECRET} {OTHER_SECRET}", "state_secrets", (SECRET, OTHER_SECRET)),
@@ -134,6 +130,47 @@ def test_functions_that_share_a_state_bucket_never_meet() -> None:
     assert load(STATE_BUCKET="faces-1250000000").state_prefix == "livepair/"
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://localhost:9/x",
+        "http://127.0.0.1:9/x",
+        "http://127.8.8.8/x",
+        "http://127.255.255.255/x",
+        "http://[::1]:9/x",
+    ],
+)
+def test_a_webhook_on_this_machine_may_be_http_beside_a_local_cloud(url: str) -> None:
+    """And never without one: nothing of a real function listens there."""
+    assert load(WEBHOOK_URL=url, LOCAL_CLOUD="http://127.0.0.1:8080").webhook_url == url
+    assert faults(WEBHOOK_URL=url) == [
+        "WEBHOOK_URL: must be https (http is for a local cloud, and LOCAL_CLOUD is not set)"
+    ]
+
+
+def test_a_local_cloud_that_is_refused_is_the_only_fault() -> None:
+    """What would be taken beside it is not told of as well."""
+    (fault,) = faults(WEBHOOK_URL="HTTP://localhost/", WEBHOOK_SECRET=PUBLISHED, LOCAL_CLOUD="http://a:1")
+    assert fault.startswith("LOCAL_CLOUD")
+    assert len(faults(WEBHOOK_URL="HTTP://localhost/", WEBHOOK_SECRET=PUBLISHED)) == 2
+
+
+@pytest.mark.parametrize("secrets", [PUBLISHED, f"{SECRET} {PUBLISHED}"])
+def test_the_secret_that_everybody_can_read_is_for_a_local_cloud_only(secrets: str) -> None:
+    """With it anybody could sign outcomes; nor is it taken beside another."""
+    assert load(WEBHOOK_SECRET=secrets, LOCAL_CLOUD="http://127.0.0.1:8080").webhook_secrets
+    assert faults(WEBHOOK_SECRET=secrets) == [
+        "WEBHOOK_SECRET: holds the local cloud's published secret; make your own"
+    ]
+
+
+@pytest.mark.parametrize("size", [24, 32, 64])
+def test_a_secret_has_24_to_64_bytes(size: int) -> None:
+    """As Standard Webhooks asks for; a shorter one can be guessed."""
+    fine = "whsec_" + base64.b64encode(bytes(size)).decode()
+    assert load(WEBHOOK_SECRET=fine).webhook_secrets == (fine,)
+
+
 # --- what is refused ------------------------------------------------------------------------------
 
 REFUSED: dict[str, list[tuple[str, str]]] = {
@@ -193,11 +230,13 @@ REFUSED: dict[str, list[tuple[str, str]]] = {
         (f"{SECRET} whsec_“quoted”", "secret 2 of 2 is not base64 after whsec_; make one with"),
         ("whsec_é", "secret 1 of 1 is not base64"),
         ("“whsec_abcd”", "secret 1 of 1 must begin with whsec_"),
-        ("whsec_", "secret 1 of 1 is empty"),
+        ("whsec_", "secret 1 of 1 holds 0 bytes, but 24 to 64 are wanted; make one with"),
+        ("whsec_" + base64.b64encode(bytes(23)).decode(), "secret 1 of 1 holds 23 bytes"),
+        (f"{SECRET} whsec_" + base64.b64encode(bytes(65)).decode(), "secret 2 of 2 holds 65 bytes"),
     ],
     "STATE_SECRET": [
         ("plain-text", "secret 1 of 1 must begin with whsec_"),
-        (f"{SECRET} whsec_", "secret 2 of 2 is empty"),
+        (f"{SECRET} whsec_", "secret 2 of 2 holds 0 bytes"),
     ],
     "LIVE_KEY": [
         ("uploads/live.gz", "holds no placeholder"),
@@ -322,7 +361,12 @@ def test_a_setting_that_cannot_be_used_is_named_with_its_fault(name: str, text: 
             "secret 1 of 1 is not base64 after whsec_; make one with: "
             "echo whsec_$(head -c 32 /dev/urandom | base64)",
         ),
-        ("WEBHOOK_SECRET", "whsec_", "secret 1 of 1 is empty after whsec_"),
+        (
+            "WEBHOOK_SECRET",
+            "whsec_",
+            "secret 1 of 1 holds 0 bytes, but 24 to 64 are wanted; make one with: "
+            "echo whsec_$(head -c 32 /dev/urandom | base64)",
+        ),
         ("MIN_SIMILARITY", "101", "'101' is no number from 0 to 100"),
         ("PAIR_TIMEOUT", "0", "'0' is no whole number from 1 to 604800"),
         ("DELETE_UPLOADS", "all", "'all' is not one of none, live, both"),
@@ -477,7 +521,7 @@ def test_settings_can_be_printed() -> None:
 )
 def test_the_origin_is_all_of_the_url_that_may_be_logged(url: str, origin: str) -> None:
     """Scheme and host, without path and query."""
-    assert load(WEBHOOK_URL=url).webhook_origin == origin
+    assert load(WEBHOOK_URL=url, LOCAL_CLOUD="http://127.0.0.1:1").webhook_origin == origin
 
 
 # --- anything at all ------------------------------------------------------------------------------

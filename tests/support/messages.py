@@ -42,14 +42,14 @@ SETTINGS = load_settings(
     {
         "BUCKET": BUCKET,
         "WEBHOOK_URL": "https://example.com/webhook",
-        "WEBHOOK_SECRET": "whsec_ZmFrZQ==",
+        "WEBHOOK_SECRET": "whsec_ZmFrZS1zZWNyZXQtZm9yLXRlc3RzLW9ubHk=",
     }
 )
 CJK = load_settings(
     {
         "BUCKET": BUCKET,
         "WEBHOOK_URL": "https://example.com/webhook",
-        "WEBHOOK_SECRET": "whsec_ZmFrZQ==",
+        "WEBHOOK_SECRET": "whsec_ZmFrZS1zZWNyZXQtZm9yLXRlc3RzLW9ubHk=",
         "LIVE_KEY": "uploads/{tenant}/{application}/live.gz",
         "IMAGE_KEY": "uploads/{tenant}/{application}/image.jpg",
         "MIN_SIMILARITY": "82.5",
@@ -59,7 +59,7 @@ SHARED = load_settings(
     {
         "BUCKET": BUCKET,
         "WEBHOOK_URL": "https://example.com/webhook",
-        "WEBHOOK_SECRET": "whsec_ZmFrZQ==",
+        "WEBHOOK_SECRET": "whsec_ZmFrZS1zZWNyZXQtZm9yLXRlc3RzLW9ubHk=",
         "LIVE_KEY": "uploads/{user}/{attempt}/live.gz",
         "IMAGE_KEY": "faces/{user}.jpg",
     }

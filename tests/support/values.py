@@ -14,7 +14,7 @@ from handler.rules.settings import Settings, load_settings
 from handler.rules.uploads import Seen, Stored
 
 BUCKET = "faces-1250000000"
-SECRET = "whsec_c2VjcmV0IG9mIHRoZSB3ZWJob29r"
+SECRET = "whsec_ZmFrZS1zZWNyZXQtZm9yLXRlc3RzLW9ubHk="
 NOON = datetime(2026, 11, 22, 12, 0, 0, tzinfo=timezone.utc)
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
 MOMENT = timedelta(microseconds=1)

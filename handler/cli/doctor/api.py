@@ -9,10 +9,10 @@ from handler.cli.deployment import Deployment
 from handler.cli.doctor.check import Check
 from handler.cli.doctor.tencent import Answer, Service
 from handler.cli.doctor.trouble import LATER, about_api, first
-from handler.cli.output import plain
 from handler.cli.upload import new_pair
 from handler.edges.faceid import ACTION, VERSION
 from handler.rules.codes import code_row
+from handler.rules.pairing import plain
 
 HOSTS = ("faceid.tencentcloudapi.com", "faceid.intl.tencentcloudapi.com")
 """The API's documented hosts: that of the action's page, and that of Tencent's international SDK."""

@@ -98,7 +98,9 @@ def _time_limit(deployment: Deployment, fields: Fields) -> Iterator[Check]:
 def _settings(deployment: Deployment, fields: Fields) -> Iterator[Check]:
     name = "deployed settings"
     try:
-        deployed = load_settings(_variables(fields))._asdict()
+        # A local cloud tells its instances by itself where it is.
+        ours = {"LOCAL_CLOUD": deployment.settings.local_cloud or ""}
+        deployed = load_settings({**ours, **_variables(fields)})._asdict()
     except SettingsError as error:
         yield Check(name, "fail", "; ".join(error.faults), "set them and deploy again")
         return

@@ -14,8 +14,8 @@ from tencentcloud.common.profile.client_profile import ClientProfile
 from tencentcloud.common.profile.http_profile import HttpProfile
 
 from handler.cli.deployment import Deployment
-from handler.cli.output import plain
 from handler.edges.wire import API
+from handler.rules.pairing import plain
 
 SECONDS = 30  # for one call
 WORDS = 200  # characters of an error's words that are shown

@@ -32,6 +32,7 @@ def post(
     at: datetime | None = None,
     timeout: float = 10,
     preload: bool = True,
+    host: str | None = None,
 ) -> urllib3.BaseHTTPResponse:
     """Send a rightly signed message, as any sender would."""
     data = body if isinstance(body, bytes) else json.dumps(body or {"type": "webhook.test"}).encode()
@@ -40,6 +41,7 @@ def post(
         "webhook-id": id,
         "webhook-timestamp": str(int(at.timestamp())),
         "webhook-signature": Webhook(secret).sign(id, at, data.decode()),
+        **({"host": host} if host else {}),
     }
     with urllib3.PoolManager() as pool:
         answer = pool.request(
@@ -55,6 +57,15 @@ def post(
         if not preload:
             answer.close()
         return answer
+
+
+@pytest.mark.parametrize("host", ["evil.example:{}", "evil.example", "127.0.0.1", "localhost.evil:{}"])
+def test_a_name_that_points_to_this_machine_gets_nothing(consumer: Consumer, host: str) -> None:
+    """A page may let its own name point here: what comes under it is neither kept nor answered."""
+    port = consumer.url.split(":")[2].partition("/")[0]
+    assert post(consumer, host=host.format(port)).status == 421
+    assert consumer.attempts == []
+    assert post(consumer, host=f"localhost:{port}").status == 204
 
 
 def test_a_genuine_message_is_kept(consumer: Consumer) -> None:

@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+import socket
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import urllib3
@@ -84,6 +86,16 @@ def get(cloud: Cloud, link: str, method: str = "GET", body: bytes | None = None)
     with urllib3.ProxyManager(cloud.url) as proxy:
         plain = "http://" + link.partition("://")[2]
         return proxy.request(method, plain, body=body, retries=False, redirect=False)
+
+
+def exactly(cloud: Cloud, link: str) -> int:
+    """The status that a link is answered with which no client has tidied."""
+    port = urlsplit(cloud.url).port
+    assert port is not None
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        target = "http://" + link.partition("://")[2]
+        connection.sendall(f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        return int(connection.makefile("rb").readline().split()[1])
 
 
 def test_a_matching_pair_is_judged_and_billed(cloud: Cloud) -> None:
@@ -411,6 +423,28 @@ def test_best_frames_can_be_faulty(cloud: Cloud) -> None:
     assert get(cloud, answers[3]["BestFrameUrl"]).data == b"slow"
     assert answers[4]["BestFrameUrl"] == "https://example.com/frame.jpg"
     assert get(cloud, answers[5]["BestFrameUrl"]).status == 404
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda link: link.replace("%2F", "/", 1),
+        lambda link: link.replace("%3B", ";", 1),
+        lambda link: link.replace("%3B", "%3b", 1),
+        lambda link: link.replace("%3B", "%253B", 1),
+        lambda link: link.replace("best-frames", "best%2Dframes"),
+        lambda link: link + "&x=1",
+    ],
+    ids=["slash", "semicolon", "lower case", "twice", "hyphen", "parameter"],
+)
+def test_a_link_comes_back_byte_for_byte_or_is_none(cloud: Cloud, change: Callable[[str], str]) -> None:
+    """A client that takes it apart and writes it again breaks its signature."""
+    link = compare(cloud, pair(cloud))["BestFrameUrl"]
+    assert "%2F" in link
+    assert "%3B" in link
+    assert change(link) != link
+    assert exactly(cloud, change(link)) == 403
+    assert exactly(cloud, link) == 200
 
 
 def upload_link(cloud: Cloud, **parameters: str) -> dict[str, Any]:

@@ -134,6 +134,17 @@ def test_targets_may_be_absolute_or_relative(world: World, line: bytes) -> None:
     assert world.echo.seen[0].raw_path == "/p"
 
 
+@pytest.mark.parametrize("host", [b"evil.example:8788", b"evil.example", b"127.0.0.1:8788", b"localhost"])
+def test_a_name_that_points_to_this_machine_reaches_no_service(world: World, host: bytes) -> None:
+    """A page may let its own name point here; it learns nothing, and leaves nothing in the log."""
+    for method in (b"GET", b"POST", b"PUT"):
+        answer = world.raw(method + b" /p HTTP/1.1\r\nHost: " + host + b"\r\nConnection: close\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 421")
+        assert host.partition(b":")[0] not in answer
+    assert world.echo.seen == []
+    assert world.proxy.log == []
+
+
 def test_paths_and_queries_come_as_they_were_sent(world: World) -> None:
     """No folding of dots or slashes, no decoding of the path; names of parameters keep their
     case and their order, plus means space."""
