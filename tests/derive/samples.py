@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 
@@ -120,9 +121,11 @@ SAMPLES: Mapping[str, Callable[[], str]] = {
 
 
 def example() -> str:
-    """The sample of a match, as it stands on the front page: an object in it takes as few lines as it can."""
+    """The sample of a match, as it stands on the front page: few lines, and no digests within."""
     message = matched()
-    rows = [f'  "{name}": {json.dumps(value)},' for name, value in message.items() if name != "data"]
+    inner = {name: value for name, value in message["data"].items() if isinstance(value, dict)}
+    message["data"].update(json.loads(re.sub("[0-9a-f-]{32,}", "…", json.dumps(inner))))
+    rows = [f'  "{name}": {_text(value)},' for name, value in message.items() if name != "data"]
     data = [f'    "{name}": {_compact(value, len(name) + 8)}' for name, value in message["data"].items()]
     return "\n".join(["```json", "{", *rows, '  "data": {', ",\n".join(data), "  }", "}", "```", ""])
 
@@ -130,12 +133,16 @@ def example() -> str:
 def _compact(value: object, column: int) -> str:
     """JSON in lines of at most 120 columns, where it begins at `column`."""
     if not isinstance(value, dict):
-        return json.dumps(value)
+        return _text(value)
     lines = [""]
     for name, each in value.items():
-        item = f'"{name}": {json.dumps(each)}, '
+        item = f'"{name}": {_text(each)}, '
         if column + len(lines[-1]) + len(item) > 121:
             lines.append("")
         lines[-1] += item
     indented = f"\n{' ' * (column + 1)}".join(line.rstrip() for line in lines)
     return "{" + indented.removesuffix(",") + "}"
+
+
+def _text(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
