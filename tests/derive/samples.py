@@ -126,8 +126,17 @@ def example() -> str:
     inner = {name: value for name, value in message["data"].items() if isinstance(value, dict)}
     message["data"].update(json.loads(re.sub("[0-9a-f-]{32,}", "…", json.dumps(inner))))
     rows = [f'  "{name}": {_text(value)},' for name, value in message.items() if name != "data"]
-    data = [f'    "{name}": {_compact(value, len(name) + 8)}' for name, value in message["data"].items()]
-    return "\n".join(["```json", "{", *rows, '  "data": {', ",\n".join(data), "  }", "}", "```", ""])
+    lines = ["    "]
+    for name, value in message["data"].items():
+        item = f'"{name}": {_compact(value, len(name) + 8)}, '
+        alone = isinstance(value, dict) and len(value) > 1
+        if (alone or len(lines[-1] + item) > 110) and lines[-1].strip():
+            lines.append("    ")
+        lines[-1] += item
+        if alone:
+            lines.append("    ")
+    data = "\n".join(line.rstrip() for line in lines if line.strip()).removesuffix(",")
+    return "\n".join(["```json", "{", *rows, '  "data": {', data, "  }", "}", "```", ""])
 
 
 def _compact(value: object, column: int) -> str:
