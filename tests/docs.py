@@ -16,6 +16,7 @@ from handler.rules.schedule import (
     looks_in_words,
     tries_in_words,
 )
+from tests.derive import contract, go, java, openapi, python, samples, typescript
 from tests.support.project import PROJECT
 
 # --- events/codes.md --------------------------------------------------------------------------------
@@ -133,10 +134,20 @@ def schedule() -> str:
     return "| what | when again |\n| --- | --- |\n" + "".join(f"| {what} | {when} |\n" for what, when in rows)
 
 
-PAGES: Mapping[str, Callable[[], str]] = {"events/codes.md": codes_page}
+PAGES: Mapping[str, Callable[[], str]] = {
+    "events/codes.md": codes_page,
+    **samples.SAMPLES,
+    "events/openapi.yaml": openapi.page,
+    "events/types/message.schema.json": contract.message_schema,
+    "events/types/livepair.ts": typescript.module,
+    "events/types/livepair.py": python.module,
+    "events/types/livepair.go": go.module,
+    "events/types/Livepair.java": java.module,
+}
 """Pages that are made as a whole."""
 
 BLOCKS: Mapping[str, Mapping[str, Callable[[], str]]] = {
+    "README.md": {"example": samples.example},
     "events/README.md": {"deliveries": deliveries},
     "handler/README.md": {"states": states, "schedule": schedule},
 }

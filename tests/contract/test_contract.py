@@ -166,7 +166,8 @@ def places(part: Any, at: Place = ()) -> Iterator[Place]:
         if at and at[-1] not in ("properties", "$defs"):
             yield at
         for name, value in part.items():
-            yield from places(value, (*at, name))
+            if name != "examples":
+                yield from places(value, (*at, name))
     elif isinstance(part, list):
         for number, value in enumerate(part):
             yield from places(value, (*at, number))
@@ -340,9 +341,9 @@ def test_the_schema_is_found_by_its_id() -> None:
 
 
 def extended(part: dict[str, Any]) -> dict[str, Any]:
-    """With a field in every object that nobody has heard of; the pair's fields are the application's."""
+    """With a field in every object that nobody has heard of; pair's and metadata's are the application's."""
     return {
-        name: extended(value) if isinstance(value, dict) and name != "pair" else value
+        name: extended(value) if isinstance(value, dict) and name not in ("pair", "metadata") else value
         for name, value in part.items()
     } | {"comes_later": {"any": ["thing"]}}
 

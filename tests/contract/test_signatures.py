@@ -1,7 +1,7 @@
 """What the function signs, judged by libraries that are not ours: Standard Webhooks' for Python and Node.js.
 
 Each message was posted by the real sender to the local cloud's consumer; each case says what reaches a
-consumer of it, and when, and both libraries have to say the same.
+consumer of it, and when. Both libraries have to say the same, and so do the samples in examples/verify.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from handler.edges.webhook import WebhookClient
 from handler.edges.wire import Wire
 from tests.cloud import Cloud, samples
 from tests.cloud.consumer import SECRET
+from tests.support.compilers import go, java, needs_go, needs_java
 from tests.support.harness import Livepair
 from tests.support.messages import CHINESE, CJK, HIGH, MESSAGES, SUCCESS, load, told
 from tests.support.nodejs import NODE, needs_node
-from tests.support.project import TESTS
+from tests.support.project import PROJECT, TESTS
 
 OTHER = "whsec_" + base64.b64encode(b"another-fake-secret-for-rotating").decode()
 THIRD = "whsec_" + base64.b64encode(b"a-fake-secret-that-nobody-knows!").decode()
@@ -86,13 +87,56 @@ class InNode:
             self._process.stdin.close()
 
 
-@pytest.fixture(scope="module", params=["python", pytest.param("node", marks=needs_node("standardwebhooks"))])
-def verify(request: pytest.FixtureRequest) -> Iterator[Verifier]:
-    """Each library in turn."""
+class InLines:
+    """One process that runs a sample of examples/verify, and answers line by line."""
+
+    def __init__(self, command: list[str]) -> None:
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
+        )
+
+    def __call__(self, case: Case) -> Any:
+        headers = {name.lower(): value for name, value in case.headers.items()}
+        texts = [case.secret, *(headers.get(f"webhook-{each}") for each in ("id", "timestamp", "signature"))]
+        parts = [None if text is None else text.encode() for text in texts] + [case.body]
+        tokens = ["-" if part is None else f"={base64.b64encode(part).decode()}" for part in parts]
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(" ".join([*tokens, str(int(case.now))]) + "\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline().strip()
+        assert answer in ("true", "false"), answer
+        return json.loads(case.body) if answer == "true" else None
+
+    def close(self) -> None:
+        with self._process:
+            assert self._process.stdin is not None
+            self._process.stdin.close()
+
+
+VERIFIERS = [
+    "python",
+    pytest.param("node", marks=needs_node("standardwebhooks")),
+    pytest.param("java", marks=needs_java),
+    pytest.param("go", marks=needs_go),
+]
+
+
+@pytest.fixture(scope="module", params=VERIFIERS)
+def verify(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Verifier]:
+    """Each library in turn, then each sample of examples/verify."""
+    verifier: InNode | InLines
     if request.param == "python":
         yield in_python
         return
-    verifier = InNode()
+    if request.param == "node":
+        verifier = InNode()
+    else:
+        folder, source = tmp_path_factory.mktemp("verify"), PROJECT / "examples" / "verify"
+        if request.param == "java":
+            verifier = InLines(java(folder, "VerifyLines", source / "Verify.java"))
+        else:
+            verifier = InLines(go(folder, "verify_lines", {"verify": source / "verify.go"}))
     yield verifier
     verifier.close()
 
