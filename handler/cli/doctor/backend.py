@@ -17,6 +17,7 @@ from handler.cli.deployment import BACKEND, Deployment
 from handler.cli.doctor.check import Check
 from handler.cli.upload import new_pair
 from handler.edges.bucket import READ, WRITE, CosError, Forbidden
+from handler.rules.pairing import AmbiguousKey
 
 OTHER = "nothing-of-livepair"
 """The last part of a key that no template has."""
@@ -69,7 +70,10 @@ def backend(deployment: Deployment) -> Iterator[Check]:
 def _others(deployment: Deployment, live_key: str) -> list[str]:
     """A key beside the live package's: what a star in the middle of a resource must not let in."""
     key = f"{live_key.rpartition('/')[0]}/{OTHER}"
-    return [key] if deployment.settings.templates.match(key) is None else []
+    try:
+        return [key] if deployment.settings.templates.match(key) is None else []
+    except AmbiguousKey:
+        return []  # some template takes it
 
 
 def _writes(probed: Probed, key: str) -> Check:
