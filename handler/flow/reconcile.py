@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta
+from functools import partial
 
 from handler.flow.call import seconds_needed
+from handler.flow.listing import Listing
 from handler.flow.pacing import SWEEP_SECONDS, PacedApi
 from handler.flow.steps import HandOver
 from handler.flow.visit import walk_past
@@ -34,26 +35,40 @@ def reconcile(services: Services) -> list[str]:
 
 
 def walk(services: Services, task: Walk, entry_key: str, hand_over: HandOver | None) -> list[str]:
-    """Visit the pairs of the uploads after `task.key`, as far as the time goes; a sweep takes up the rest."""
+    """Visit the unsettled pairs of the uploads after `task.key`, as far as the time goes.
+
+    A sweep takes up the rest.
+    """
     ledger, clock = services.ledger, services.clock
     until, needed = clock.elapsed() + SWEEP_SECONDS, seconds_needed(services.settings) + 1
     task = task._replace(began_at=task.began_at or clock.now())
     outcomes: list[str] = []
-    looked_at, pending = 0, ledger.pending()
-    for stored in _uploads(services, task.key):
-        if clock.elapsed() > until or services.deadline.left() < needed:
+    looked_at = visited = 0
+
+    def goes_on() -> bool:
+        return clock.elapsed() <= until and services.deadline.left() >= needed
+
+    pending = ledger.pending()
+    listing = Listing(services, _prefixes(services.settings.templates), pending)
+    for page in listing.pages(task.key):
+        looked_at += sum(_is_covered(stored, task) for stored in page)
+        for each in listing.unsettled(page, task.key, partial(_is_covered, task=task), goes_on):
+            task = task._replace(key=each.place)
+            if not goes_on():
+                break
+            visited += 1
+            outcomes += walk_past(services, each.upload, pending, hand_over)
+        else:
+            task = task._replace(key=page[-1].key)
+        if not goes_on():
             put = ledger.put_on(Entry(clock.now(), task))
             if put != entry_key:
                 ledger.take_off([entry_key])
-            services.log("reconcile", looked_at=looked_at, finished=False)
+            services.log("reconcile", looked_at=looked_at, visited=visited, finished=False)
             return outcomes
-        task = task._replace(key=stored.key)
-        if _is_covered(stored, task):
-            looked_at += 1
-            outcomes += walk_past(services, stored, pending, hand_over)
     _note(services, task)
     ledger.take_off([entry_key])
-    services.log("reconcile", looked_at=looked_at, finished=True)
+    services.log("reconcile", looked_at=looked_at, visited=visited, finished=True)
     return outcomes
 
 
@@ -74,18 +89,6 @@ def _note(services: Services, task: Walk) -> None:
         services.ledger.walked(began_at)
     if services.settings.templates.shared:
         services.ledger.forget_marks(began_at - MARK_DAYS)
-
-
-def _uploads(services: Services, after: str) -> Iterator[Stored]:
-    """The objects under the templates' prefixes after a key, in order."""
-    for prefix in _prefixes(services.settings.templates):
-        if after > prefix and not after.startswith(prefix):
-            continue  # walked before
-        last, more = after if after.startswith(prefix) else "", True
-        while more:
-            page, more = services.uploads.list(prefix, last)
-            yield from page
-            last = page[-1].key if page else last
 
 
 def _prefixes(templates: Templates) -> list[str]:

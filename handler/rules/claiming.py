@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 from handler.rules.codes import NO_SIMILARITY, TOO_MANY_VERDICTS, Class, code_row
 from handler.rules.outcome import Answer, Verification
-from handler.rules.records import Record
+from handler.rules.records import REOPENED, Record
 from handler.rules.schedule import TRIES, lease_end, next_try
 
 State = Literal["untouched", "claimed", "abandoned", "given back", "decided", "told"]
@@ -234,7 +234,7 @@ def reopens(record: Record, newest: datetime, run: int | None) -> bool:
     is_asked_for = run is not None and run > record.verification.run
     if record.code == TOO_MANY_VERDICTS:
         return is_asked_for
-    return record.outcome in ("failed", "incomplete") and (newest > record.uploaded_at or is_asked_for)
+    return record.outcome in REOPENED and (newest > record.uploaded_at or is_asked_for)
 
 
 # --- how many verdicts a pair may have --------------------------------------------------------------

@@ -11,6 +11,9 @@ from handler.rules.pairing import ROLES, Pair, Role
 from handler.rules.settings import Settings
 from handler.rules.uploads import Seen, Stored
 
+REOPENED = ("failed", "incomplete")
+"""The outcomes after which a later upload, or the operator, starts another run."""
+
 
 class Record(NamedTuple):
     """A decided verification. `body` is the exact message; the rest is for the function and for operators.
@@ -57,6 +60,11 @@ class Record(NamedTuple):
     def settled(self) -> bool:
         """Nothing is left to do: it is told, and what was to be deleted is."""
         return self.told and (self.deleted or not self.delete or self.delivered_at is None)
+
+    @property
+    def is_over(self) -> bool:
+        """It is settled for good: no upload and nobody starts another run after it."""
+        return self.settled and self.outcome not in REOPENED
 
     def judged(self, role: Role) -> Mapping[str, Any] | None:
         """What it says of that upload."""

@@ -43,6 +43,10 @@ SETTLE_VERSIONED = 3.0
 """The same where the bucket keeps versions, so that every writer succeeds."""
 
 
+BLOCK = 4096
+"""A record that is over fills whole blocks of so many bytes, as no other does: so LIST tells, by its size."""
+
+
 class Ledger:
     """The state bucket of one invocation.
 
@@ -175,8 +179,12 @@ class Ledger:
 
     # --- records
 
+    @property
+    def records_prefix(self) -> str:
+        return f"{self.prefix}records/"
+
     def record_key(self, verification: Verification) -> str:
-        return f"{self.prefix}records/{verification.path}/{verification.id}.json"
+        return f"{self.records_prefix}{verification.path}/{verification.id}.json"
 
     def record(self, verification: Verification) -> Record | None:
         return self._record(self.record_key(verification))
@@ -209,7 +217,7 @@ class Ledger:
             if first:
                 return first
         try:
-            self.objects.create(key, codec.dump_record(record))
+            self.objects.create(key, _bytes_of(record))
             if claimed:
                 return record
         except (Exists, Unavailable):
@@ -222,7 +230,7 @@ class Ledger:
 
     def mark(self, record: Record) -> None:
         """Store what became of a record's delivery."""
-        self.objects.write(self.record_key(record.verification), codec.dump_record(self._sealed(record)))
+        self.objects.write(self.record_key(record.verification), _bytes_of(self._sealed(record)))
 
     def dead_key(self, verification: Verification) -> str:
         return f"{self.prefix}dead/{verification.path}/{verification.id}"
@@ -312,3 +320,15 @@ class Ledger:
 def new_nonce() -> str:
     """What tells one writer from another."""
     return os.urandom(8).hex()
+
+
+def _bytes_of(record: Record) -> bytes:
+    """A record as it is stored. Blanks at its end make its size tell whether it is over."""
+    data = codec.dump_record(record)
+    missing = -len(data) % BLOCK
+    return data + b" " * (missing if record.is_over else not missing)
+
+
+def is_over(stored: Stored) -> bool:
+    """Whether a record, as LIST shows it, was written as one that is over."""
+    return stored.size > 0 and stored.size % BLOCK == 0

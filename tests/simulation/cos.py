@@ -155,7 +155,7 @@ class SimulatedBucket(Remote):
             before = self.store.now(key)
             if before is None or before.data is None or _nonce(before.data) != _nonce(data):
                 self.books.recorded.setdefault(which, []).append((self.world.now, self.instance))
-        self.store.put(key, data, listed_at=listed_at, seen_at=seen_at)
+        self.store.put(key, data, size=len(data), listed_at=listed_at, seen_at=seen_at)
         return self.store.versioned and not mood.silent_versions
 
     def delete(self, keys: Iterable[str]) -> None:

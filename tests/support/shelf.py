@@ -103,7 +103,7 @@ class Shelf:
 
     def list(self, prefix: str, after: str = "") -> tuple[list[Stored], bool]:
         keys = [key for key in self.keys(prefix) if key > after]
-        return [Stored(key, "", None, 0, NOON) for key in keys[:PAGE]], len(keys) > PAGE
+        return [Stored(key, "", None, len(self.objects[key]), NOON) for key in keys[:PAGE]], len(keys) > PAGE
 
     def keys(self, prefix: str) -> Sequence[str]:
         """What lies under a prefix, in order."""
