@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tests.prove.scene import Scene, extra_sweep, plan, upload, uploaded_at_will
-from tests.simulation.plan import SHARED_IMAGE, Plan
+from tests.prove.scene import NEVER, Scene, extra_sweep, plan, upload, uploaded_at_will
+from tests.simulation.plan import SHARED_IMAGE, Expiry, Plan
 from tests.simulation.store import Mood
 
 LIVE, IMAGE = "uploads/p/live.gz", "uploads/p/image.jpg"
@@ -203,6 +203,39 @@ SCENES = (
         placed=PLACED,
     ),
     Scene(
+        "walk-replaced",
+        "two walks beside each other, and what is settled was replaced unheard",
+        replace(
+            plan(replace(upload(LIVE, GOOD, 0.05), is_md5=False), last=785.0), walks=(1.0, 1.0, 700.0, 700.05)
+        ),
+        700.0,
+        calls=(2,),
+        told=(2,),
+        placed=(*PLACED, upload(LIVE, OTHER, at=45.0)),
+    ),
+    Scene(
+        "walk-again",
+        "two walks beside each other, and what failed was uploaded again unheard",
+        replace(plan(upload(LIVE, UNKNOWN, 0.05), last=785.0), walks=(1.0, 1.0, 700.0, 700.05)),
+        700.0,
+        calls=(2,),
+        told=(2,),
+        placed=(*PLACED, upload(LIVE, UNKNOWN, at=45.0)),
+    ),
+    Scene(
+        "walk-untold",
+        "a walk and two sweeps, and what is decided and not told stands on no agenda",
+        replace(
+            plan(upload(LIVE, GOOD, 0.05), last=845.0),
+            mood=Mood(hook_down=(0.0, 650.0, "answers 500"), die=NEVER),
+            walks=(1.0, 1.0, 719.9),
+            expiries=(Expiry(100.0, "agenda"),),
+        ),
+        719.8,
+        extra_sweep(720.0),
+        placed=PLACED,
+    ),
+    Scene(
         "deleted",
         "the live package is deleted once it is told, and its image heard of again",
         plan(upload(LIVE, GOOD, 0.05), last=185.0, settings={"DELETE_UPLOADS": "live"}),
@@ -285,6 +318,10 @@ SHOWN = {
     "marks-until-complete": "image-late",
     "back-off": "throttled",
     "run-carried": "retry",
+    "over-by-size": "walk-untold",
+    "failed-is-not-over": "walk-again",
+    "listed-bytes": "walk-replaced",
+    "judged-bytes": "walk-replaced",
 }
 """The scene in which each protection shows that is switched off."""
 
@@ -307,5 +344,6 @@ NOT_SHOWN = {
     "create-only-asked": "needs a bucket whose versioning is suspended",
     "too-large-is-corrupt": "needs state that cannot be read",
     "forget-sees-work": "needs the operator's commands",
+    "walks-overlap": "needs uploads that are younger than a walk may look at",
 }
 """Protections that only random histories show, and why."""

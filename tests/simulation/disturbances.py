@@ -135,11 +135,11 @@ def _data(function: Function, key: str) -> bytes:
 
 
 def _expire(history: History, function: Function, expiry: Expiry) -> None:
-    if expiry.which == "records":
+    if expiry.which in ("records", "agenda"):
         # Only a walk knows of what nothing stands for any more.
         history.lost.update(range(1, len(history.plan.puts) + 1))
-        for key in function.state.names(f"{function.settings.state_prefix}records/"):
-            history.world.faults["a record expires"] += 1
+        for key in function.state.names(f"{function.settings.state_prefix}{expiry.which}/"):
+            history.world.faults[f"an object of {expiry.which}/ expires"] += 1
             history.world.tell("", f"{key} expires")
             function.state.put(key, None)
         return

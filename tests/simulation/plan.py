@@ -82,7 +82,7 @@ class Forgery:
 
 @dataclass(frozen=True, slots=True)
 class Expiry:
-    """All uploads that are there are taken, or the `live` packages alone; or all `records`."""
+    """All uploads are taken, or the `live` packages alone; or all `records`, or the whole `agenda`."""
 
     at: float
     which: str

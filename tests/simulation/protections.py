@@ -408,6 +408,46 @@ EVERY = (
         switches.nobody_is_at_work,
         scenes.forgotten_at_work,
     ),
+    Protection(
+        "over-by-size",
+        "only a record that is told has the size by which a walk takes it for over",
+        "never accepted",
+        20,
+        switches.every_record_fills_blocks,
+        scenes.agenda_lost,
+    ),
+    Protection(
+        "failed-is-not-over",
+        "a walk reads what another run can follow, and does not go by its size",
+        "has no outcome",
+        20,
+        switches.failed_is_over,
+        scenes.failed_and_repeated_unheard,
+    ),
+    Protection(
+        "listed-bytes",
+        "a record that LIST shows counts for the bytes that LIST shows, and for no others of its pair",
+        "has no outcome",
+        20,
+        switches.any_record_counts,
+        scenes.replaced_unheard,
+    ),
+    Protection(
+        "judged-bytes",
+        "a record that a walk reads counts where it judged the very ETags that LIST shows",
+        "has no outcome",
+        20,
+        switches.any_bytes_count,
+        scenes.replaced_unheard,
+    ),
+    Protection(
+        "walks-overlap",
+        "a walk begins a day before the last: that one left young uploads out, and saw LIST as it was",
+        "has no outcome",
+        20,
+        switches.walks_do_not_overlap,
+        scenes.walked_too_soon,
+    ),
 )
 
 

@@ -173,6 +173,53 @@ def read_for_long(rng: random.Random, plan: Plan) -> Plan:
     return replace(plan, puts=puts, mood=Mood(hash_s=120.0, die=min(plan.mood.die, 0.01)))
 
 
+def agenda_lost(rng: random.Random, plan: Plan) -> Plan:
+    """The agenda is gone while the consumer is down; a walk comes."""
+    plan = halves_at_once(rng, plan)
+    mood = Mood(hook_down=(0.0, 650.0, "answers 500"), list_lag=0.5)
+    return replace(plan, mood=mood, expiries=(Expiry(100.0, "agenda"),), walks=(700.0,), kind_at=900.0)
+
+
+def replaced_unheard(rng: random.Random, plan: Plan) -> Plan:
+    """Uploads are replaced once they are settled, and nobody hears of it; a walk comes, and LIST lags."""
+    puts: list[Put] = []
+    for put in first_uploads(plan):
+        first = replace(put, size=500, is_md5=rng.random() < 0.5, arrivals=(0.1,))
+        later = replace(first, at=first.at + 200, content=rng.getrandbits(120), arrivals=())
+        puts += [first, later] if put.key.endswith(("live.gz", "live.bin")) else [first]
+    last = max(put.at for put in puts)
+    mood = Mood(list_lag=0.9)
+    environments = having(plan.environments, DELETE_UPLOADS="none")
+    return replace(
+        plan,
+        environments=environments,
+        puts=tuple(sorted(puts, key=lambda put: put.at)),
+        mood=mood,
+        walks=tuple(last + 700 + 100 * number for number in range(3)),
+        retries=(),
+        kind_at=last + 1100,
+    )
+
+
+def failed_and_repeated_unheard(rng: random.Random, plan: Plan) -> Plan:
+    """What failed is uploaded once more, and nobody hears of it; a walk comes."""
+    plan = profiles.failed_and_repeated(rng, plan)
+    first = {(put.function, put.key): put.at for put in reversed(plan.puts)}
+    puts = tuple(
+        put if put.at == first[put.function, put.key] else replace(put, arrivals=()) for put in plan.puts
+    )
+    last = plan.puts[-1].at
+    return replace(plan, puts=puts, mood=Mood(list_lag=0.5), walks=(last + 700,), kind_at=last + 900)
+
+
+def walked_too_soon(rng: random.Random, plan: Plan) -> Plan:
+    """No event is heard. A walk comes while uploads are young and LIST does not show them, then another."""
+    puts = tuple(replace(put, arrivals=(), list_lag=180 * rng.random()) for put in first_uploads(plan))
+    last = puts[-1].at
+    walks = (last + 100 * rng.random(), last + 1000)
+    return replace(plan, puts=puts, mood=Mood(list_lag=0.9), walks=walks, retries=(), kind_at=last + 1100)
+
+
 PROFILES: dict[str, Profile] = {
     each.__name__: each
     for each in (
@@ -214,6 +261,10 @@ PROFILES: dict[str, Profile] = {
         huge_entry,
         forgotten_at_work,
         forged_while_down,
+        agenda_lost,
+        replaced_unheard,
+        failed_and_repeated_unheard,
+        walked_too_soon,
         read_for_long,
         profiles.as_drawn,
         profiles.records_expired,

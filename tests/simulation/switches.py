@@ -8,7 +8,7 @@ from typing import Any
 
 from handler.cli import forget
 from handler.edges.bucket import Exists, Oversized, Unavailable
-from handler.flow import advance, call, finish, judge, lookup, reconcile, sweep, tell, visit
+from handler.flow import advance, call, finish, judge, listing, lookup, reconcile, sweep, tell, visit
 from handler.flow.steps import Done, Later, Tell, Trace, Visit
 from handler.rules import agenda, claiming, records, schedule, uploads
 from handler.rules.agenda import Deliver, Entry, Look, Task
@@ -407,6 +407,39 @@ def any_seal_holds(patch: Patch) -> None:
 
 def nobody_is_at_work(patch: Patch) -> None:
     patch(forget, "at_work", lambda *about: [])
+
+
+# --- of walks ---------------------------------------------------------------------------------------
+
+
+def every_record_fills_blocks(patch: Patch) -> None:
+    def bytes_of(record: Record) -> bytes:
+        data = codec.dump_record(record)
+        return data + b" " * (-len(data) % ledger.BLOCK)
+
+    patch(ledger, "_bytes_of", bytes_of)
+
+
+def failed_is_over(patch: Patch) -> None:
+    patch(Record, "is_over", property(lambda record: record.settled))
+
+
+def any_record_counts(patch: Patch) -> None:
+    def is_settled_by_list(self: listing.Listing, listed: Any) -> bool:
+        return any(ledger.is_over(stored) for stored in (listed.records or {}).values())
+
+    patch(listing.Listing, "_is_settled_by_list", is_settled_by_list)
+
+
+def any_bytes_count(patch: Patch) -> None:
+    patch(listing, "_judged", lambda seen, record: True)
+
+
+def walks_do_not_overlap(patch: Patch) -> None:
+    patch(reconcile, "OVERLAP", timedelta(0))
+
+
+# --- of what stands in the state --------------------------------------------------------------------
 
 
 def too_large_is_an_outage(patch: Patch) -> None:
