@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from handler.cli.deployment import Deployment, Problem
-from handler.cli.find import agenda, find_record, nothing, side_by_side, verification_of_key
+from handler.cli.find import agenda, find_record, nobody, nothing, side_by_side, verification_of_key
 from handler.cli.output import Output, when
 from handler.flow.reconcile import OVERLAP
 from handler.rules.agenda import Entry, Look, Walk, delivery, is_delivery, verification_in
@@ -209,7 +209,7 @@ def reconcile(deployment: Deployment, since: datetime | None, *, everything: boo
 
     Returns since when, None for `everything`. Raises Problem where a walk is under way.
     """
-    pending = agenda(deployment, ("reconcile-",))
+    pending = [entry for entry in agenda(deployment, nobody) if entry.is_walk]
     if pending:
         raise Problem(f"a reconcile is under way and goes on at {when(pending[0].due)}; wait for its end")
     if since is None and not everything:

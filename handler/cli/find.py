@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from handler.cli.deployment import Deployment, Problem
+from handler.cli.named import Named, named
 from handler.clock import together
 from handler.rules.agenda import Deliver, TakeOver, Task, Walk
 from handler.rules.outcome import Verification
@@ -155,19 +156,41 @@ class Scheduled(NamedTuple):
         return self.task.verification if isinstance(self.task, (TakeOver, Deliver)) else None
 
 
-def agenda(
-    deployment: Deployment, kinds: tuple[str, ...] = ("",), done: Callable[[], object] = nothing
-) -> list[Scheduled]:
-    """Everything on the agenda, or what is of some kinds, due or not, in order of time."""
-    every = deployment.state.every(deployment.state_prefix("agenda"))
-    chosen = [stored for stored in every if stored.key.rpartition("/")[2].startswith(kinds)]
-    return scheduled(deployment, chosen, done)
+def nobody(entry: Named) -> bool:
+    """No entry whose name tells what it is about."""
+    return False
+
+
+def agenda_keys(deployment: Deployment) -> list[Stored]:
+    """The agenda as LIST shows it, in order of time: a request for every thousand."""
+    return list(deployment.state.every(deployment.state_prefix("agenda")))
+
+
+def agenda(deployment: Deployment, wanted: Callable[[Named], bool]) -> list[Scheduled]:
+    """What is wanted of the agenda, due or not, in order of time, and what only reading tells of.
+
+    So it costs a request for every thousand entries, and one for each that is wanted.
+    """
+    chosen: list[Stored] = []
+    for stored in agenda_keys(deployment):
+        entry = named(stored.key)
+        if entry is None or wanted(entry):
+            chosen.append(stored)
+    return scheduled(deployment, chosen)
+
+
+def path_of(deployment: Deployment, entry: Named) -> str:
+    """The path of the pair that an entry is about, empty where these settings derive none."""
+    if entry.path is not None:
+        return entry.path
+    pair = certain_pair(deployment, entry.key or "")
+    return pair.path if pair else ""
 
 
 def scheduled(
     deployment: Deployment, chosen: list[Stored], done: Callable[[], object] = nothing
 ) -> list[Scheduled]:
-    """The agenda's entries that these objects are."""
+    """The agenda's entries that these objects are, read side by side."""
     tasks = side_by_side((partial(_task, deployment, stored.key) for stored in chosen), done)
     return [
         Scheduled(

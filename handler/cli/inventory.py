@@ -14,12 +14,16 @@ from handler.cli.deployment import Deployment
 from handler.cli.find import (
     Scheduled,
     agenda,
+    agenda_keys,
     certain_pair,
     json_object,
+    nobody,
+    path_of,
     scheduled,
     side_by_side,
     stored_json,
 )
+from handler.cli.named import Named, named
 from handler.rules.pairing import Pair, SharedImage
 
 KINDS = ("claims", "records", "best-frames", "dead", "settled")
@@ -103,14 +107,21 @@ def _pairs_of(deployment: Deployment, image: SharedImage) -> Iterable[Pair]:
 
     Looks through all keys of both, old versions and unfinished uploads too.
     """
-    keys = {entry.upload_key for entry in agenda(deployment)}
-    keys |= _uploaded_keys(deployment) | _live_keys_of_state(deployment)
+    keys = _keys_of_agenda(deployment) | _uploaded_keys(deployment) | _live_keys_of_state(deployment)
     pairs: dict[str, Pair] = {}
     for key in keys:
         pair = certain_pair(deployment, key)
         if isinstance(pair, Pair) and set(image.values) <= set(pair.values):
             pairs[pair.path] = pair
     return pairs.values()
+
+
+def _keys_of_agenda(deployment: Deployment) -> set[str]:
+    """The uploads that the agenda is about."""
+    keys = {entry.upload_key for entry in agenda(deployment, nobody)}
+    for entry in filter(None, (named(stored.key) for stored in agenda_keys(deployment))):
+        keys |= {entry.key} if entry.key else _live_keys(deployment, entry.path or "")
+    return keys
 
 
 def _uploaded_keys(deployment: Deployment) -> set[str]:
@@ -200,7 +211,7 @@ def entries_about(deployment: Deployment, about: Subject, known: Iterable[str] =
 
     `known` are state keys beside those that LIST shows.
     """
-    listed = agenda(deployment)
+    listed = agenda(deployment, partial(_is_about, deployment, about))
     prefix = deployment.state_prefix("agenda")
     more = {key for key in known if key.startswith(prefix)} - {entry.key for entry in listed}
     return [
@@ -212,7 +223,7 @@ def entries_about(deployment: Deployment, about: Subject, known: Iterable[str] =
 
 def walks_at(deployment: Deployment, about: Subject) -> list[Scheduled]:
     """The agenda's entries of walks that have come to one of a subject's uploads, so that they name it."""
-    walks = agenda(deployment, ("reconcile-",))
+    walks = (entry for entry in agenda(deployment, nobody) if entry.is_walk)
     return [walk for walk in walks if walk.task and walk.task.key in about.uploads]
 
 
@@ -236,10 +247,24 @@ def _taken_off(deployment: Deployment, about: Subject) -> Inventory:
         return Inventory([], [])
     walks = {walk.key for walk in walks_at(deployment, about)}
     every = state.versions(deployment.state_prefix("agenda"))
-    versions = [version for version in every if not version.marker and version.key not in walks]
+    versions = [
+        version
+        for version in every
+        if not version.marker and version.key not in walks and _may_name(deployment, version.key, about)
+    ]
     texts = side_by_side(partial(state.read_version, version) for version in versions)
     entries = zip(versions, map(json_object, texts), strict=True)
     return Inventory([(state, version) for version, entry in entries if _names(deployment, entry, about)], [])
+
+
+def _may_name(deployment: Deployment, key: str, about: Subject) -> bool:
+    """Whether an entry is about a subject by its name, or has a name that does not tell."""
+    entry = named(key)
+    return entry is None or _is_about(deployment, about, entry)
+
+
+def _is_about(deployment: Deployment, about: Subject, entry: Named) -> bool:
+    return path_of(deployment, entry) in about.paths or entry.key in about.uploads
 
 
 def _names(deployment: Deployment, entry: Mapping[str, Any], about: Subject) -> bool:

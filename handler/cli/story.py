@@ -13,6 +13,7 @@ from handler.cli.find import (
     agenda,
     find_pair,
     id_in,
+    path_of,
     side_by_side,
     stored_json,
     under,
@@ -153,7 +154,7 @@ def _decided(record: Record) -> Iterator[str]:
 
 
 def _scheduled(deployment: Deployment, pair: Pair) -> Iterator[Event]:
-    for entry in agenda(deployment):
+    for entry in agenda(deployment, lambda entry: path_of(deployment, entry) == pair.path):
         if entry.path == pair.path and entry.task and entry.due:
             verification = entry.verification.id if entry.verification else ""
             what = "erase again" if is_guard(entry.task) else TASKS[kind_of(entry.task)]

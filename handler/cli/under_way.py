@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from typing import NamedTuple
 
-from handler.cli.at_work import is_guard
+from handler.cli.at_work import ERASED
 from handler.cli.deployment import Deployment
-from handler.cli.find import Scheduled, agenda, side_by_side, stored_json, stored_time
+from handler.cli.find import (
+    Scheduled,
+    agenda_keys,
+    path_of,
+    scheduled,
+    side_by_side,
+    stored_json,
+    stored_time,
+)
+from handler.cli.named import Named, named
 from handler.cli.output import Output, count, span, when
 from handler.rules.agenda import Deliver, Look, TakeOver, Task
 from handler.rules.claiming import Claim
 from handler.rules.outcome import Verification
 from handler.rules.records import Record
+from handler.rules.uploads import Stored
 from handler.state.objects import CorruptState
 
 STATES = {
@@ -45,7 +55,10 @@ class Item(NamedTuple):
 
 
 class UnderWay(NamedTuple):
-    """What is under way, oldest first, and the walks over all uploads that are."""
+    """What is under way, oldest first, and the walks over all uploads that are.
+
+    Of each state the oldest were read; of the others it is told what their keys tell.
+    """
 
     items: list[Item]
     walks: list[Scheduled]
@@ -54,81 +67,134 @@ class UnderWay(NamedTuple):
         return {state: [item for item in self.items if item.state == state] for state in STATES}
 
 
+class _Found(NamedTuple):
+    """Something under way as its key tells it, and how to read more of it: None where it is over."""
+
+    item: Item
+    read: Callable[[], Item | None]
+
+
 # --- reading it -----------------------------------------------------------------------------------------
 
 
-def under_way(deployment: Deployment, output: Output) -> UnderWay:
-    """Read the whole agenda and all dead letters."""
+def under_way(deployment: Deployment, output: Output, limit: int) -> UnderWay:
+    """List the whole agenda and all dead letters, and read the oldest `limit` of each state."""
     with output.progress() as progress:
         bar = progress.add_task("reading the agenda", total=None)
 
         def advance() -> None:
             progress.advance(bar)
 
-        entries = agenda(deployment, done=advance)
-        scheduled = side_by_side((partial(_scheduled, deployment, entry) for entry in entries), advance)
-        keys = [stored.key for stored in deployment.state.every(deployment.state_prefix("dead"))]
-        dead = side_by_side((partial(_dead, deployment, key) for key in keys), advance)
-    walks = [entry for entry in entries if entry.is_walk]
-    items = _each_once([item for item in (*scheduled, *dead) if item])
-    return UnderWay(sorted(items, key=lambda item: (item.since is None, item.since)), walks)
+        listed = [(stored, named(stored.key)) for stored in agenda_keys(deployment)]
+        entries = scheduled(deployment, [stored for stored, entry in listed if entry is None], advance)
+        found = [_by_name(deployment, stored, entry) for stored, entry in listed if entry]
+        found += [_by_body(deployment, entry) for entry in entries if not entry.is_walk]
+        dead = deployment.state.every(deployment.state_prefix("dead"))
+        found += [_by_letter(deployment, stored) for stored in dead]
+        once = sorted(_each_once(found), key=lambda each: (each.item.since is None, each.item.since))
+        chosen = [each for state in STATES for each in _of_state(once, state)[:limit]]
+        read = dict(zip(chosen, side_by_side((each.read for each in chosen), advance), strict=True))
+    items = [read.get(each, each.item) for each in once]
+    in_order = sorted((item for item in items if item), key=lambda item: (item.since is None, item.since))
+    return UnderWay(in_order, [entry for entry in entries if entry.is_walk])
 
 
-def _each_once(items: list[Item]) -> Iterable[Item]:
-    """One item for each verification, the one that is due first; no pair waits that is being judged.
+def _of_state(found: list[_Found], state: str) -> list[_Found]:
+    return [each for each in found if each.item.state == state]
+
+
+def _each_once(found: list[_Found]) -> Iterable[_Found]:
+    """One of each verification, the one that is due first; no pair waits that is being judged.
 
     It tells of the one whose work failed most.
     """
-    running = {item.pair for item in items if item.state == "running"}
-    same: dict[tuple[str, str | None], list[Item]] = {}
-    for item in sorted(items, key=lambda item: (item.due is None, item.due)):
+    running = {each.item.pair for each in found if each.item.state == "running"}
+    same: dict[tuple[str, str | None], list[_Found]] = {}
+    for each in sorted(found, key=lambda each: (each.item.due is None, each.item.due)):
+        item = each.item
         if item.state != "waiting" or item.failures or item.pair not in running:
-            same.setdefault((item.pair or item.key, item.verification), []).append(item)
+            same.setdefault((item.pair or item.key, item.verification), []).append(each)
     return [_with_failures(each) for each in same.values()]
 
 
-def _with_failures(same: list[Item]) -> Item:
-    """The first of several items of one verification, with what keeps failing."""
-    first, failing = same[0], max(same, key=lambda item: item.failures)
+def _with_failures(same: list[_Found]) -> _Found:
+    """The first of several of one verification, with what keeps failing."""
+    first, failing = same[0], max((each.item for each in same), key=lambda item: item.failures)
     if not failing.failures:
         return first
     failed = f"failed {count(failing.failures, 'time')}, again at {when(failing.due)}"
-    detail = f"{first.detail}; {failed}" if first.detail else failed
-    return first._replace(detail=detail, failures=failing.failures)
+
+    def told(item: Item) -> Item:
+        detail = f"{item.detail}; {failed}" if item.detail else failed
+        return item._replace(detail=detail, failures=failing.failures)
+
+    def read() -> Item | None:
+        item = first.read()
+        return item and told(item)
+
+    return _Found(told(first.item), read)
 
 
-def _scheduled(deployment: Deployment, entry: Scheduled) -> Item | None:
-    """What an agenda entry stands for; None for a walk, and for what a sweep only takes off."""
+# --- entries of the agenda
+
+
+def _by_name(deployment: Deployment, stored: Stored, entry: Named) -> _Found:
+    due, path = deployment.ledger.minute_of(stored.key), path_of(deployment, entry)
+    item = Item("waiting", path, entry.key or "", entry.verification, entry.since, due, "", entry.failures)
+    if entry.kind == "look":
+        item = item._replace(detail=_waits(entry.number, entry.run, entry.role))
+        return _Found(item, lambda: item)
+    item = item._replace(state="running" if entry.kind == "take_over" else "undelivered")
+    return _Found(item, partial(_read, deployment, stored, item))
+
+
+def _by_body(deployment: Deployment, entry: Scheduled) -> _Found:
+    """An entry whose name does not tell what it is about."""
+    task = entry.task
+    if task is None:
+        item = Item("unreadable", "", entry.key, None, None, entry.due, "")
+    elif isinstance(task, (TakeOver, Deliver)):
+        state = "running" if isinstance(task, TakeOver) else "undelivered"
+        item = Item(
+            state, entry.path, entry.upload_key, task.verification.id, None, entry.due, "", task.failures
+        )
+        return _Found(item, partial(_detailed, deployment, item, task))
+    else:
+        assert isinstance(task, Look)  # noqa: S101 # walks are left out
+        detail = _waits(task.step, task.run, task.role)
+        since = task.uploaded_at
+        item = Item("waiting", entry.path, entry.upload_key, None, since, entry.due, detail, task.failures)
+    return _Found(item, lambda: item)
+
+
+def _waits(step: int, run: int | None, role: str | None) -> str:
+    if step == ERASED:
+        return "erased while an instance was at work: run `forget` again then"
+    return f"run {run} was asked for" if run else f"{role or 'it'} was uploaded"
+
+
+def _read(deployment: Deployment, stored: Stored, item: Item) -> Item | None:
+    """Read an entry, and what it is about."""
+    (entry,) = scheduled(deployment, [stored])
     if entry.task is None:
-        return Item("unreadable", "", entry.key, None, None, entry.due, "")
-    item = _item(deployment, entry, entry.task)
-    return item and item._replace(failures=entry.task.failures)
+        unreadable = item._replace(state="unreadable", key=stored.key)
+        return unreadable if deployment.state.objects.head(stored.key) else None
+    return _detailed(deployment, item._replace(key=entry.upload_key), entry.task)
 
 
-def _item(deployment: Deployment, entry: Scheduled, task: Task) -> Item | None:
-    verification = entry.verification
-    if isinstance(task, Look):
-        return _waiting(entry, task)
-    if verification is None:
-        return None  # a walk
-    item = Item("running", entry.path, entry.upload_key, verification.id, None, entry.due, "")
+def _detailed(deployment: Deployment, item: Item, task: Task) -> Item | None:
+    """What the record or the claim tells; None for what a sweep only takes off."""
+    assert isinstance(task, (TakeOver, Deliver))  # noqa: S101 # looks have neither
     try:
-        record = deployment.ledger.record(verification)
+        record = deployment.ledger.record(task.verification)
         if record is not None:
             return _undelivered(item, task, record)
-        claim = deployment.ledger.claim(verification, task.n) if isinstance(task, TakeOver) else None
+        claim = deployment.ledger.claim(task.verification, task.n) if isinstance(task, TakeOver) else None
     except CorruptState as error:
         return item._replace(state="unreadable", detail=str(error))
-    since = claim.first_try_at if claim else None
-    return item._replace(since=since, detail=_how_far(claim, deployment.clock.now()))
-
-
-def _waiting(entry: Scheduled, task: Look) -> Item:
-    if is_guard(task):
-        detail = "erased while an instance was at work: run `forget` again then"
-    else:
-        detail = f"run {task.run} was asked for" if task.run else f"{task.role or 'it'} was uploaded"
-    return Item("waiting", entry.path, entry.upload_key, None, task.uploaded_at, entry.due, detail)
+    since = claim.first_try_at if claim else item.since
+    detail = _how_far(claim, deployment.clock.now())
+    return item._replace(state="running", since=since, detail=detail)
 
 
 def _undelivered(item: Item, task: Task, record: Record) -> Item | None:
@@ -151,16 +217,23 @@ def _how_far(claim: Claim | None, now: datetime) -> str:
     return "its instance is gone; a sweep takes it over"
 
 
-def _dead(deployment: Deployment, key: str) -> Item | None:
+# --- dead letters
+
+
+def _by_letter(deployment: Deployment, stored: Stored) -> _Found:
+    path, _, verification = stored.key.removeprefix(deployment.state_prefix("dead")).rpartition("/")
+    item = Item("dead", path, stored.key, verification, stored.uploaded_at, None, "")
+    return _Found(item, partial(_dead, deployment, item))
+
+
+def _dead(deployment: Deployment, item: Item) -> Item | None:
     """A dead letter; None for one that is over, as where `redeliver` was killed before it took it out."""
-    letter = stored_json(deployment, key)
-    path, _, verification = key.removeprefix(deployment.state_prefix("dead")).rpartition("/")
+    letter = stored_json(deployment, item.key)
     with suppress(CorruptState):
-        record = deployment.ledger.record(Verification(verification, 1, path))
+        record = deployment.ledger.record(Verification(item.verification or "", 1, item.pair))
         if record is not None and record.dead_at is None:
             return None
-    since, error = stored_time(letter, "at"), str(letter.get("error", ""))
-    return Item("dead", path, key, verification, since, None, error)
+    return item._replace(since=stored_time(letter, "at"), detail=str(letter.get("error", "")))
 
 
 # --- showing it -----------------------------------------------------------------------------------------
@@ -168,7 +241,7 @@ def _dead(deployment: Deployment, key: str) -> Item | None:
 
 def show_list(deployment: Deployment, output: Output, limit: int) -> None:
     """Counts and ages of what is under way, then the oldest `limit` of each state."""
-    all_of_it = under_way(deployment, output)
+    all_of_it = under_way(deployment, output, limit)
     by_state = all_of_it.by_state()
     now = deployment.clock.now()
     output.value(_as_json(all_of_it))

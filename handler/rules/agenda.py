@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from typing import NamedTuple
+from urllib.parse import quote
 
 from handler.rules.outcome import Verification
 from handler.rules.pairing import ROLES, Role
@@ -16,7 +17,10 @@ from handler.rules.records import Record
 from handler.rules.schedule import Step, after_failure, at_next_sweep, lease_end, look_times, looks
 from handler.rules.uploads import Seen
 
-MINUTE = "%Y%m%dT%H%MZ"
+MINUTE, MOMENT = "%Y%m%dT%H%MZ", "%Y%m%dT%H%M%SZ"
+
+MOST_OF_A_KEY = 400
+"""Bytes of an upload's key, percent-encoded, in an entry's name: COS allows 850 for all of it."""
 
 AT_NEXT_SWEEP = -1
 """The step of a look that is not counted from an upload."""
@@ -44,7 +48,7 @@ class Look(NamedTuple):
 class TakeOver(NamedTuple):
     """Come back to claim number `n` of a verification, at its lease's end or when its next try is allowed.
 
-    `key`, the live package's, says which pair is meant.
+    `key`, the live package's, says which pair is meant; `since` is when the newest of its uploads was made.
     """
 
     bucket: str
@@ -52,16 +56,18 @@ class TakeOver(NamedTuple):
     verification: Verification
     n: int
     failures: int = 0
+    since: datetime | None = None
 
 
 class Deliver(NamedTuple):
-    """Post a verification's message for the `attempt`-th time, counting from 1."""
+    """Post a verification's message for the `attempt`-th time, counting from 1. It was decided at `since`."""
 
     bucket: str
     key: str
     verification: Verification
     attempt: int
     failures: int = 0
+    since: datetime | None = None
 
 
 class Walk(NamedTuple):
@@ -88,19 +94,38 @@ def kind_of(task: Task) -> str:
 
 
 def purpose(task: Task) -> str:
-    """What an entry is for, so that writing it twice is one entry.
+    """What an entry is for, so that writing it twice is one entry; and what whoever lists it wants to know.
 
-    `take_over-<verification>-<n>` and `deliver-<verification>-<attempt>`; else the kind and a digest.
+        take_over-<verification>-<n>-<since>-<pair>
+        deliver-<verification>-<attempt>-<since>-<pair>
+        look-<digest>-<step>-<role>-<run>-<uploaded at>-<key>
+        reconcile-<digest>
+
+    `<pair>` has `:` for `/`. Keys are percent-encoded; a long one is left out. What is not known is `_`, and
+    a step that is not counted from the upload begins with `_`. A task of the version before has no `since`,
+    and keeps the name that it had.
     """
     kind = kind_of(task)
-    if isinstance(task, TakeOver):
-        return f"{kind}-{task.verification.id}-{task.n}"
-    if isinstance(task, Deliver):
-        return f"{kind}-{task.verification.id}-{task.attempt}"
+    if isinstance(task, (TakeOver, Deliver)):
+        number = task.n if isinstance(task, TakeOver) else task.attempt
+        name = f"{kind}-{task.verification.id}-{number}"
+        return (
+            f"{name}-{_moment(task.since)}-{task.verification.path.replace('/', ':')}" if task.since else name
+        )
     what: list[object] = [task.bucket]
     if isinstance(task, Look):
         what += [task.key, task.role, time_text(task.uploaded_at), task.step, task.run]
-    return f"{kind}-{hashlib.sha256(json.dumps(what).encode()).hexdigest()[:32]}"
+    name = f"{kind}-{hashlib.sha256(json.dumps(what).encode()).hexdigest()[:32]}"
+    if not isinstance(task, Look):
+        return name
+    step, key = str(task.step).replace("-", "_"), quote(task.key, safe="")
+    shown = key if len(key) <= MOST_OF_A_KEY else "_"
+    return f"{name}-{step}-{task.role or '_'}-{task.run or '_'}-{_moment(task.uploaded_at)}-{shown}"
+
+
+def _moment(at: datetime | None) -> str:
+    """A moment as it stands in names, `20261122T120000Z`, `_` where there is none."""
+    return at.astimezone(timezone.utc).strftime(MOMENT) if at else "_"
 
 
 # --- entries ----------------------------------------------------------------------------------------
@@ -114,10 +139,11 @@ class Entry(NamedTuple):
 
     @property
     def name(self) -> str:
-        """`<UTC minute>/<purpose>`, the minute rounded up."""
+        """`<UTC minute>/<purpose>`, the minute rounded up; and `+<failures>` where its work has failed."""
         whole = self.at.replace(second=0, microsecond=0)
         minute = whole if whole == self.at else whole + timedelta(minutes=1)
-        return f"{minute_text(minute)}/{purpose(self.task)}"
+        failed = f"+{self.task.failures}" if self.task.failures else ""
+        return f"{minute_text(minute)}/{purpose(self.task)}{failed}"
 
 
 def minute_text(at: datetime) -> str:
@@ -181,7 +207,7 @@ def all_looks(seen: Seen, pair_timeout: int) -> Iterator[Entry]:
 def take_over(seen: Seen, verification: Verification, n: int) -> TakeOver:
     """The task of coming back to a claim on a complete pair."""
     assert seen.live is not None  # noqa: S101 # a claim is for a complete pair
-    return TakeOver(seen.bucket, seen.live.key, verification, n)
+    return TakeOver(seen.bucket, seen.live.key, verification, n, since=seen.newest)
 
 
 def at_lease_end(task: TakeOver, lease_until: datetime) -> Entry:
@@ -191,4 +217,4 @@ def at_lease_end(task: TakeOver, lease_until: datetime) -> Entry:
 
 def delivery(record: Record, attempt: int) -> Deliver:
     """The task of posting a record's message."""
-    return Deliver(record.bucket, record.live_key, record.verification, attempt)
+    return Deliver(record.bucket, record.live_key, record.verification, attempt, since=record.decided_at)

@@ -153,8 +153,8 @@ _TASKS: Mapping[type[Task], Mapping[str, Field]] = {
         "run": Field(_optional(_count)),
         "failures": _COUNT,
     },
-    TakeOver: {"bucket": _TEXT, "key": _TEXT, "n": _COUNT, "failures": _COUNT},
-    Deliver: {"bucket": _TEXT, "key": _TEXT, "attempt": _COUNT, "failures": _COUNT},
+    TakeOver: {"bucket": _TEXT, "key": _TEXT, "n": _COUNT, "failures": _COUNT, "since": _OPTIONAL_TIME},
+    Deliver: {"bucket": _TEXT, "key": _TEXT, "attempt": _COUNT, "failures": _COUNT, "since": _OPTIONAL_TIME},
     Walk: {
         "bucket": _TEXT,
         "key": _TEXT,
@@ -280,7 +280,8 @@ def load_task(data: bytes) -> Task:
 
     def read(found: Mapping[str, Any]) -> Task:
         kind = KINDS[_text(found["kind"])]
-        values = _read(_TASKS[kind], {"failures": 0, **found})
+        # The version before counted no failures, and noted no time but a walk's.
+        values = _read(_TASKS[kind], {"failures": 0, **({} if kind is Walk else {"since": None}), **found})
         if kind in (TakeOver, Deliver):
             values["verification"] = _verification(_object(found["verification"]))
         return kind(**values)

@@ -536,7 +536,7 @@ def test_an_outcome_without_a_call_is_on_the_agenda_before_it_is_recorded() -> N
 
     scene.state.after_write = watch
     assert scene.event() == ["rejected"]
-    guard = f"livepair/agenda/20261122T1201Z/deliver-{scene.verification().id}-1"
+    guard = f"livepair/agenda/20261122T1201Z/deliver-{scene.verification().id}-1-20261122T115955Z-42"
     assert seen[0] == [guard, look]
     assert scene.record().code == "Livepair.LiveTooLarge"
     assert scene.agenda == []
@@ -575,7 +575,9 @@ def test_a_walk_sees_that_a_record_is_told() -> None:
     scene = Scene()
     untold(scene)
     assert scene.walk() == []
-    assert scene.state.keys("livepair/agenda/")[0].endswith(f"/deliver-{scene.verification().id}-1")
+    assert scene.state.keys("livepair/agenda/")[0].endswith(
+        f"/deliver-{scene.verification().id}-1-20261122T120000Z-42"
+    )
     assert (scene.line["untold"], scene.line["again_for"]) == ("matched", "deliver")
     assert scene.agenda == ["1201Z/deliver"]
     assert scene.walk(IMAGE) == []

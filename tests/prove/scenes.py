@@ -224,7 +224,7 @@ SCENES = (
     ),
     Scene(
         "walk-untold",
-        "a walk and two sweeps, and what is decided and not told stands on no agenda",
+        "a walk and a sweep, and what is decided and not told stands on no agenda",
         replace(
             plan(upload(LIVE, GOOD, 0.05), last=845.0),
             mood=Mood(hook_down=(0.0, 650.0, "answers 500"), die=NEVER),
@@ -232,8 +232,8 @@ SCENES = (
             expiries=(Expiry(100.0, "agenda"),),
         ),
         719.8,
-        extra_sweep(720.0),
         placed=PLACED,
+        beside_a_fault=1,
     ),
     Scene(
         "deleted",

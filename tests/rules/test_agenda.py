@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from datetime import datetime, timedelta, timezone
 
@@ -38,8 +37,8 @@ from handler.rules.schedule import Step
 from tests.support.values import BUCKET, IMAGE, LIVE, MINUTE, NOON, SECOND, SEEN, VERIFICATION, record
 
 LOOK = Look(BUCKET, "uploads/42/live.gz", "live", NOON, 1)
-TAKE_OVER = TakeOver(BUCKET, "uploads/42/live.gz", VERIFICATION, 1)
-DELIVER = Deliver(BUCKET, "uploads/42/live.gz", VERIFICATION, 1)
+TAKE_OVER = TakeOver(BUCKET, "uploads/42/live.gz", VERIFICATION, 1, since=NOON)
+DELIVER = Deliver(BUCKET, "uploads/42/live.gz", VERIFICATION, 1, since=NOON)
 WALK = Walk(BUCKET)
 
 # --- names ------------------------------------------------------------------------------------------
@@ -144,21 +143,42 @@ def test_the_same_purpose_is_the_same_entry(left: Task, right: Task) -> None:
 @pytest.mark.parametrize(
     ("task", "expected"),
     [
-        (LOOK, "look-[0-9a-f]{32}"),
-        (TAKE_OVER, "take_over-0123456789abcdef0123456789abcdef-1"),
-        (DELIVER, "deliver-0123456789abcdef0123456789abcdef-1"),
-        (WALK, "reconcile-[0-9a-f]{32}"),
+        (LOOK, "look-0b8f061ebd6ad5b94274c36067bb5abf-1-live-_-20261122T120000Z-uploads%2F42%2Flive.gz"),
+        (
+            LOOK._replace(step=-1, role=None, run=3, uploaded_at=None, key="uploads/a-b/é+/live.gz"),
+            "look-bbde9a7ce98a793062e5dff6a2011a85-_1-_-3-_-uploads%2Fa-b%2F%C3%A9%2B%2Flive.gz",
+        ),
+        (TAKE_OVER, "take_over-0123456789abcdef0123456789abcdef-1-20261122T120000Z-ann:3"),
+        (DELIVER, "deliver-0123456789abcdef0123456789abcdef-1-20261122T120000Z-ann:3"),
+        (
+            DELIVER._replace(verification=VERIFICATION._replace(path="a-b/%C3%A9"), attempt=10),
+            "deliver-0123456789abcdef0123456789abcdef-10-20261122T120000Z-a-b:%C3%A9",
+        ),
+        (TAKE_OVER._replace(since=None), "take_over-0123456789abcdef0123456789abcdef-1"),
+        (DELIVER._replace(since=None), "deliver-0123456789abcdef0123456789abcdef-1"),
+        (WALK, "reconcile-3d8d290a44b61c72b240f64208a90c62"),
     ],
 )
-def test_a_purpose_says_nothing_about_a_person(task: Task, expected: str) -> None:
-    """Its kind, a digest, and the number of the claim or attempt."""
-    assert re.fullmatch(expected, purpose(task))
+def test_a_purpose_never_changes_between_releases(task: Task, expected: str) -> None:
+    """Or what one release put on the agenda, the next would not take off. Digests computed with sha256sum."""
+    assert purpose(task) == expected
 
 
-def test_a_looks_purpose_never_changes_between_releases() -> None:
-    """Or what one release put on the agenda, the next would not take off. Computed with sha256sum."""
-    assert purpose(LOOK) == "look-0b8f061ebd6ad5b94274c36067bb5abf"
-    assert purpose(WALK) == "reconcile-3d8d290a44b61c72b240f64208a90c62"
+def test_a_long_key_is_left_out_of_a_name() -> None:
+    """COS takes keys of 850 bytes; the longest state prefix and bucket leave room for the longest name."""
+    longest = LOOK._replace(key="uploads/" + "é" * 400)
+    assert purpose(longest).endswith("-20261122T120000Z-_")
+    for task in (LOOK._replace(key="u/" + "x" * 396), TAKE_OVER, DELIVER):
+        if not isinstance(task, Look):
+            task = task._replace(verification=VERIFICATION._replace(path="p" * 400))
+        name = Entry(NOON, task._replace(failures=1000)).name
+        assert len("s" * 100 + "b" * 64 + "/agenda/" + name) <= 850
+
+
+@pytest.mark.parametrize("task", [LOOK, TAKE_OVER, DELIVER, WALK])
+def test_a_name_tells_how_often_the_work_has_failed(task: Task) -> None:
+    """Behind its purpose, of which it is no part."""
+    assert Entry(NOON, task._replace(failures=3)).name == f"{Entry(NOON, task).name}+3"
 
 
 @pytest.mark.parametrize(
@@ -249,7 +269,7 @@ def test_all_looks_are_those_that_either_upload_can_have_left() -> None:
 
 def test_coming_back_to_a_claim_names_the_live_package() -> None:
     """Where one image serves many, only that says which pair is meant."""
-    assert take_over(SEEN, VERIFICATION, 4) == TakeOver(BUCKET, LIVE.key, VERIFICATION, 4)
+    assert take_over(SEEN, VERIFICATION, 4) == TakeOver(BUCKET, LIVE.key, VERIFICATION, 4, since=SEEN.newest)
 
 
 def test_a_claim_is_come_back_to_when_its_lease_is_over_for_all_clocks() -> None:
@@ -259,4 +279,5 @@ def test_a_claim_is_come_back_to_when_its_lease_is_over_for_all_clocks() -> None
 
 def test_a_delivery_names_its_record() -> None:
     """Enough to find it, whatever has become of the uploads."""
-    assert delivery(record(), 3) == Deliver(BUCKET, LIVE.key, VERIFICATION, 3)
+    decided_at = record().decided_at
+    assert delivery(record(), 3) == Deliver(BUCKET, LIVE.key, VERIFICATION, 3, since=decided_at)

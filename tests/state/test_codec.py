@@ -37,8 +37,8 @@ tasks: st.SearchStrategy[Task] = st.one_of(
     st.builds(
         Look, words, words, roles, st.none() | moments, st.integers(-1, 30), st.none() | counts, counts
     ),
-    st.builds(TakeOver, words, words, verifications, counts, counts),
-    st.builds(Deliver, words, words, verifications, counts, counts),
+    st.builds(TakeOver, words, words, verifications, counts, counts, st.none() | moments),
+    st.builds(Deliver, words, words, verifications, counts, counts, st.none() | moments),
     st.builds(Walk, words, words, st.none() | moments, st.none() | moments, counts),
 )
 claims = st.builds(
