@@ -5,19 +5,21 @@ So there is one path for everything that is told and judged, whoever asks for it
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from handler.cli.deployment import Deployment, Problem
-from handler.cli.find import agenda, find_record, nobody, nothing, side_by_side, verification_of_key
+from handler.cli.find import AT_ONCE, agenda, find_record, nobody, nothing, side_by_side, verification_of_key
 from handler.cli.output import Output, when
 from handler.flow.reconcile import OVERLAP
 from handler.rules.agenda import Entry, Look, Walk, delivery, is_delivery, verification_in
 from handler.rules.codes import TOO_MANY_VERDICTS
 from handler.rules.outcome import Verification
 from handler.rules.records import Record
+from handler.rules.uploads import Stored
 from handler.state.objects import CorruptState
 
 T = TypeVar("T")
@@ -94,40 +96,51 @@ def _pending_deliveries(deployment: Deployment) -> dict[str, list[str]]:
     return pending
 
 
-def dead(deployment: Deployment) -> Found:
+def dead(deployment: Deployment, output: Output, limit: int | None) -> Found:
     """The records whose delivery was given up.
 
     A letter can outlive its cause, where `redeliver` ended before it took it out: that one is not meant.
     """
     prefix = deployment.state_prefix("dead")
-    names = [stored.key.removeprefix(prefix).rpartition("/") for stored in deployment.state.every(prefix)]
-    found = _read(deployment, (Verification(id_, 1, path) for path, _, id_ in names))
-    return found._replace(records=[record for record in found.records if record.dead_at])
+    listed = list(deployment.state.every(prefix))
+    names = {each: each.key.removeprefix(prefix).rpartition("/") for each in listed}
+    letters = {each: Verification(id_, 1, path) for each, (path, _, id_) in names.items()}
+    return _read(deployment, output, letters, lambda record: record.dead_at is not None, limit)
 
 
-def decided_since(deployment: Deployment, output: Output, since: datetime) -> Found:
-    """The records decided at `since` or later, in order of time. Lists all records."""
-    with output.progress() as progress:
-        bar = progress.add_task("looking for records", total=None)
-        # A record is never older than its object's last change.
-        keys = [
-            stored.key
-            for stored in deployment.state.every(deployment.state_prefix("records"))
-            if stored.uploaded_at.timestamp() >= int(since.timestamp())
-        ]
-        chosen = (verification_of_key(deployment, key) for key in keys)
-        found = _read(deployment, chosen, lambda: progress.advance(bar))
-    records = [record for record in found.records if record.decided_at >= since]
-    return found._replace(records=sorted(records, key=lambda record: record.decided_at))
+def decided_since(deployment: Deployment, output: Output, since: datetime, limit: int | None) -> Found:
+    """The records decided at `since` or later, in order of time. Lists all records, and reads these."""
+    chosen: dict[Stored, Verification] = {}
+    with output.counting("looking for records") as advance:
+        for stored in deployment.state.every(deployment.state_prefix("records")):
+            advance()
+            # A record is never older than its object's last change.
+            if stored.uploaded_at.timestamp() >= int(since.timestamp()):
+                chosen[stored] = verification_of_key(deployment, stored.key)
+    found = _read(deployment, output, chosen, lambda record: record.decided_at >= since, limit)
+    return found._replace(records=sorted(found.records, key=lambda record: record.decided_at))
 
 
 def _read(
-    deployment: Deployment, chosen: Iterable[Verification], done: Callable[[], object] = nothing
+    deployment: Deployment,
+    output: Output,
+    chosen: Mapping[Stored, Verification],
+    is_meant: Callable[[Record], bool],
+    limit: int | None,
 ) -> Found:
-    """The records of verifications; without those that are gone."""
-    calls = (partial(deployment.ledger.record, each) for each in chosen)
-    results = side_by_side(map(_or_why, calls), done)
-    return Found([each for each in results if isinstance(each, Record)], _unreadable(results))
+    """The records that are meant and there, the longest unchanged first, and no more than `limit`."""
+    todo = deque(chosen[stored] for stored in sorted(chosen, key=lambda each: (each.uploaded_at, each.key)))
+    records: list[Record] = []
+    unreadable: dict[str, str] = {}
+    with output.counting("reading records") as advance:
+        while todo and (limit is None or len(records) < limit):
+            some = [todo.popleft() for _ in range(min(AT_ONCE, len(todo)))]
+            results = side_by_side(
+                (_or_why(partial(deployment.ledger.record, each)) for each in some), advance
+            )
+            records += [each for each in results if isinstance(each, Record) and is_meant(each)]
+            unreadable |= _unreadable(results)
+    return Found(records[:limit], unreadable)
 
 
 def _or_why(call: Callable[[], T]) -> Callable[[], T | CorruptState]:
@@ -149,14 +162,14 @@ def _unreadable(results: Iterable[object]) -> dict[str, str]:
 # --- retry ----------------------------------------------------------------------------------------------
 
 
-def retry(deployment: Deployment, reference: str) -> tuple[Record, int]:
+def retry(deployment: Deployment, reference: str, done: Callable[[], object] = nothing) -> tuple[Record, int]:
     """Ask for another run of what ended `failed` or `incomplete`, or what MAX_VERDICTS held up.
 
     Returns its record and the run. The limit does not hold up a run that was asked for.
 
     The run's number stands on the agenda, so asking twice starts one. Raises Problem.
     """
-    record = find_record(deployment, reference)
+    record = find_record(deployment, reference, done)
     verification = record.verification
     if record.outcome not in RETRIED and record.code != TOO_MANY_VERDICTS:
         raise Problem(

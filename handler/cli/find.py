@@ -88,14 +88,17 @@ def id_in(reference: str) -> str | None:
     return match[1] if match else None
 
 
-def find_record(deployment: Deployment, reference: str) -> Record:
-    """The record of a verification by its ID, with or without `msg_`. Lists all records. Raises Problem."""
+def find_record(deployment: Deployment, reference: str, done: Callable[[], object] = nothing) -> Record:
+    """The record of a verification by its ID, with or without `msg_`; or a pair's last, by an upload's key.
+
+    An ID does not say where its record lies: for it all are listed, up to that one, `done` being called for
+    each. A key costs with its pair. Raises Problem.
+    """
     wanted = id_in(reference)
     if wanted is None:
-        raise Problem(
-            f"{reference!r} is no verification's ID: these are 32 hex digits, as in the message's id"
-        )
+        return _last_record(deployment, reference)
     for stored in deployment.state.every(deployment.state_prefix("records")):
+        done()
         if stored.key.endswith(f"/{wanted}.json"):
             record = deployment.ledger.record(verification_of_key(deployment, stored.key))
             if record is not None:
@@ -106,15 +109,30 @@ def find_record(deployment: Deployment, reference: str) -> Record:
     )
 
 
+def _last_record(deployment: Deployment, key: str) -> Record:
+    pair = certain_pair(deployment, key)
+    if not isinstance(pair, Pair):
+        raise Problem(
+            f"{key!r} is neither a verification's ID, 32 hex digits as in the message's id, nor the key of a "
+            "pair's upload"
+        )
+    records = deployment.ledger.records(pair.path)
+    if not records:
+        raise Problem(f"nothing was decided about the pair of {key!r} yet; `show` tells what is known of it")
+    return max(records, key=lambda record: (record.decided_at, record.verification.run))
+
+
 def verification_of_key(deployment: Deployment, record_key: str) -> Verification:
     """The verification that a record's key names; its run stands in the record."""
     path, _, name = record_key.removeprefix(deployment.state_prefix("records")).rpartition("/")
     return Verification(name.removesuffix(".json"), 1, path)
 
 
-def find_pair(deployment: Deployment, reference: str) -> Pair | SharedImage:
+def find_pair(
+    deployment: Deployment, reference: str, done: Callable[[], object] = nothing
+) -> Pair | SharedImage:
     """The pair that an ID or an upload's key names. Raises Problem."""
-    key = find_record(deployment, reference).live_key if id_in(reference) else reference
+    key = find_record(deployment, reference, done).live_key if id_in(reference) else reference
     try:
         pair = pair_of_key(deployment, key)
     except AmbiguousKey as error:

@@ -116,7 +116,7 @@ def doctor_command(chosen: Options, output: Output, no_webhook: bool) -> bool:
 
 
 @main.command("list")
-@click.option("--limit", default=20, show_default=True, help="How many of each state are shown.")
+@click.option("--limit", default=20, show_default=True, help="How many of each state are read and shown.")
 @command
 def list_command(chosen: Options, output: Output, limit: int) -> None:
     """What is waiting, running, undelivered or dead: counts and ages."""
@@ -132,27 +132,33 @@ def show(chosen: Options, output: Output, reference: str) -> None:
 
 
 @main.command(short_help="Have messages posted once more.")
-@click.argument("reference", metavar="[ID]", required=False)
+@click.argument("reference", metavar="[ID|KEY]", required=False)
 @click.option("--dead", is_flag=True, help="All whose delivery was given up.")
 @click.option("--since", metavar="WHEN", help="All decided since: 2026-11-22T12:00Z, 90m, 6h, 3d.")
+@click.option("--limit", type=click.IntRange(min=1), help="So many at the most; run it again for the next.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @command
 def redeliver(
-    chosen: Options, output: Output, reference: str | None, dead: bool, since: str | None, yes: bool
+    chosen: Options, output: Output, reference: str | None, limit: int | None, yes: bool, **which: Any
 ) -> bool:
     """Have messages posted once more: the same id, the same bytes, a fresh signature.
 
+    With the key of an upload it is the last message about its pair. With --limit those come first whose
+    records have not changed for longest, so that running it again goes on with the next.
+
     A record that cannot be read is named, and keeps no other from being posted; the exit status is then 1.
     """
+    dead, since = which["dead"], which["since"]
     if (reference is not None) + dead + (since is not None) != 1:
         raise click.UsageError("Give one of ID, --dead and --since.")
     deployment = chosen.deployment()
     if reference is not None:
-        found = act.Found([find_record(deployment, reference)], {})
+        with output.counting("looking for the record") as advance:
+            found = act.Found([find_record(deployment, reference, advance)], {})
     elif dead:
-        found = act.dead(deployment)
+        found = act.dead(deployment, output, limit)
     else:
-        found = act.decided_since(deployment, output, moment(since or "", deployment.clock.now()))
+        found = act.decided_since(deployment, output, moment(since, deployment.clock.now()), limit)
     if found.records and reference is None and not yes:
         click.confirm(f"Post {count(len(found.records), 'message')} again?", abort=True, err=True)
     done, unreadable = act.redeliver(deployment, output, found.records)
@@ -165,11 +171,12 @@ def redeliver(
 
 
 @main.command(short_help="Have what ended failed or incomplete judged again.")
-@click.argument("reference", metavar="ID")
+@click.argument("reference", metavar="ID|KEY")
 @command
 def retry(chosen: Options, output: Output, reference: str) -> None:
     """Have what ended failed or incomplete judged once more, as another run."""
-    record, run = act.retry(chosen.deployment(), reference)
+    with output.counting("looking for the record") as advance:
+        record, run = act.retry(chosen.deployment(), reference, advance)
     output.value({"verification": record.verification.id, "run": run})
     output.say(f"Run {run} of {record.verification.path} is on the agenda. {act.NEXT_SWEEP}")
 
@@ -264,7 +271,8 @@ def forget_command(chosen: Options, output: Output, reference: str, wait: bool, 
     when: run it again then, or have it --wait.
     """
     deployment = chosen.deployment()
-    pair = find_pair(deployment, reference)
+    with output.counting("looking for the record") as advance:
+        pair = find_pair(deployment, reference, advance)
     subject = subject_of(deployment, pair)
     inventory = take_inventory(deployment, subject)
     if not inventory and not walks_at(deployment, subject):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from typing import Any
 
 from rich import box
@@ -75,6 +77,13 @@ class Output:
             Console(highlight=False).print(table)
         else:
             self.say(empty)
+
+    @contextmanager
+    def counting(self, what: str) -> Generator[Callable[[], None], None, None]:
+        """A line on stderr that counts, where that is a terminal: call what is given for each of them."""
+        with self.progress() as progress:
+            bar = progress.add_task(what, total=None)
+            yield partial(progress.advance, bar)
 
     def progress(self) -> Progress:
         """A bar on stderr, shown where that is a terminal."""

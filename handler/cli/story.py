@@ -44,7 +44,8 @@ class Event(NamedTuple):
 
 def show_story(deployment: Deployment, output: Output, reference: str) -> None:
     """Everything that is known of a verification (by its ID) or of a pair (by a key), in order of time."""
-    pair = find_pair(deployment, reference)
+    with output.counting("looking for the record") as advance:
+        pair = find_pair(deployment, reference, advance)
     only = id_in(reference)
     events = _of_image(deployment, pair) if isinstance(pair, SharedImage) else _of_pair(deployment, pair)
     if only:

@@ -170,6 +170,12 @@ def verification_in(name: str) -> str | None:
     return rest.partition("-")[0] if kind in ("take_over", "deliver") else None
 
 
+def failures_in(name: str) -> int:
+    """How often the work of the entry of this name has failed."""
+    failures = name.rpartition("+")[2]
+    return int(failures) if failures.isdecimal() and "+" in name else 0
+
+
 def time_text(at: datetime | None) -> str | None:
     """A time as it stands in state: UTC, to the millisecond."""
     return at.astimezone(timezone.utc).isoformat(timespec="milliseconds") if at else None

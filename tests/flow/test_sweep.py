@@ -9,6 +9,7 @@ import pytest
 from handler.flow.sweep import MOST_DUE, sweep
 from handler.rules.agenda import Entry, Look, take_over
 from handler.rules.schedule import PATIENCE
+from handler.rules.uploads import Stored
 from tests.support.scene import Scene, forbidden, unavailable
 from tests.support.values import BUCKET, HOUR, LIVE, MINUTE, NOON, SEEN
 
@@ -34,6 +35,30 @@ def test_thousands_of_entries_that_fail_stop_nothing_behind_them(bucket: str) ->
     assert four_sweeps(scene) == ["matched"]
     assert len(scene.tasks) == MOST_DUE + 10
     assert min(task.failures for task in scene.tasks) >= 2
+
+
+def test_what_keeps_failing_slowly_does_not_keep_the_rest_waiting() -> None:
+    """Two thousand that fail after seconds each, due before three thousand others: these are done first."""
+    scene = Scene()
+    head = scene.uploads.head
+
+    def slow(key: str) -> Stored | None:
+        scene.clock.waited += 4.0 if "failing" in key else 0.0
+        return head(key)
+
+    scene.uploads.head = slow  # type: ignore[method-assign]
+    for number in range(5000):
+        fails = number < 2000
+        key = f"uploads/{'failing' if fails else 'other'}-{number}/live.gz"
+        at = NOON - (2 if fails else 1) * HOUR
+        scene.ledger.put_on(Entry(at, Look(BUCKET, key, "live", at, failures=3 if fails else 0)))
+        if fails:
+            scene.uploads.refuses[key] = unavailable(key)
+    assert sweep(scene.services()) == []
+    assert len(scene.tasks) == 2000
+    again = [task.failures for task in scene.tasks]
+    assert set(again) == {3, 4}
+    assert again.count(4) >= 5
 
 
 def test_what_fails_is_tried_less_and_less() -> None:

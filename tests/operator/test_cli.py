@@ -351,6 +351,46 @@ def test_redeliver_since_replays_what_was_decided_since(livepair: Livepair, oper
     assert "'yesterday' is no moment" in operator.error("redeliver", "--since", "yesterday")
 
 
+@pytest.mark.parametrize("chosen", [("--dead",), ("--since", "1h")])
+def test_redeliver_goes_on_where_its_limit_ended(
+    livepair: Livepair, operator: Operator, chosen: tuple[str, ...]
+) -> None:
+    """So many at a time; no more is read than a few beside them."""
+    livepair.cloud.consumer.answer(410, times=40)
+    for number in range(40):
+        livepair.put_pair(samples.live(seed=number), name=number)
+    livepair.run()
+    done: set[str] = set()
+    for _ in range(3):
+        livepair.cloud.clock.advance(60)
+        livepair.forget()
+        some = operator.json("redeliver", *chosen, "--limit", "10", "--yes")["redelivered"]
+        reads = [
+            each for each in livepair.cloud.log if each.operation == "GetObject" and "/records/" in each.key
+        ]
+        assert (len(some), len(reads)) == (10, 16 + 10)
+        done.update(some)
+    assert len(done) == 30
+
+
+def test_the_key_of_an_upload_stands_for_its_pairs_last_record(
+    livepair: Livepair, operator: Operator
+) -> None:
+    """So a command costs with the pair, however many records there are: an ID does not say where it lies."""
+    livepair.cloud.faceid.script(Answer(error="FailedOperation.BrandNew"))
+    assert livepair.pair() == ["failed"]
+    assert "nothing was decided" in operator.error("retry", "uploads/43/live.gz")
+    assert "neither a verification's ID" in operator.error("redeliver", "other/key")
+    livepair.forget()
+    assert operator.json("retry", LIVE)["run"] == 2
+    lists = [each.key for each in livepair.cloud.log if each.operation == "GetBucket"]
+    assert len(lists) == 2
+    livepair.run()
+    assert livepair.sweep(1) == ["matched"]
+    last = livepair.messages[-1]["data"]["verification_id"]
+    assert operator.json("redeliver", IMAGE)["redelivered"] == [last]
+
+
 def test_redeliver_brings_nothing_back_that_was_erased(livepair: Livepair, operator: Operator) -> None:
     """Also where that happens while it asks."""
     livepair.pair()

@@ -82,6 +82,10 @@ class Silent:
     def progress(self) -> Generator[Silent, None, None]:
         yield self
 
+    @contextmanager
+    def counting(self, what: str) -> Generator[Callable[[], None], None, None]:
+        yield self.advance
+
     def add_task(self, *words: Any, **more: Any) -> int:
         return 0
 
@@ -113,10 +117,10 @@ def _redeliver(history: History, function: Function, services: Services, chosen:
     output: Any = Silent()
     records: list[Record]
     if chosen % 3 == 0:
-        records = act.dead(deployment).records
+        records = act.dead(deployment, output, None).records
     else:
         since = services.clock.now() - timedelta(seconds=(600, 86_400)[chosen % 2])
-        records = act.decided_since(deployment, output, since).records
+        records = act.decided_since(deployment, output, since, None).records
     for record in records:
         history.books.redelivered.setdefault(record.verification.id, []).append(history.world.now)
     for which in act.redeliver(deployment, output, records).ids:
