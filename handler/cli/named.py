@@ -11,11 +11,11 @@ from handler.rules.agenda import MOMENT
 
 _MOMENT = r"(?P<since>\d{8}T\d{6}Z|_)"
 _ABOUT_VERIFICATION = re.compile(
-    rf"(?P<kind>take_over|deliver)-(?P<id>[0-9a-f]{{32}})-(?P<number>\d+)-{_MOMENT}-(?P<pair>[^+]+)(\+(?P<failures>\d+))?"
+    rf"(?P<kind>take_over|deliver)-(?P<id>[0-9a-f]{{32}})-(?P<number>\d+)-{_MOMENT}-(?P<pair>.+)"
 )
 _LOOK = re.compile(
     rf"(?P<kind>look)-[0-9a-f]{{32}}-(?P<number>_?\d+)-(?P<role>live|image|_)-(?P<run>\d+|_)-{_MOMENT}"
-    r"-(?P<key>[^+_][^+]*)(\+(?P<failures>\d+))?"
+    r"-(?P<key>[^_].*)"
 )
 
 
@@ -29,7 +29,6 @@ class Named(NamedTuple):
     kind: str
     number: int
     since: datetime | None
-    failures: int
     verification: str | None = None
     path: str | None = None
     key: str | None = None
@@ -55,7 +54,6 @@ def named(key: str) -> Named | None:
         kind=known["kind"],
         number=int(known["number"].replace("_", "-")),
         since=since,
-        failures=int(known.get("failures", 0)),
         verification=known.get("id"),
         path=known["pair"].replace(":", "/") if "pair" in known else None,
         key=unquote(known["key"]) if "key" in known else None,

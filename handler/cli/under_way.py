@@ -106,7 +106,7 @@ def _of_state(found: list[_Found], state: str) -> list[_Found]:
 def _each_once(found: list[_Found]) -> Iterable[_Found]:
     """One of each verification, the one that is due first; no pair waits that is being judged.
 
-    It tells of the one whose work failed most.
+    Read, it tells of the one whose work failed most.
     """
     running = {each.item.pair for each in found if each.item.state == "running"}
     same: dict[tuple[str, str | None], list[_Found]] = {}
@@ -114,25 +114,20 @@ def _each_once(found: list[_Found]) -> Iterable[_Found]:
         item = each.item
         if item.state != "waiting" or item.failures or item.pair not in running:
             same.setdefault((item.pair or item.key, item.verification), []).append(each)
-    return [_with_failures(each) for each in same.values()]
+    return [_Found(each[0].item, partial(_with_failures, each)) for each in same.values()]
 
 
-def _with_failures(same: list[_Found]) -> _Found:
+def _with_failures(same: list[_Found]) -> Item | None:
     """The first of several of one verification, with what keeps failing."""
-    first, failing = same[0], max((each.item for each in same), key=lambda item: item.failures)
+    items = [item for item in (each.read() for each in same) if item]
+    if not items:
+        return None
+    first, failing = items[0], max(items, key=lambda item: item.failures)
     if not failing.failures:
         return first
     failed = f"failed {count(failing.failures, 'time')}, again at {when(failing.due)}"
-
-    def told(item: Item) -> Item:
-        detail = f"{item.detail}; {failed}" if item.detail else failed
-        return item._replace(detail=detail, failures=failing.failures)
-
-    def read() -> Item | None:
-        item = first.read()
-        return item and told(item)
-
-    return _Found(told(first.item), read)
+    detail = f"{first.detail}; {failed}" if first.detail else failed
+    return first._replace(detail=detail, failures=failing.failures)
 
 
 # --- entries of the agenda
@@ -140,11 +135,9 @@ def _with_failures(same: list[_Found]) -> _Found:
 
 def _by_name(deployment: Deployment, stored: Stored, entry: Named) -> _Found:
     due, path = deployment.ledger.minute_of(stored.key), path_of(deployment, entry)
-    item = Item("waiting", path, entry.key or "", entry.verification, entry.since, due, "", entry.failures)
-    if entry.kind == "look":
-        item = item._replace(detail=_waits(entry.number, entry.run, entry.role))
-        return _Found(item, lambda: item)
-    item = item._replace(state="running" if entry.kind == "take_over" else "undelivered")
+    state = {"look": "waiting", "take_over": "running", "deliver": "undelivered"}[entry.kind]
+    detail = _waits(entry.number, entry.run, entry.role) if entry.kind == "look" else ""
+    item = Item(state, path, entry.key or "", entry.verification, entry.since, due, detail)
     return _Found(item, partial(_read, deployment, stored, item))
 
 
@@ -179,12 +172,15 @@ def _read(deployment: Deployment, stored: Stored, item: Item) -> Item | None:
     if entry.task is None:
         unreadable = item._replace(state="unreadable", key=stored.key)
         return unreadable if deployment.state.objects.head(stored.key) else None
-    return _detailed(deployment, item._replace(key=entry.upload_key), entry.task)
+    return _detailed(
+        deployment, item._replace(key=entry.upload_key, failures=entry.task.failures), entry.task
+    )
 
 
 def _detailed(deployment: Deployment, item: Item, task: Task) -> Item | None:
     """What the record or the claim tells; None for what a sweep only takes off."""
-    assert isinstance(task, (TakeOver, Deliver))  # noqa: S101 # looks have neither
+    if not isinstance(task, (TakeOver, Deliver)):
+        return item
     try:
         record = deployment.ledger.record(task.verification)
         if record is not None:

@@ -21,7 +21,7 @@ from handler.flow.pacing import SWEEP_SECONDS, PacedApi, Patience
 from handler.flow.reconcile import walk
 from handler.flow.steps import HandOver, Tell
 from handler.flow.visit import put_off, work_off
-from handler.rules.agenda import Task, Walk, failures_in, is_delivery
+from handler.rules.agenda import Task, Walk, is_delivery
 from handler.rules.schedule import CLOCK_MARGIN, is_out_of_patience
 from handler.services import Services
 from handler.state.objects import CorruptState
@@ -32,8 +32,7 @@ CALL_LATENCY = 3.0
 """Seconds that one pair is thought to take: with API_RATE it says how many are in hand at once."""
 
 MOST_CALLS, MOST_DELIVERIES = 16, 6  # pairs and deliveries in hand at once
-MOST_DUE = 5000  # entries that one sweep takes up
-MOST_LISTED = 20_000  # entries among which it chooses those: where most keep failing, some may not
+MOST_DUE = 5000  # entries that one sweep looks at
 
 
 class _Sweep:
@@ -123,22 +122,21 @@ def _next(queue: deque[T]) -> T | None:
 
 
 def sweep(services: Services) -> list[str]:
-    """Do what is due as far as the time goes, what keeps failing last, else the oldest first.
+    """Do what is due, oldest first, as far as the time goes. Returns the outcomes told.
 
-    Returns the outcomes told. Raises the first failure, once everything else has had its turn.
+    Raises the first failure, once everything else has had its turn.
     """
     began_at = services.clock.now()
     # The timer fires at second 0; a clock that is a moment behind would leave the whole minute to the next.
-    due = services.ledger.due(began_at + CLOCK_MARGIN, MOST_LISTED)
-    oldest = services.ledger.minute_of(due[0]) if due else None
-    keys = sorted(due, key=failures_in)[:MOST_DUE]
+    keys = services.ledger.due(began_at + CLOCK_MARGIN, MOST_DUE)
     run = _Sweep(services, keys)
     run.run()
+    oldest = services.ledger.minute_of(keys[0]) if keys else None
     services.log(
         "sweep",
-        due=len(due),
+        due=len(keys),
         done=run.done,
-        left=run.left + len(due) - len(keys),
+        left=run.left,
         oldest_s=max(0.0, (began_at - oldest).total_seconds()) if oldest else None,
         webhook_gave_up=run.patience.over or None,
     )

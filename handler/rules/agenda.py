@@ -139,11 +139,13 @@ class Entry(NamedTuple):
 
     @property
     def name(self) -> str:
-        """`<UTC minute>/<purpose>`, the minute rounded up; and `+<failures>` where its work has failed."""
+        """`<UTC minute>/<purpose>`, the minute rounded up.
+
+        How often its work has failed is no part of it, or each chain of failures had entries of its own.
+        """
         whole = self.at.replace(second=0, microsecond=0)
         minute = whole if whole == self.at else whole + timedelta(minutes=1)
-        failed = f"+{self.task.failures}" if self.task.failures else ""
-        return f"{minute_text(minute)}/{purpose(self.task)}{failed}"
+        return f"{minute_text(minute)}/{purpose(self.task)}"
 
 
 def minute_text(at: datetime) -> str:
@@ -168,12 +170,6 @@ def verification_in(name: str) -> str | None:
     """The id of the verification that the entry of this name comes back to; None where it is about a pair."""
     kind, _, rest = name.rpartition("/")[2].partition("-")
     return rest.partition("-")[0] if kind in ("take_over", "deliver") else None
-
-
-def failures_in(name: str) -> int:
-    """How often the work of the entry of this name has failed."""
-    failures = name.rpartition("+")[2]
-    return int(failures) if failures.isdecimal() and "+" in name else 0
 
 
 def time_text(at: datetime | None) -> str | None:

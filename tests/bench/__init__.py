@@ -11,6 +11,8 @@ a busy machine. Everything runs on the local cloud or in virtual time.
     cold       importing the bundle
     warm       one verification: time to the webhook, CPU, requests, its waterfall
     scale      bursts, history, sizes, memory
+    walk       a walk over settled uploads
+    commands   what commands ask of COS where there is much beside what they are about
     cost       what a thousand verifications cost besides the API
     drawing    plots and the waterfall as SVG
 """

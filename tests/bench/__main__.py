@@ -16,14 +16,14 @@ from rich.console import Console
 from rich.table import Table
 
 from handler.cli.bundle import find_python
-from tests.bench import cold, cost, drawing, scale, warm
+from tests.bench import cold, commands, cost, drawing, scale, walk, warm
 from tests.bench.figures import Figure, Series, series_table, table
 from tests.bench.stage import Stage
 from tests.cloud import samples
 from tests.support.project import PROJECT
 
 HERE = Path(__file__).resolve().parent
-PARTS = ("cold", "warm", "requests", "burst", "history", "memory")
+PARTS = ("cold", "warm", "requests", "burst", "history", "memory", "walk")
 
 
 class _Found:
@@ -76,7 +76,7 @@ def main() -> int:
 def _measure(found: _Found, parts: Any, bundle: Path, python: str, folder: Path) -> None:
     if "cold" in parts:
         found.figures += cold.cold_start(bundle, python, folder, _say)
-    if {"warm", "requests", "history", "memory"} & set(parts):
+    if {"warm", "requests", "history", "memory", "walk"} & set(parts):
         with Stage(bundle, python, folder) as stage:
             if "warm" in parts:
                 figures, found.bars = warm.latency(stage, _say)
@@ -92,6 +92,10 @@ def _measure(found: _Found, parts: Any, bundle: Path, python: str, folder: Path)
             if "history" in parts:
                 figures, *series = scale.history(stage, _say)
                 found.figures += figures
+                found.series += series
+            if "walk" in parts:
+                figures, *series = walk.walks(stage, _say)
+                found.figures += figures + commands.commands(stage, _say, walk.WALKS[-1])
                 found.series += series
     if "burst" in parts:
         figures, *series = scale.bursts(_say)

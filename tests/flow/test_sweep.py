@@ -37,28 +37,26 @@ def test_thousands_of_entries_that_fail_stop_nothing_behind_them(bucket: str) ->
     assert min(task.failures for task in scene.tasks) >= 2
 
 
-def test_what_keeps_failing_slowly_does_not_keep_the_rest_waiting() -> None:
-    """Two thousand that fail after seconds each, due before three thousand others: these are done first."""
+def test_what_keeps_failing_slowly_does_not_starve_the_rest() -> None:
+    """Five thousand are due, two thousand fail each time and use up most of every sweep: they back off."""
     scene = Scene()
     head = scene.uploads.head
 
     def slow(key: str) -> Stored | None:
-        scene.clock.waited += 4.0 if "failing" in key else 0.0
+        scene.clock.waited += 0.3 if "failing" in key else 0.0
         return head(key)
 
     scene.uploads.head = slow  # type: ignore[method-assign]
     for number in range(5000):
-        fails = number < 2000
-        key = f"uploads/{'failing' if fails else 'other'}-{number}/live.gz"
-        at = NOON - (2 if fails else 1) * HOUR
-        scene.ledger.put_on(Entry(at, Look(BUCKET, key, "live", at, failures=3 if fails else 0)))
-        if fails:
+        key = f"uploads/{'failing' if number < 2000 else 'other'}-{number}/live.gz"
+        scene.ledger.put_on(Entry(NOON - HOUR, Look(BUCKET, key, "live", NOON - HOUR)))
+        if number < 2000:
             scene.uploads.refuses[key] = unavailable(key)
-    assert sweep(scene.services()) == []
+    for minute in range(20):
+        scene.clock.waited = minute * 60.0
+        assert sweep(scene.services()) == []
     assert len(scene.tasks) == 2000
-    again = [task.failures for task in scene.tasks]
-    assert set(again) == {3, 4}
-    assert again.count(4) >= 5
+    assert min(task.failures for task in scene.tasks) >= 1
 
 
 def test_what_fails_is_tried_less_and_less() -> None:

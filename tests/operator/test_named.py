@@ -28,23 +28,22 @@ values = st.lists(
 counts = st.integers(0, 1000)
 
 
-@given(values, counts, counts, moments, st.booleans())
+@given(values, counts, moments, st.booleans())
 def test_a_name_tells_what_its_verification_is_about(
-    pair: list[str], number: int, failures: int, since: datetime | None, delivers: bool
+    pair: list[str], number: int, since: datetime | None, delivers: bool
 ) -> None:
-    """The pair, the number, the time and the failures; one of the version before has to be read."""
+    """The pair, the number and the time; one of the version before has to be read."""
     path = Pair(tuple(("n", value) for value in pair), (), (), False).path
     verification = Verification("0123456789abcdef" * 2, 1, path)
     kind: type[TakeOver | Deliver] = Deliver if delivers else TakeOver
-    found = named(
-        f"livepair/agenda/{Entry(NOON, kind('b', 'k', verification, number, failures, since)).name}"
-    )
+    task = kind("b", "k", verification, number, since=since)
+    found = named(f"livepair/agenda/{Entry(NOON, task).name}")
     if since is None:
         assert found is None
         return
     assert found is not None
     assert (found.kind, found.verification) == ("deliver" if delivers else "take_over", verification.id)
-    assert (found.path, found.number, found.failures, found.since) == (path, number, failures, since)
+    assert (found.path, found.number, found.since) == (path, number, since)
 
 
 @given(
@@ -53,16 +52,15 @@ def test_a_name_tells_what_its_verification_is_about(
     moments,
     st.integers(-2, 30),
     st.none() | st.integers(1, 9),
-    counts,
 )
 def test_a_name_tells_which_upload_a_look_is_about(
-    key: str, role: str | None, at: datetime | None, step: int, run: int | None, failures: int
+    key: str, role: str | None, at: datetime | None, step: int, run: int | None
 ) -> None:
     """Whatever stands in its key."""
-    found = named(Entry(NOON, Look("b", f"u{key}", role, at, step, run, failures)).name)  # type: ignore[arg-type]
+    found = named(Entry(NOON, Look("b", f"u{key}", role, at, step, run)).name)  # type: ignore[arg-type]
     assert found is not None
     assert (found.key, found.role, found.since, found.number) == (f"u{key}", role, at, step)
-    assert (found.run, found.failures, found.verification) == (run, failures, None)
+    assert (found.run, found.verification) == (run, None)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,6 @@ from handler.rules.agenda import (
     all_looks,
     at_lease_end,
     delivery,
-    failures_in,
     is_delivery,
     kind_of,
     look_after,
@@ -177,11 +176,9 @@ def test_a_long_key_is_left_out_of_a_name() -> None:
 
 
 @pytest.mark.parametrize("task", [LOOK, TAKE_OVER, DELIVER, WALK])
-def test_a_name_tells_how_often_the_work_has_failed(task: Task) -> None:
-    """Behind its purpose, of which it is no part."""
-    assert Entry(NOON, task._replace(failures=3)).name == f"{Entry(NOON, task).name}+3"
-    assert failures_in(Entry(NOON, task._replace(failures=12)).name) == 12
-    assert failures_in(Entry(NOON, task).name) == failures_in("20261122T1200Z/7") == failures_in("a+b") == 0
+def test_how_often_the_work_has_failed_is_no_part_of_a_name(task: Task) -> None:
+    """Or what fails in two ways would stand there twice, and each of these would leave two more."""
+    assert Entry(NOON, task._replace(failures=3)).name == Entry(NOON, task).name
 
 
 @pytest.mark.parametrize(
