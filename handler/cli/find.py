@@ -184,13 +184,16 @@ def agenda_keys(deployment: Deployment) -> list[Stored]:
     return list(deployment.state.every(deployment.state_prefix("agenda")))
 
 
-def agenda(deployment: Deployment, wanted: Callable[[Named], bool]) -> list[Scheduled]:
+def agenda(
+    deployment: Deployment, wanted: Callable[[Named], bool], listed: Iterable[Stored] | None = None
+) -> list[Scheduled]:
     """What is wanted of the agenda, due or not, in order of time, and what only reading tells of.
 
-    So it costs a request for every thousand entries, and one for each that is wanted.
+    So it costs a request for every thousand entries, unless they were `listed` already, and one for each that
+    is wanted.
     """
     chosen: list[Stored] = []
-    for stored in agenda_keys(deployment):
+    for stored in agenda_keys(deployment) if listed is None else listed:
         entry = named(stored.key)
         if entry is None or wanted(entry):
             chosen.append(stored)

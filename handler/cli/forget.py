@@ -12,7 +12,7 @@ from handler.cli.at_work import AtWork, at_work, guard
 from handler.cli.bucket import Version
 from handler.cli.by_key import state_keys
 from handler.cli.deployment import Deployment
-from handler.cli.find import Scheduled, certain_pair, side_by_side
+from handler.cli.find import Scheduled, agenda_keys, certain_pair, side_by_side
 from handler.cli.inventory import Inventory, Subject, entries_about, take_inventory, walks_at
 from handler.cli.output import Output, when
 from handler.rules.agenda import Entry
@@ -61,13 +61,14 @@ def _erase_all(deployment: Deployment, output: Output, subject: Subject) -> Eras
     known = state_keys(deployment, subject.pairs)  # asked while the uploads are there
     rounds = 0
     while True:
-        entries = entries_about(deployment, subject, known)
+        listed = agenda_keys(deployment)
+        entries = entries_about(deployment, subject, known, listed)
         # Asked before anything is erased, since what tells it is erased with the rest.
         for work in at_work(deployment, subject, entries, known):
             busy[work.key] = max(work.until, busy.get(work.key, work.until))
         guards = {deployment.ledger.put_on(guard(deployment, AtWork(*each))) for each in busy.items()}
         left = _without(guards, take_inventory(deployment, subject, entries, known))
-        walks = walks_at(deployment, subject)
+        walks = walks_at(deployment, subject, listed)
         if rounds:
             left = _still_there(left)
         if not (left or walks) or rounds == ROUNDS:

@@ -25,6 +25,7 @@ from handler.cli.find import (
 )
 from handler.cli.named import Named, named
 from handler.rules.pairing import Pair, SharedImage
+from handler.rules.uploads import Stored
 
 KINDS = ("claims", "records", "best-frames", "dead", "settled")
 """Where the state of a pair lies, each under `<kind>/<pair>/`."""
@@ -118,8 +119,9 @@ def _pairs_of(deployment: Deployment, image: SharedImage) -> Iterable[Pair]:
 
 def _keys_of_agenda(deployment: Deployment) -> set[str]:
     """The uploads that the agenda is about."""
-    keys = {entry.upload_key for entry in agenda(deployment, nobody)}
-    for entry in filter(None, (named(stored.key) for stored in agenda_keys(deployment))):
+    listed = agenda_keys(deployment)
+    keys = {entry.upload_key for entry in agenda(deployment, nobody, listed)}
+    for entry in filter(None, (named(stored.key) for stored in listed)):
         keys |= {entry.key} if entry.key else _live_keys(deployment, entry.path or "")
     return keys
 
@@ -206,24 +208,31 @@ def _listed(deployment: Deployment, about: Subject, entries: Iterable[Scheduled]
     return joined([*side_by_side(lists), _taken_off(deployment, about)])
 
 
-def entries_about(deployment: Deployment, about: Subject, known: Iterable[str] = ()) -> list[Scheduled]:
+def entries_about(
+    deployment: Deployment,
+    about: Subject,
+    known: Iterable[str] = (),
+    listed: Iterable[Stored] | None = None,
+) -> list[Scheduled]:
     """The agenda's entries about a subject; a walk that has come to it is none, see `walks_at`.
 
-    `known` are state keys beside those that LIST shows.
+    `known` are state keys beside those that LIST shows, or has `listed`.
     """
-    listed = agenda(deployment, partial(_is_about, deployment, about))
+    shown = agenda(deployment, partial(_is_about, deployment, about), listed)
     prefix = deployment.state_prefix("agenda")
-    more = {key for key in known if key.startswith(prefix)} - {entry.key for entry in listed}
+    more = {key for key in known if key.startswith(prefix)} - {entry.key for entry in shown}
     return [
         entry
-        for entry in (*listed, *scheduled(deployment, there(deployment, more)))
+        for entry in (*shown, *scheduled(deployment, there(deployment, more)))
         if entry.path in about.paths or entry.upload_key in about.uploads
     ]
 
 
-def walks_at(deployment: Deployment, about: Subject) -> list[Scheduled]:
+def walks_at(
+    deployment: Deployment, about: Subject, listed: Iterable[Stored] | None = None
+) -> list[Scheduled]:
     """The agenda's entries of walks that have come to one of a subject's uploads, so that they name it."""
-    walks = (entry for entry in agenda(deployment, nobody) if entry.is_walk)
+    walks = (entry for entry in agenda(deployment, nobody, listed) if entry.is_walk)
     return [walk for walk in walks if walk.task and walk.task.key in about.uploads]
 
 

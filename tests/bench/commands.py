@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from handler.cli.main import main
 from handler.rules.agenda import Entry, Look
+from handler.state import codec
 from tests.bench.figures import Figure, Say, counted
 from tests.bench.stage import Stage
 
@@ -41,7 +42,7 @@ def commands(stage: Stage, say: Say, beside: int) -> list[Figure]:
     for each in range(WAITING):
         at = now + timedelta(minutes=each % 60)
         look = Look(stage.cloud.bucket, f"uploads/waits{each:05d}/live.gz", "live", now, each % 4)
-        bucket.put(f"livepair/agenda/{Entry(at, look).name}", b"only a name", silent=True)
+        bucket.put(f"livepair/agenda/{Entry(at, look).name}", codec.dump_task(look), silent=True)
     waiting = _run(stage, "list")
     among = _run(stage, "show", keys[0])
     forget = _run(stage, "forget", keys[1], "--yes")
@@ -89,6 +90,7 @@ def _run(stage: Stage, *words: str) -> Cost:
         finally:
             os.chdir(former)
     # `forget` ends with 1 where an instance may be at work on what was just told.
-    if done.exit_code and words[0] != "forget":
+    failed = done.exit_code and words[0] != "forget"
+    if failed or not isinstance(done.exception, SystemExit | None):
         raise RuntimeError(f"{words}: {done.output} {done.exception!r}")
     return Cost(sum(each.service == "cos" for each in cloud.log), seconds)
