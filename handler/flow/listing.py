@@ -26,8 +26,7 @@ from handler.rules.pairing import ROLES, AmbiguousKey, Pair, SharedImage
 from handler.rules.records import Record, is_rest_of, is_told_by_another_name
 from handler.rules.uploads import Seen, Stored, seen_of
 from handler.services import Services
-from handler.state.ledger import is_over
-from handler.state.objects import CorruptState
+from handler.state.objects import CorruptState, is_whole
 
 AT_ONCE = 16
 """Records read side by side."""
@@ -199,7 +198,7 @@ class Listing:
         """Whether a record is shown of these very bytes that is over, or the agenda comes back to them."""
         records = listed.records or {}
         ids = [verification(listed.seen, run).id for run in range(1, len(records) + 2)]
-        return any(each in self._pending or (each in records and is_over(records[each])) for each in ids)
+        return any(each in self._pending or (each in records and is_whole(records[each])) for each in ids)
 
     # --- what records tell
 

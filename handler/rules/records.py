@@ -63,7 +63,7 @@ class Record(NamedTuple):
 
     @property
     def is_over(self) -> bool:
-        """It is settled for good: no upload and nobody starts another run after it."""
+        """It is settled for good: no later upload starts another run."""
         return self.settled and self.outcome not in REOPENED
 
     def judged(self, role: Role) -> Mapping[str, Any] | None:

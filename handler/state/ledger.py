@@ -30,7 +30,7 @@ from handler.rules.records import Record, agrees
 from handler.rules.schedule import CLOCK_MARGIN
 from handler.rules.uploads import Stored
 from handler.state import codec
-from handler.state.objects import CorruptState, Memory, Objects
+from handler.state.objects import CorruptState, Memory, Objects, filled
 from handler.state.seal import Seals
 
 SETTLE = 0.05
@@ -41,10 +41,6 @@ READ_BACK = (0.2, 0.8, 2.0)
 
 SETTLE_VERSIONED = 3.0
 """The same where the bucket keeps versions, so that every writer succeeds."""
-
-
-BLOCK = 4096
-"""A record that is over fills whole blocks of so many bytes, as no other does: so LIST tells, by its size."""
 
 
 class Ledger:
@@ -217,7 +213,7 @@ class Ledger:
             if first:
                 return first
         try:
-            self.objects.create(key, _bytes_of(record))
+            self.objects.create(key, filled(codec.dump_record(record), whole=record.is_over))
             if claimed:
                 return record
         except (Exists, Unavailable):
@@ -230,7 +226,8 @@ class Ledger:
 
     def mark(self, record: Record) -> None:
         """Store what became of a record's delivery."""
-        self.objects.write(self.record_key(record.verification), _bytes_of(self._sealed(record)))
+        data = codec.dump_record(self._sealed(record))
+        self.objects.write(self.record_key(record.verification), filled(data, whole=record.is_over))
 
     def dead_key(self, verification: Verification) -> str:
         return f"{self.prefix}dead/{verification.path}/{verification.id}"
@@ -320,15 +317,3 @@ class Ledger:
 def new_nonce() -> str:
     """What tells one writer from another."""
     return os.urandom(8).hex()
-
-
-def _bytes_of(record: Record) -> bytes:
-    """A record as it is stored. Blanks at its end make its size tell whether it is over."""
-    data = codec.dump_record(record)
-    missing = -len(data) % BLOCK
-    return data + b" " * (missing if record.is_over else not missing)
-
-
-def is_over(stored: Stored) -> bool:
-    """Whether a record, as LIST shows it, was written as one that is over."""
-    return stored.size > 0 and stored.size % BLOCK == 0

@@ -102,3 +102,18 @@ class Objects:
 
     def _remember(self, versioned: bool) -> None:
         self.memory.versioned = versioned or self.memory.versioned
+
+
+BLOCK = 4096
+"""Bytes. An object that is over, as a record can be, fills whole blocks, and no other does: LIST shows it."""
+
+
+def filled(data: bytes, *, whole: bool) -> bytes:
+    """JSON with blanks behind it, so that it fills `whole` blocks, or does not."""
+    missing = -len(data) % BLOCK
+    return data + b" " * (missing if whole else not missing)
+
+
+def is_whole(stored: Stored) -> bool:
+    """Whether an object, as LIST shows it, was written as one that fills whole blocks."""
+    return stored.size > 0 and stored.size % BLOCK == 0

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from handler.rules.outcome import verification
 from handler.rules.pairing import Pair
 from handler.rules.uploads import Seen, Stored
-from handler.state.ledger import BLOCK
+from handler.state.objects import BLOCK
 from tests.bench.figures import Figure, Say, Series, counted
 from tests.bench.stage import Stage
 from tests.cloud import samples

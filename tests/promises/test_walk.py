@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from handler.state.ledger import BLOCK
+from handler.state.objects import BLOCK
 from tests.cloud import samples
 from tests.cloud.cos_store import Stored, etag_of
 from tests.cloud.faceid import Answer

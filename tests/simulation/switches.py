@@ -17,7 +17,7 @@ from handler.rules.records import Record
 from handler.rules.schedule import DELIVERIES, SPREAD, Attempt
 from handler.rules.uploads import Seen
 from handler.services import Services
-from handler.state import codec, ledger
+from handler.state import codec, ledger, objects
 from handler.state.ledger import Ledger
 from handler.state.objects import CorruptState, Objects
 from handler.state.seal import Seals
@@ -413,11 +413,7 @@ def nobody_is_at_work(patch: Patch) -> None:
 
 
 def every_record_fills_blocks(patch: Patch) -> None:
-    def bytes_of(record: Record) -> bytes:
-        data = codec.dump_record(record)
-        return data + b" " * (-len(data) % ledger.BLOCK)
-
-    patch(ledger, "_bytes_of", bytes_of)
+    patch(ledger, "filled", lambda data, *, whole: objects.filled(data, whole=True))
 
 
 def failed_is_over(patch: Patch) -> None:
@@ -426,7 +422,7 @@ def failed_is_over(patch: Patch) -> None:
 
 def any_record_counts(patch: Patch) -> None:
     def is_settled_by_list(self: listing.Listing, listed: Any) -> bool:
-        return any(ledger.is_over(stored) for stored in (listed.records or {}).values())
+        return any(objects.is_whole(stored) for stored in (listed.records or {}).values())
 
     patch(listing.Listing, "_is_settled_by_list", is_settled_by_list)
 
