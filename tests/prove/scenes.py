@@ -345,5 +345,6 @@ NOT_SHOWN = {
     "too-large-is-corrupt": "needs state that cannot be read",
     "forget-sees-work": "needs the operator's commands",
     "walks-overlap": "needs uploads that are younger than a walk may look at",
+    "sealed": "needs somebody who may write state and forges records",
 }
 """Protections that only random histories show, and why."""
