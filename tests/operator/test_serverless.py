@@ -27,7 +27,7 @@ ENVIRONMENT = {
     "ROLE": "livepair",
     "BUCKET": "faces-1250000000",
     "STATE_BUCKET": "faces-state-1250000000",
-    "STATE_SECRET": "whsec_ZmFrZS1zdGF0ZS1zZWNyZXQ=",
+    "STATE_SECRET": "whsec_ZmFrZS1zdGF0ZS1zZWNyZXQtZm9yLXRlc3RzLW9ubHk=",
     "WEBHOOK_URL": "https://example.com/webhook",
     "WEBHOOK_SECRET": "whsec_ZmFrZS1zZWNyZXQtZm9yLXRlc3RzLW9ubHk=",
 }
