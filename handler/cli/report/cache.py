@@ -112,7 +112,7 @@ def _opened(path: Path) -> sqlite3.Connection:
     """The database at `path`, made where there is none; one that cannot be read is made anew."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not _is_ours(path):
+        if path.is_symlink() or not _is_ours(path):
             path.unlink()
             _is_ours(path)
         try:

@@ -26,7 +26,8 @@ def safe(text: object) -> str:
 
 def picture(height: int, label: str, parts: Iterable[str]) -> str:
     """An SVG of the page's width; `label` says in words what it shows."""
-    return f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{safe(label)}">{"".join(parts)}</svg>'
+    said = f'role="img" aria-label="{safe(label)}"'
+    return f'<div class="wide"><svg viewBox="0 0 {WIDTH} {height}" {said}>{"".join(parts)}</svg></div>'
 
 
 def _text(x: float, y: float, said: object, classes: str = "") -> str:
@@ -47,8 +48,9 @@ def _bar(box: tuple[float, float, float, float], classes: str, says: str) -> str
 
 
 def steps(most: int) -> list[int]:
-    """Values for an axis from 0 to at least `most`, three to six of them, round ones."""
-    size = 10 ** max(0, math.floor(math.log10(max(1, most))) - 1)
+    """Values for an axis from 0 to at least `most`, three to six of them where there are, round ones."""
+    most = max(1, most)
+    size = 10 ** max(0, math.floor(math.log10(most)) - 1)
     step = next(each * size for each in (1, 2, 5, 10, 20, 50, 100) if most / (each * size) <= 5)
     return list(range(0, step * (-(-most // step)) + 1, step))
 
