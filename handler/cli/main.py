@@ -10,13 +10,14 @@ from click.core import ParameterSource
 from handler import __version__
 from handler.cli import act, story, under_way, upload
 from handler.cli.command import Options, command
-from handler.cli.doctor.examination import examine
+from handler.cli.doctor.examination import RETENTION, SECTIONS, WEBHOOK, examine
 from handler.cli.find import find_pair, find_record, moment
 from handler.cli.forget import Erasure, forget
 from handler.cli.inventory import subject_of, take_inventory, walks_at
 from handler.cli.output import Output, count, span, when
 from handler.cli.report.cache import forget_erased
 from handler.cli.report.command import report
+from handler.cli.support.command import support
 from handler.log import silence_libraries
 from handler.rules.pairing import Pair, plain
 
@@ -56,10 +57,12 @@ def main(context: click.Context, config: Path, env_file: Path, debug: bool) -> N
 
 @main.command("doctor")
 @click.option("--no-webhook", is_flag=True, help="Send no webhook.test message.")
+@click.option("--retention", is_flag=True, help="Only add up how long a face can live, all places together.")
 @command
-def doctor_command(chosen: Options, output: Output, no_webhook: bool) -> bool:
+def doctor_command(chosen: Options, output: Output, no_webhook: bool, retention: bool) -> bool:
     """Check the whole deployment; each line says what to do. Calls that are billed are not made."""
-    return examine(chosen.config, chosen.env_file, output, post=not no_webhook)
+    sections = (RETENTION,) if retention else SECTIONS if no_webhook else (*SECTIONS, WEBHOOK)
+    return examine(chosen.config, chosen.env_file, output, sections)
 
 
 @main.command("list")
@@ -253,3 +256,4 @@ def _say_what_may_come(output: Output, erasure: Erasure, key: str) -> None:
 
 
 main.add_command(report)
+main.add_command(support)

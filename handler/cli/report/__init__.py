@@ -9,7 +9,6 @@
     page      the same as one HTML file
     charts    its pictures, as inline SVG
     export    CSV and NDJSON, whose lines are chained, and `--verify`
-    files     files that only their owner may read, whole or not at all
     run       all of it together
     command   the command and its options
 

@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 from handler.cli.deployment import Deployment, Problem
 from handler.cli.output import Output
+from handler.cli.private import private_text
 from handler.cli.report.cache import Cache, cache_path
 from handler.cli.report.export import Chain, Csv, columns
 from handler.cli.report.facts import Price, Report, Seen
-from handler.cli.report.files import private
 from handler.cli.report.page import page
 from handler.cli.report.read import Period, Reader
 from handler.cli.report.reckon import BY, Reckoning, day_of, hour_of
@@ -59,7 +59,7 @@ def make(deployment: Deployment, output: Output, asked: Asked) -> Made:
     with ExitStack() as open_files:
         cache = open_files.enter_context(Cache(cache_path(deployment) if asked.use_cache else None))
         chained, sheet, drawn = (
-            open_files.enter_context(private(path)) for path in (asked.ndjson, asked.csv, asked.html)
+            open_files.enter_context(private_text(path)) for path in (asked.ndjson, asked.csv, asked.html)
         )
         names = columns(deployment.settings.templates.live[0].names, with_pair=asked.with_pair)
         lines = Csv(sheet, names) if sheet else None
