@@ -49,6 +49,10 @@ def records_read(livepair: Livepair) -> int:
     )
 
 
+def id_of(record_key: str) -> str:
+    return record_key.rpartition("/")[2].removesuffix(".json")
+
+
 def cached(operator: Operator) -> Path:
     """The one file of the cache."""
     (found,) = (operator.folder / "cache" / "livepair").iterdir()
@@ -249,9 +253,9 @@ def test_the_cache_names_nobody(history: Livepair, operator: Operator) -> None:
     """No value of a pair, no key, no bucket, no MD5, no secret; only its owner may read it."""
     operator.fine("report", "--by", "pair-value")
     held = cached(operator).read_bytes()
-    record = history.stored(history.state("records/amy/")[0])
-    assert record["verification"].encode() in held  # or this looks at the wrong file
-    for text in ("amy", "bob", "uploads/", "faces-", record["live"]["md5"], *_secrets(operator)):
+    md5 = history.messages[0]["data"]["live"]["md5"]
+    assert id_of(history.state("records/amy/")[0]).encode() in held  # or this looks at the wrong file
+    for text in ("amy", "bob", "uploads/", "faces-", md5, *_secrets(operator)):
         assert text.encode() not in held
     assert stat.S_IMODE(cached(operator).stat().st_mode) == 0o600
     assert stat.S_IMODE(cached(operator).parent.stat().st_mode) == 0o700
@@ -264,7 +268,7 @@ def _secrets(operator: Operator) -> tuple[str, ...]:
 def test_forget_erases_from_the_cache_too(history: Livepair, operator: Operator) -> None:
     """At once, with the pages of the file that held it."""
     operator.fine("report")
-    which = history.stored(history.state("records/amy/")[0])["verification"]
+    which = id_of(history.state("records/amy/")[0])
     assert which.encode() in cached(operator).read_bytes()
     history.cloud.clock.advance(2000)
     operator.fine("forget", which, "--yes")
@@ -277,7 +281,7 @@ def test_what_was_erased_elsewhere_is_gone_with_the_next_report(
     """By a lifecycle rule, or by `forget` on another machine."""
     operator.fine("report")
     (key,) = history.state("records/amy/")
-    which = history.stored(key)["verification"]
+    which = id_of(key)
     history.bucket.delete(f"livepair/{key}")
     assert operator.json("report", "--since", "1s")["verifications"] == 0
     assert which.encode() not in cached(operator).read_bytes()

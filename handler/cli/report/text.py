@@ -66,10 +66,11 @@ def show(report: Report, output: Output) -> None:
 
 def show_short(report: Report, output: Output) -> None:
     """Print what fits on one screen."""
-    output.table(("", ""), list(_headlines(report)))
+    output.table(("", ""), list(headlines(report)))
 
 
-def _headlines(report: Report) -> Iterator[tuple[str, str]]:
+def headlines(report: Report) -> Iterator[tuple[str, str]]:
+    """Names and figures of what matters most."""
     reckoning = report.reckoning
     total, pairs, deliveries = reckoning.total, reckoning.pairs, reckoning.deliveries
     outcomes = ", ".join(f"{total.outcomes[each]} {each}" for each in OUTCOMES if total.outcomes[each])
