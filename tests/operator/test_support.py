@@ -117,16 +117,24 @@ def test_it_names_neither_pair_nor_secret(livepair: Livepair, operator: Operator
 
 
 def test_what_livepair_says_names_no_key_either(livepair: Livepair, operator: Operator) -> None:
-    """Its own messages about an upload that cannot be read do."""
+    """Its own message about an upload that it may not read does."""
+    livepair.deny("GetObject", "uploads/")
     livepair.put_pair(name="gretchen")
-    livepair.bucket.archive("uploads/gretchen/live.gz")
     livepair.run()
     livepair.sweep_on(26 * 60, 60)
+    assert "gretchen" in livepair.messages[-1]["data"]["reason"]["message"]
     which = id_of(livepair)
     operator.fine("support", which, "--yes")
     files = files_of(operator, which)
-    assert "archived" in case_in(files)["uploads"]["live"]["missing"]
+    assert "(live)" in case_in(files)["said"]
     assert all(b"gretchen" not in data for name, data in files.items() if name.endswith((".txt", ".json")))
+
+
+def test_an_archived_upload_is_said(livepair: Livepair, operator: Operator) -> None:
+    """It can be restored, so what to do is said too."""
+    livepair.pair()
+    livepair.bucket.archive(LIVE)
+    assert "restore it, then run this again" in operator("support", id_of(livepair), "--yes").stderr
 
 
 def delete_live(livepair: Livepair) -> None:
