@@ -81,6 +81,15 @@ def test_every_try_is_told(livepair: Livepair, operator: Operator) -> None:
     assert len(case["log_searches"]) == len(case["asked"]) + 1
 
 
+def test_an_uploads_key_stands_for_its_pairs_last_record(livepair: Livepair, operator: Operator) -> None:
+    """And costs no list of all records."""
+    livepair.pair()
+    livepair.pair(samples.live(seed=2))
+    operator.fine("support", LIVE, "--yes", "--out", "case.zip")
+    with zipfile.ZipFile(operator.folder / "case.zip") as archive:
+        assert json.loads(archive.read("verification.json"))["verification"] == id_of(livepair)
+
+
 def test_it_asks_first_since_faces_leave(livepair: Livepair, operator: Operator) -> None:
     """Without a yes nothing is written, and nothing was read of the uploads."""
     livepair.pair()

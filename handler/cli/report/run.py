@@ -65,9 +65,8 @@ def make(deployment: Deployment, output: Output, asked: Asked) -> Made:
         lines = Csv(sheet, names) if sheet else None
         chain = Chain(chained, period, now, with_pair=asked.with_pair) if chained else None
         reader = Reader(deployment, cache, with_pair=asked.with_pair)
-        progress = open_files.enter_context(output.progress())
-        bar = progress.add_task("reading records", total=None)
-        for pair in reader.pairs(period, asked.limit, lambda: progress.advance(bar)):
+        advance = open_files.enter_context(output.counting("reading records"))
+        for pair in reader.pairs(period, asked.limit, advance):
             value = reader.value(pair[0], placeholder) if asked.by == "pair-value" else ""
             reckoning.add([entry.row for entry in pair], value)
             for entry in pair:

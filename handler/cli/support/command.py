@@ -14,7 +14,7 @@ from handler.cli.support.case import Case, case_of
 
 
 @click.command(short_help="A zip with what Tencent's support asks for.")
-@click.argument("reference", metavar="ID")
+@click.argument("reference", metavar="ID|KEY")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -27,9 +27,13 @@ def support(chosen: Options, output: Output, reference: str, out: Path | None, y
 
     Request ids, times, both uploads where they are still there, versions, searches of the log, and a text for
     the ticket in English and Chinese. It holds no key and no value of the pair, and no secret.
+
+    With the key of an upload it is about the last record of its pair.
     """
     deployment = chosen.deployment()
-    case = case_of(deployment, find_record(deployment, reference))
+    with output.counting("looking for the record") as advance:
+        record = find_record(deployment, reference, advance)
+    case = case_of(deployment, record)
     path = out or Path(f"support-{case.verification}.zip")
     missing = {each.role: each.missing for each in case.uploads if each.missing}
     for role, why in missing.items():
