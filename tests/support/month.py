@@ -41,7 +41,7 @@ def pairs(draw: random.Random) -> Iterator[list[Row]]:
     for day in range(DAYS):
         weekend = (BEGIN + timedelta(days=day)).weekday() >= 5
         for number in range(round(draw.gauss(52 if weekend else 118, 9)) + day):
-            uploaded = BEGIN + timedelta(days=day, seconds=draw.randrange(86_400))
+            uploaded = BEGIN + timedelta(days=day, seconds=draw.randrange(80_000))
             rows = [_row(draw, uploaded, trouble=day == 17 and number % 5 == 0)]
             while rows[-1].outcome == "rejected" and draw.random() < 0.6:
                 uploaded += timedelta(minutes=draw.randrange(1, 20))

@@ -102,7 +102,8 @@ def _rules(axis: Sequence[int], top: float, bottom: float) -> Iterator[str]:
 
 
 def _pass_rate(names: list[str], shown: list[Tally], slot: float) -> Iterator[str]:
-    top, bottom = 272.0, 344.0
+    top, bottom = 280.0, 344.0
+    yield _text(WIDTH - 8, top - 8, "pass rate", "tick end")
     for part in (0.0, 0.5, 1.0):
         y = bottom - (bottom - top) * part
         yield _line(LEFT, y, WIDTH - 8, y, "rule")
