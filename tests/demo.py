@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -22,6 +23,13 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from handler.cli import deployment as operator
+from handler.cli.output import Output
+from handler.cli.report.facts import Report
+from handler.cli.report.read import Period
+from handler.cli.report.reckon import OUTCOMES, Reckoning
+from handler.cli.report.run import Asked, make
+from handler.cli.report.text import headlines
 from tests.cloud import Cloud, samples
 from tests.cloud.faults import Operation
 from tests.cloud.scf import bundle
@@ -394,6 +402,15 @@ def play(console: Console, deployed: Mapping[str, Deployment] = PLAIN) -> int:
             f"[green]✓[/] {total} outcomes as expected, {sum(_calls(cloud).values())} API calls, "
             f"{attempts} signatures verified, every message valid, nothing left on the agenda."
         )
+        report = _report(cloud, deployed[FACES])
+        table = Table(box=None, show_header=False, pad_edge=False)
+        for row in headlines(report):
+            table.add_row(*row)
+        console.print(f"\nWhat [bold]python -m handler report[/] says of {FACES}:", table)
+        miscounted = _miscounted(report.reckoning, scenarios)
+        if miscounted:
+            console.print(f"[red]✗[/] {miscounted}")
+            return 1
         console.print(
             "\nWhere to look next:\n"
             "  what your consumer gets   events/verification.matched.json\n"
@@ -401,6 +418,29 @@ def play(console: Console, deployed: Mapping[str, Deployment] = PLAIN) -> int:
             "  what everything means     README.md"
         )
         return 0
+
+
+def _report(cloud: Cloud, deployed: Deployment) -> Report:
+    """What the operator's command reports of one bucket, with their own credentials."""
+    own = cloud.credentials
+    environ = {
+        **cloud.environment(**FUNCTIONS[FACES], **deployed.settings(), LOCAL_CLOUD=cloud.url),
+        "REGION": cloud.region,
+        "TENCENT_SECRET_ID": own.secret_id,
+        "TENCENT_SECRET_KEY": own.secret_key,
+    }
+    found = operator.Deployment(environ, {}, PROJECT)
+    since = cloud.clock.now() - timedelta(days=1)
+    return make(found, Output(as_json=False), Asked(Period(since, None), use_cache=False)).report
+
+
+def _miscounted(found: Reckoning, scenarios: list[Scenario]) -> str | None:
+    """What the report counted otherwise than it happened."""
+    there = [each for scenario in scenarios if scenario.bucket == FACES for each in scenario.expected]
+    outcomes = Counter(each.outcome for each in there)
+    wanted = [outcomes[each] for each in OUTCOMES], sum(each.calls for each in there)
+    counted = [found.total.outcomes[each] for each in OUTCOMES], found.total.calls
+    return None if counted == wanted else f"the report counted {counted}, expected {wanted}"
 
 
 def _wait(cloud: Cloud, show: Callable[[str], int], wanted: int, doing: str) -> None:

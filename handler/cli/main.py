@@ -2,76 +2,25 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import click
-import requests
 from click.core import ParameterSource
 
 from handler import __version__
 from handler.cli import act, story, under_way, upload
-from handler.cli.deployment import Deployment, Problem, load
-from handler.cli.doctor.examination import examine
+from handler.cli.command import Options, command
+from handler.cli.doctor.examination import RETENTION, SECTIONS, WEBHOOK, examine
 from handler.cli.find import find_pair, find_record, moment
 from handler.cli.forget import Erasure, forget
 from handler.cli.inventory import subject_of, take_inventory, walks_at
 from handler.cli.output import Output, count, span, when
-from handler.edges.bucket import CosError
+from handler.cli.report.cache import forget_erased
+from handler.cli.report.command import report
+from handler.cli.support.command import support
 from handler.log import silence_libraries
 from handler.rules.pairing import Pair, plain
-from handler.rules.settings import SettingsError
-from handler.state.objects import CorruptState
-
-
-class Options:
-    """What the options before the command chose."""
-
-    def __init__(self, config: Path, env_file: Path, debug: bool) -> None:
-        self.config, self.env_file, self.debug = config, env_file, debug
-
-    def deployment(self) -> Deployment:
-        return load(self.config, self.env_file)
-
-
-def command(work: Callable[..., bool | None]) -> Callable[..., None]:
-    """A command that takes `--json`; exit status 1 where `work` returns False or fails, with one line."""
-
-    @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-    @click.pass_context
-    @wraps(work)
-    def run(context: click.Context, /, as_json: bool, **arguments: Any) -> None:
-        chosen: Options = context.obj
-        output = Output(as_json)
-        try:
-            fine = work(chosen, output, **arguments)
-        except SettingsError as error:
-            fail(f"the settings are wrong: {'; '.join(error.faults)}")
-        except (Problem, CosError, CorruptState) as error:
-            fail(str(error))
-        except (click.ClickException, click.Abort, KeyboardInterrupt, BrokenPipeError):
-            raise  # click ends with these
-        except requests.RequestException as error:
-            fail(f"no connection or no answer ({type(error).__name__}); check the network and try again")
-        except Exception as error:
-            if chosen.debug:
-                raise
-            fail(
-                f"unexpected: {type(error).__name__}; with --debug before the command its traceback is shown"
-            )
-        if fine is False:
-            sys.exit(1)
-
-    return run
-
-
-def fail(text: str) -> None:
-    """End with an error of one line."""
-    click.echo(f"error: {plain(text)}", err=True)
-    sys.exit(1)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -109,10 +58,12 @@ def main(context: click.Context, config: Path, env_file: Path, debug: bool) -> N
 
 @main.command("doctor")
 @click.option("--no-webhook", is_flag=True, help="Send no webhook.test message.")
+@click.option("--retention", is_flag=True, help="Only add up how long a face can live, all places together.")
 @command
-def doctor_command(chosen: Options, output: Output, no_webhook: bool) -> bool:
+def doctor_command(chosen: Options, output: Output, no_webhook: bool, retention: bool) -> bool:
     """Check the whole deployment; each line says what to do. Calls that are billed are not made."""
-    return examine(chosen.config, chosen.env_file, output, post=not no_webhook)
+    sections = (RETENTION,) if retention else SECTIONS if no_webhook else (*SECTIONS, WEBHOOK)
+    return examine(chosen.config, chosen.env_file, output, sections)
 
 
 @main.command("list")
@@ -284,6 +235,7 @@ def forget_command(chosen: Options, output: Output, reference: str, wait: bool, 
         objects = count(len(inventory), "object")
         click.confirm(f"Erase {objects} for good, old versions counted?", abort=True, err=True)
     erasure = forget(deployment, output, subject, wait=wait)
+    forget_erased(deployment, erasure.erased)
     output.value({"erased": erasure.erased, "left": erasure.left.keys, "busy_until": erasure.busy_until})
     output.say(f"Erased {count(len(erasure.erased), 'key')}, with all versions.")
     if isinstance(pair, Pair) and pair.shared:
@@ -302,3 +254,7 @@ def _say_what_may_come(output: Output, erasure: Erasure, key: str) -> None:
     if erasure.busy_until:
         said = f"An instance was at work on it, and may write until {when(erasure.busy_until)}"
         output.warn(f"{said}: run `forget {key}` again then.")
+
+
+main.add_command(report)
+main.add_command(support)

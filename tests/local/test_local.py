@@ -286,6 +286,8 @@ def test_the_operators_commands_work_on_it(
     done = CliRunner().invoke(commands, ["--env-file", "local.env", "doctor"], catch_exceptions=False)
     assert done.exit_code == 0, done.output
     local.wait(local.upload("matched"))
+    told = CliRunner().invoke(commands, ["--env-file", "local.env", "report", "--no-cache", "--json"])
+    assert json.loads(told.stdout)["outcomes"]["matched"] >= 1
     assert any("webhook.test" in line for line in local.said)
     assert any(b"webhook.test" in body for _, body, _ in receiver.got)
 

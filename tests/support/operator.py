@@ -24,7 +24,11 @@ class Operator:
     def __init__(self, cloud: Cloud, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
         self.cloud = cloud
         self.folder = folder
-        self.variables = {"LOCAL_CLOUD": cloud.url, "COLUMNS": "300"}
+        self.variables = {
+            "LOCAL_CLOUD": cloud.url,
+            "COLUMNS": "300",
+            "XDG_CACHE_HOME": str(folder / "cache"),
+        }
         self.use(cloud.credentials)
         self.said: list[str] = []
         """Everything that the commands have printed."""

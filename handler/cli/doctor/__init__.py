@@ -7,6 +7,7 @@
     uploads       the newest uploads, and whether the templates match them
     versions      whether the buckets keep versions
     lifecycle     how long uploads and state are kept, and until when they can be read
+    retention     the longest that a face can live (`--retention`)
     backend       what the keys of the application's backend may do, where they are given
     function      the deployed function: runtime, time limit, settings, role
     running       how the platform runs it: status, network, retries, reservation

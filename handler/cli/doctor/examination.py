@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.text import Text
@@ -12,6 +13,7 @@ from handler.cli.doctor.backend import backend
 from handler.cli.doctor.check import Check, Section
 from handler.cli.doctor.function import function
 from handler.cli.doctor.lifecycle import lifecycle
+from handler.cli.doctor.retention import retention
 from handler.cli.doctor.state_bucket import state_bucket
 from handler.cli.doctor.trouble import made
 from handler.cli.doctor.uploads import uploads
@@ -36,8 +38,12 @@ WEBHOOK = Section("webhook", webhook)
 """The one section that somebody else notices: it posts a message."""
 
 
-def examine(config: Path, env_file: Path, output: Output, *, post: bool = True) -> bool:
-    """Make all checks and print them; the webhook's only with `post`. Returns whether none failed."""
+RETENTION = Section("retention", retention)
+"""How long a face can live: made by itself, with `--retention`."""
+
+
+def examine(config: Path, env_file: Path, output: Output, sections: Sequence[Section]) -> bool:
+    """Make the checks of these sections and print them. Returns whether none failed."""
     try:
         deployment = load(config, env_file)
     except SettingsError as error:
@@ -47,7 +53,7 @@ def examine(config: Path, env_file: Path, output: Output, *, post: bool = True) 
     settings = f"{deployment.settings.bucket} in {deployment.region}, {deployment.function}"
     checks = [Check("settings", "ok", settings)]
     with output.err.status("checking …") as status:
-        for section in (*SECTIONS, WEBHOOK) if post else SECTIONS:
+        for section in sections:
             status.update(f"checking: {section.name} …")
             checks += made(section.name, section.checks(deployment))
     return _report(output, checks)
