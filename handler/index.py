@@ -4,6 +4,10 @@ What is kept between the invocations of an instance: the settings, the connectio
 about the state bucket. Credentials are the invocation's own.
 """
 
+import gc
+
+gc.disable()  # What is imported stays: looking for garbage in it takes a tenth of a cold start.
+
 import os
 import random
 from collections.abc import Mapping
@@ -29,6 +33,9 @@ MARGIN_SECONDS = 2.0
 
 DEFAULT_SECONDS = 60.0
 """The time limit where the platform tells none."""
+
+gc.freeze()  # Nor is it looked through later.
+gc.enable()
 
 silence_libraries()
 _clock = SystemClock()

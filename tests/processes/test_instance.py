@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import subprocess
 import sys
 import threading
 from collections import Counter
@@ -304,6 +305,13 @@ def test_a_proxy_of_the_environment_does_not_get_the_api_calls_of_production(
 
 
 # --- threads -----------------------------------------------------------------------------------------
+
+
+def test_garbage_is_collected_again_once_everything_is_imported() -> None:
+    """The collector rests while the entry file loads, and leaves alone what it loaded."""
+    says = "import gc, handler.index; print(gc.isenabled(), gc.get_freeze_count() > 10_000)"
+    done = subprocess.run([sys.executable, "-c", says], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "True"]
 
 
 def test_all_work_ends_before_the_handler_returns(configured: Configured) -> None:
