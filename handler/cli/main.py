@@ -10,6 +10,7 @@ from click.core import ParameterSource
 from handler import __version__
 from handler.cli import act, story, under_way, upload
 from handler.cli.command import Options, command
+from handler.cli.consumer.commands import consumer_check, trigger
 from handler.cli.doctor.examination import RETENTION, SECTIONS, WEBHOOK, examine
 from handler.cli.find import find_pair, find_record, moment
 from handler.cli.forget import Erasure, forget
@@ -266,5 +267,7 @@ def _say_what_may_come(output: Output, erasure: Erasure, key: str) -> None:
         output.warn(f"{said}: run `forget {key}` again then.")
 
 
+main.add_command(consumer_check)
+main.add_command(trigger)
 main.add_command(report)
 main.add_command(support)
