@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -17,7 +18,7 @@ import pytest
 from click.testing import CliRunner, Result
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from handler.cli.consumer import commands
+from handler.cli.consumer import alone, commands
 from handler.cli.consumer.checks import TRIALS
 from handler.cli.consumer.messages import BUCKET as CHECK_BUCKET
 from handler.cli.consumer.messages import OUTCOMES, Maker
@@ -39,7 +40,11 @@ class Clock(SystemClock):
     """The machine's, but what a command waits for is up to the test."""
 
     def __init__(self) -> None:
+        self.ahead = 0.0
         self.pauses: Iterator[Callable[[], object]] = iter(())
+
+    def elapsed(self) -> float:
+        return super().elapsed() + self.ahead
 
     def sleep(self, seconds: float) -> None:
         next(self.pauses, lambda: None)()
@@ -406,13 +411,30 @@ def test_where_nobody_answers_nothing_else_is_tried(running: Start, shell: Shell
     assert "gave no answer" in shell.check(consumer.url)["webhook.test"]["found"]
 
 
-class TakesAnyBucket(Consumer):
-    pass
+def test_a_consumer_that_answers_late_is_warned(running: Start, shell: Shell) -> None:
+    """It does its work before it answers: one busy day more, and livepair posts everything again."""
+
+    class AnswersLate(Consumer):
+        def take(self, message: Message) -> int:
+            shell.clock.ahead += 6.0
+            return 204
+
+    found = shell.check(running(AnswersLate).url)
+    assert found["verification.matched"]["status"] == "warn"
+    assert "work afterwards" in found["verification.matched"]["why"]
+
+
+def test_http_to_another_machine_is_warned_of(shell: Shell) -> None:
+    """The function posts to https only; on this machine it is nothing to speak of."""
+    for url, warned in (("http://consumer.invalid/", True), ("http://127.0.0.1:1/", False)):
+        assert (
+            "posts to https only" in shell("trigger", "matched", "--seconds", "0.2", "--to", url).stderr
+        ) is warned
 
 
 def test_a_consumer_that_takes_another_bucket_is_warned(running: Start, shell: Shell) -> None:
     """It may drop what it took: that cannot be seen, so it is no failure."""
-    found = shell.check(running(TakesAnyBucket).url, "--bucket", BUCKET)
+    found = shell.check(running(Consumer).url, "--bucket", BUCKET)
     assert found["another bucket"]["status"] == "warn"
     assert "decides nothing" in found["another bucket"]["why"]
 
@@ -570,3 +592,6 @@ def test_alone_it_needs_what_pyproject_says_and_nothing_else() -> None:
         each.strip(' ",').partition(">=")[0] for each in named.split("\n") if each.strip()
     }
     assert not {"qcloud_cos", "tencentcloud", "handler.cli.deployment"} & set(found)
+    (script,) = re.findall(r'^livepair = "([\w.]+):main"$', text, re.MULTILINE)
+    assert script == alone.__name__
+    assert set(alone.main.commands) == {"consumer-check", "trigger"} <= set(main.commands)

@@ -303,6 +303,8 @@ REFUSED: dict[str, list[tuple[str, str]]] = {
                 "x-cos-meta-attempt",
                 "X-COS-Meta-A",
                 "a:b",
+                "--",
+                "٣",
             )
         ),
         ("attempt,Attempt", "names one twice"),

@@ -82,7 +82,7 @@ def consumer_check(files: Files, output: Output, url: str, **how: Any) -> bool:
     WEBHOOK_SECRET is the secret that the consumer knows. All messages are about nobody: their ids begin with
     msg_test_, and no key template yields their values. What a consumer keeps cannot be seen from here.
     """
-    target = _target(files, url, how)
+    target = _target(files, output, url, how)
     checks = []
     with output.err.status("posting …") as status:
         for judged in judge(target.poster, target.maker, target.settings.webhook_secrets, target.own_bucket):
@@ -113,7 +113,7 @@ def trigger(files: Files, output: Output, kind: str, url: str, code: str | None,
 
     TYPE is matched, mismatched, rejected, incomplete, failed or webhook.test.
     """
-    target = _target(files, url, how)
+    target = _target(files, output, url, how)
     outcome = next((each for each in OUTCOMES if kind in (each, f"verification.{each}")), None)
     if outcome is None and kind != _TEST:
         raise click.UsageError(f"TYPE is one of {', '.join((*OUTCOMES, _TEST))}")
@@ -131,7 +131,7 @@ def trigger(files: Files, output: Output, kind: str, url: str, code: str | None,
     return sent.ok
 
 
-def _target(files: Files, url: str, how: dict[str, Any]) -> Target:
+def _target(files: Files, output: Output, url: str, how: dict[str, Any]) -> Target:
     """Raises Problem and SettingsError, also for the deployment's own URL without --production."""
     environ = environment(files.env_file)
     declared = inputs_of(files.config, environ)[1]
@@ -142,13 +142,18 @@ def _target(files: Files, url: str, how: dict[str, Any]) -> Target:
             "Try a copy of it, or say --production"
         )
     buckets = (how["bucket"] or environ.get("BUCKET", "")).split()
-    settings = load_settings(
-        {
-            "BUCKET": buckets[0] if buckets else BUCKET,
-            "WEBHOOK_URL": re.sub(r"\Ahttp:", "https:", url, flags=re.IGNORECASE),
-            "WEBHOOK_SECRET": environ.get("WEBHOOK_SECRET", ""),
-            "LOCAL_CLOUD": "http://127.0.0.1:1",  # so that its secret will do, too
-        }
-    )
+    as_of_function = {
+        "BUCKET": buckets[0] if buckets else BUCKET,
+        "WEBHOOK_URL": url,
+        "WEBHOOK_SECRET": environ.get("WEBHOOK_SECRET", ""),
+        "LOCAL_CLOUD": "http://127.0.0.1:1",  # so that its secret will do, and http on this machine
+    }
+    # A consumer in a network of its own, as in a CI run, may be asked by http too.
+    secure = re.sub(r"\Ahttp:", "https:", url, flags=re.IGNORECASE)
+    settings = load_settings({**as_of_function, "WEBHOOK_URL": secure})
+    try:
+        load_settings(as_of_function)
+    except SettingsError:
+        output.warn("livepair itself posts to https only; here it goes over http.")
     poster = Poster(url, settings.webhook_secrets, _clock, how["seconds"])
     return Target(poster, Maker(settings, _clock.now()), settings, bool(buckets))
