@@ -64,8 +64,8 @@ bundle: $(READY) ## build what is deployed: dist/, livepair.zip for the console,
 
 lock: $(READY) ## pin the requirements anew, with hashes and without an index
 	$(LOCK) --group build -o requirements-build.txt
-	$(LOCK) pyproject.toml -o requirements.txt
-	$(LOCK) --extra dev pyproject.toml -o requirements-dev.txt
+	$(LOCK) --group function -o requirements.txt
+	$(LOCK) --group function --extra dev pyproject.toml -o requirements-dev.txt
 
 clean: ## remove what was made
 	rm -rf .venv .venv-* mutants dist livepair.zip livepair.cdx.json .bundle-* tests/node/node_modules examples/consumers/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis

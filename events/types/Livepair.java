@@ -151,8 +151,8 @@ public final class Livepair {
       Instant uploadedAt,
       /**
        * What the uploader sent as x-cos-meta-*, by the names that PASS_METADATA lists; there only if it
-       * lists any. A name that the upload lacks is left out. The words are chosen outside livepair: escape
-       * them where you show them.
+       * lists any. A name that the upload lacks is left out, and so is a value of more than 256 bytes in
+       * UTF-8. The words are chosen outside livepair: escape them where you show them.
        */
       Map<String, String> metadata) {
     static Upload of(Map<?, ?> json) {
@@ -224,8 +224,8 @@ public final class Livepair {
       Instant uploadedAt,
       /**
        * What the uploader sent as x-cos-meta-*, by the names that PASS_METADATA lists; there only if it
-       * lists any. A name that the upload lacks is left out. The words are chosen outside livepair: escape
-       * them where you show them.
+       * lists any. A name that the upload lacks is left out, and so is a value of more than 256 bytes in
+       * UTF-8. The words are chosen outside livepair: escape them where you show them.
        */
       Map<String, String> metadata) {
     static JudgedUpload of(Map<?, ?> json) {

@@ -134,8 +134,8 @@ type Upload struct {
 	// The object's Last-Modified.
 	UploadedAt time.Time `json:"uploaded_at"`
 	// What the uploader sent as x-cos-meta-*, by the names that PASS_METADATA lists; there only if it lists
-	// any. A name that the upload lacks is left out. The words are chosen outside livepair: escape them
-	// where you show them.
+	// any. A name that the upload lacks is left out, and so is a value of more than 256 bytes in UTF-8. The
+	// words are chosen outside livepair: escape them where you show them.
 	Metadata map[string]string `json:"metadata,omitempty"`
 }
 
@@ -194,8 +194,8 @@ type JudgedUpload struct {
 	// The object's Last-Modified.
 	UploadedAt time.Time `json:"uploaded_at"`
 	// What the uploader sent as x-cos-meta-*, by the names that PASS_METADATA lists; there only if it lists
-	// any. A name that the upload lacks is left out. The words are chosen outside livepair: escape them
-	// where you show them.
+	// any. A name that the upload lacks is left out, and so is a value of more than 256 bytes in UTF-8. The
+	// words are chosen outside livepair: escape them where you show them.
 	Metadata map[string]string `json:"metadata,omitempty"`
 }
 

@@ -73,8 +73,8 @@ export interface Upload {
   uploaded_at: string;
   /**
    * What the uploader sent as x-cos-meta-*, by the names that PASS_METADATA lists; there only if it lists
-   * any. A name that the upload lacks is left out. The words are chosen outside livepair: escape them
-   * where you show them.
+   * any. A name that the upload lacks is left out, and so is a value of more than 256 bytes in UTF-8. The
+   * words are chosen outside livepair: escape them where you show them.
    */
   metadata?: Record<string, string>;
 }

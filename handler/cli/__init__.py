@@ -13,7 +13,11 @@
     at_work     until when an instance may be at work on a pair
     inventory   everything that is stored about a person's pairs
     by_key      what may be stored about a pair, where LIST does not show it yet
+    first_bytes what the first bytes of an upload tell
+    command     what the commands share
     find        from an ID or a key to a pair, and what is stored about it
+    consumer    consumer-check, trigger
+    declared    what .env and serverless.yml say
     deployment  the settings, the region and the buckets that a command works with
     bucket      a bucket as the operator sees it: versions, lifecycle rules, unfinished uploads
     output      tables, JSON, and text that others chose made safe to show

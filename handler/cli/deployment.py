@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-from dotenv import dotenv_values
-
 from handler.cli.bucket import OperatorBucket
+from handler.cli.declared import Problem as Problem
+from handler.cli.declared import environment, inputs_of
 from handler.clock import Clock, Deadline, SystemClock, together
 from handler.edges.cos import CosBucket, Credentials
 from handler.edges.wire import Wire
@@ -42,10 +39,6 @@ BACKEND = ("BACKEND_SECRET_ID", "BACKEND_SECRET_KEY", "BACKEND_TOKEN")
 
 ARCHIVE = "livepair.zip"
 """What `make bundle` builds for the platform, beside serverless.yml."""
-
-
-class Problem(Exception):
-    """Something that the operator has to change; the text is one line and says what to do."""
 
 
 class Deployment:
@@ -103,39 +96,9 @@ def load(config: Path, env_file: Path) -> Deployment:
 
     So one `.env` serves the Serverless Cloud Framework and these commands. Raises Problem and SettingsError.
     """
-    environ = _environment(env_file)
-    if not config.is_file():
-        return Deployment(environ, {}, config.parent)
-    try:
-        declared = _filled(yaml.safe_load(config.read_text(encoding="utf-8"))["inputs"], environ)
-        variables = {name: str(value or "") for name, value in declared["environment"]["variables"].items()}
-    except (yaml.YAMLError, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise Problem(
-            f"{config} cannot be read ({type(error).__name__}); it needs inputs with environment.variables"
-        ) from None
+    environ = environment(env_file)
+    declared, variables = inputs_of(config, environ)
     return Deployment({**variables, **environ}, declared, config.parent)
-
-
-def _environment(env_file: Path) -> dict[str, str]:
-    """The variables of `env_file`, and over them those of this process."""
-    try:
-        known = {name: value for name, value in dotenv_values(env_file).items() if value is not None}
-    except (OSError, ValueError) as error:
-        raise Problem(
-            f"{env_file} cannot be read ({type(error).__name__}); it holds NAME=value lines"
-        ) from None
-    return {**known, **{name: value for name, value in os.environ.items() if value}}
-
-
-def _filled(value: Any, environ: Mapping[str, str]) -> Any:
-    """A value of serverless.yml with each `${env:NAME}` replaced, empty where there is no such variable."""
-    if isinstance(value, dict):
-        return {name: _filled(each, environ) for name, each in value.items()}
-    if isinstance(value, list):
-        return [_filled(each, environ) for each in value]
-    if isinstance(value, str):
-        return re.sub(r"\$\{env:(\w+)\}", lambda named: environ.get(named[1], ""), value)
-    return value
 
 
 def _checked(environ: Mapping[str, str], declared: Mapping[str, Any]) -> tuple[Settings, str, Credentials]:

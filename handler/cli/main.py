@@ -11,6 +11,7 @@ from click.core import ParameterSource
 from handler import __version__
 from handler.cli import act, story, under_way, upload
 from handler.cli.command import Options, command
+from handler.cli.consumer.commands import consumer_check, trigger
 from handler.cli.doctor.examination import RETENTION, SECTIONS, WEBHOOK, examine
 from handler.cli.find import find_pair, find_record, moment
 from handler.cli.forget import Erasure, forget
@@ -156,14 +157,25 @@ def reconcile(chosen: Options, output: Output, since: str | None) -> None:
 @main.command(short_help="Upload a pair, wait, and show its outcome.")
 @click.argument("files", nargs=-1, metavar="[LIVE IMAGE]", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--smoke", is_flag=True, help="Use a harmless pair that the API rejects without a bill.")
+@click.option("--gzip", "pack", is_flag=True, help="Gzip LIVE, unless it is gzipped.")
+@click.option("--as-is", is_flag=True, help="Upload the files whatever they begin with.")
 @click.option("--timeout", default=180, show_default=True, help="Seconds to wait for the outcome.")
 @command
-def verify(chosen: Options, output: Output, files: tuple[Path, ...], smoke: bool, timeout: int) -> bool:
-    """Upload a pair, wait, and show its outcome: the whole chain, with your own files or with --smoke."""
+def verify(
+    chosen: Options, output: Output, files: tuple[Path, ...], smoke: bool, timeout: int, **how: bool
+) -> bool:
+    """Upload a pair, wait, and show its outcome: the whole chain, with your own files or with --smoke.
+
+    Files that cannot be right are not uploaded: Base64 text, and a LIVE that is not gzipped.
+    """
     if len(files) != (0 if smoke else 2):
         raise click.UsageError("Give LIVE and IMAGE, or --smoke alone.")
     deployment = chosen.deployment()
-    pair = upload.smoke(deployment) if smoke else upload.own_files(deployment, *files)
+    if smoke:
+        pair = upload.smoke(deployment)
+    else:
+        live, image = files
+        pair = upload.own_files(deployment, output, live, image, pack=how["pack"], as_is=how["as_is"])
     record, seconds = upload.verify(deployment, output, pair, timeout)
     delivered = record.delivered_at is not None
     answer = record.answer or {}
@@ -256,5 +268,7 @@ def _say_what_may_come(output: Output, erasure: Erasure, key: str) -> None:
         output.warn(f"{said}: run `forget {key}` again then.")
 
 
+main.add_command(consumer_check)
+main.add_command(trigger)
 main.add_command(report)
 main.add_command(support)

@@ -19,12 +19,17 @@ from handler.cli.find import (
     under,
     verification_of_key,
 )
+from handler.cli.first_bytes import LOOKED_AT, what_is_wrong
 from handler.cli.output import Output, count, when
+from handler.edges.bucket import CosError
 from handler.rules.agenda import Deliver, Look, Task, kind_of
-from handler.rules.pairing import Pair, SharedImage
+from handler.rules.codes import code_row
+from handler.rules.pairing import Pair, Role, SharedImage
 from handler.rules.records import Record
 from handler.rules.uploads import Stored
 from handler.state.objects import CorruptState
+
+HALVES: tuple[tuple[Role, str], ...] = (("live", "the live package"), ("image", "the image"))
 
 TASKS = {"look": "look again", "take_over": "take over", "deliver": "deliver"}
 """What each kind of task is called where it is shown."""
@@ -129,12 +134,37 @@ def _record(deployment: Deployment, key: str) -> Iterator[Event]:
     if record is None:
         return
     yield Event(record.decided_at, f"decided: {record.outcome}", ", ".join(_decided(record)), verification.id)
+    for found in _wrong_uploads(deployment, record):
+        yield Event(record.decided_at, "looks wrong", found, verification.id)
     if record.delivered_at:
         deleted = f"; then deleted: {', '.join(record.delete)}" if record.deleted else ""
         yield Event(record.delivered_at, "delivered", f"attempt {record.attempts}{deleted}", verification.id)
     if record.dead_at:
         attempts = f"after {count(record.attempts, 'attempt')}"
         yield Event(record.dead_at, "delivery given up", attempts, verification.id)
+
+
+def _wrong_uploads(deployment: Deployment, record: Record) -> Iterator[str]:
+    """What the first bytes of the uploads tell, where the API could make nothing of them.
+
+    Which code it has for a package that is not gzipped no page says, so every one that may be is looked into.
+    """
+    category = code_row(record.code).category if record.code else None
+    if not record.answer or category not in ("capture", "image", "service"):
+        return
+    for role, name in HALVES:
+        judged = record.judged(role)
+        if judged is None or not judged["size"]:
+            continue
+        stored = Stored(judged["key"], judged["etag"], None, judged["size"], record.uploaded_at)
+        try:
+            first = deployment.uploads.first_bytes(stored, LOOKED_AT)
+        except CosError as error:
+            yield f"{name} could not be looked at: {error}"
+            continue
+        wrong = what_is_wrong(role, first) if first else None
+        if wrong is not None:
+            yield f"{name} {wrong.found}; {wrong.do}"
 
 
 def _decided(record: Record) -> Iterator[str]:

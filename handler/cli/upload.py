@@ -13,11 +13,12 @@ from typing import NamedTuple, TypedDict
 
 from handler.cli.deployment import Deployment, Problem
 from handler.cli.find import certain_pair
+from handler.cli.first_bytes import kind_of, what_is_wrong
 from handler.cli.output import Output, span
 from handler.edges.cos import CREATE_ONLY
 from handler.rules.claiming import Claim
 from handler.rules.outcome import Verification, verification
-from handler.rules.pairing import MAX_KEY_BYTES, Pair
+from handler.rules.pairing import MAX_KEY_BYTES, Pair, Role
 from handler.rules.records import Record
 from handler.rules.uploads import Seen, Stored
 
@@ -149,14 +150,30 @@ def smoke(deployment: Deployment) -> Upload:
     return Upload(new_pair(deployment, "smoke"), SMOKE_LIVE, SMOKE_IMAGE)
 
 
-def own_files(deployment: Deployment, live: Path, image: Path) -> Upload:
-    """A pair of the operator's own files. Raises Problem."""
+def own_files(
+    deployment: Deployment,
+    output: Output,
+    live: Path,
+    image: Path,
+    *,
+    pack: bool = False,
+    as_is: bool = False,
+) -> Upload:
+    """A pair of the operator's own files; the live package gzipped with `pack`, unless it is.
+
+    Raises Problem, also for what cannot be right by its first bytes, unless it is to be uploaded `as_is`.
+    """
     settings = deployment.settings
-    return Upload(
-        new_pair(deployment, "verify"),
-        _read(live, settings.max_live_bytes, "MAX_LIVE_BYTES"),
-        _read(image, settings.max_image_bytes, "MAX_IMAGE_BYTES"),
-    )
+    package, picture = _read(live), _read(image)
+    if pack and package and kind_of(package) == "unknown":
+        package = gzip.compress(package, mtime=0)
+        output.warn(f"{live} is uploaded gzipped.")
+    if not as_is:
+        _check_first_bytes(output, live, "live", package)
+        _check_first_bytes(output, image, "image", picture)
+    _check_size(live, package, settings.max_live_bytes, "MAX_LIVE_BYTES")
+    _check_size(image, picture, settings.max_image_bytes, "MAX_IMAGE_BYTES")
+    return Upload(new_pair(deployment, "verify"), package, picture)
 
 
 def new_pair(deployment: Deployment, kind: str) -> Pair:
@@ -171,14 +188,24 @@ def erased_by(pair: Pair) -> str:
     return pair.image_keys[0] if pair.shared else pair.live_keys[0]
 
 
-def _read(path: Path, most: int, setting: str) -> bytes:
+def _read(path: Path) -> bytes:
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise Problem(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _check_first_bytes(output: Output, path: Path, role: Role, data: bytes) -> None:
+    wrong = what_is_wrong(role, data) if data else None
+    if wrong is not None and wrong.certain:
+        raise Problem(f"{path} {wrong.found}; {wrong.do}. With --as-is it is uploaded all the same")
+    if wrong is not None:
+        output.warn(f"{path} {wrong.found}; {wrong.do}, if the API refuses it.")
+
+
+def _check_size(path: Path, data: bytes, most: int, setting: str) -> None:
     if len(data) > most:
         raise Problem(f"{path} has {len(data)} bytes, and {setting} is {most}: it would be rejected")
-    return data
 
 
 def verify(deployment: Deployment, output: Output, upload: Upload, seconds: float) -> Verified:

@@ -35,7 +35,7 @@ from handler.edges.bucket import (
 )
 from handler.edges.connections import Refused
 from handler.edges.wire import Wire, read_all, read_pieces
-from handler.rules.uploads import Stored
+from handler.rules.uploads import Stored, metadata_of
 
 T = TypeVar("T")
 
@@ -307,4 +307,5 @@ def _stored(key: str, answer: dict[str, str]) -> Stored:
         int(headers.get("content-length", "0")),
         modified,
         archived,
+        metadata_of(headers),
     )

@@ -13,6 +13,9 @@ from handler.rules.uploads import Seen, Stored, came_archived
 
 MESSAGE_VERSION = 1
 
+MAX_METADATA_BYTES = 256
+"""How long one value of an upload's metadata may be to be told, in UTF-8."""
+
 
 # --- the verification -------------------------------------------------------------------------------
 
@@ -177,8 +180,8 @@ def body(
             "similarity": decision.similarity,
             "min_similarity": settings.min_similarity,
             "reason": _reason(decision),
-            "live": _upload(seen.bucket, seen.live),
-            "image": _upload(seen.bucket, seen.image),
+            "live": _upload(seen.bucket, seen.live, settings.pass_metadata),
+            "image": _upload(seen.bucket, seen.image, settings.pass_metadata),
             "best_frame": called and called.frame and called.frame._asdict(),
             "api": called
             and {
@@ -204,15 +207,27 @@ def _reason(decision: Decision) -> dict[str, str] | None:
     }
 
 
-def _upload(bucket: str, stored: Stored | None) -> dict[str, Any] | None:
+def _upload(bucket: str, stored: Stored | None, names: tuple[str, ...]) -> dict[str, Any] | None:
     if stored is None:
         return None
-    return {
+    told = {
         "bucket": bucket,
         "key": stored.key,
         "md5": stored.md5,
         "size": stored.size,
         "uploaded_at": timestamp(stored.uploaded_at),
+    }
+    return {**told, "metadata": _metadata(stored, names)} if names else told
+
+
+def _metadata(stored: Stored, names: tuple[str, ...]) -> dict[str, str]:
+    """What the uploader sent under these names. A value too long is left out: a part of it is another one."""
+    sent = dict(stored.metadata)
+    found = ((name, sent.get(name.lower())) for name in names)
+    return {
+        name: value
+        for name, value in found
+        if value is not None and len(value.encode()) <= MAX_METADATA_BYTES
     }
 
 

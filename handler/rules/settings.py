@@ -13,6 +13,9 @@ REGIONS = ("ap-bangkok", "ap-hongkong", "ap-singapore")
 """Where DetectReflectLivenessAndCompare is offered (product 1061, page 44246)."""
 
 PASS_RESOURCES = ("presigned", "upload_url")
+MOST_METADATA = 10
+"""How many names PASS_METADATA may list."""
+
 DELETE_UPLOADS = ("none", "live", "both")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
@@ -64,6 +67,8 @@ class Settings(NamedTuple):
     max_image_bytes: int
     max_verdicts: int
     """How many verifications of one pair may be judged; 0: any number."""
+    pass_metadata: tuple[str, ...]
+    """Names of `x-cos-meta-*` that the message tells, as they are written."""
     api_rate: float
     faceid_endpoint: str
     log_level: str
@@ -188,6 +193,23 @@ def _endpoint(text: str) -> str:
     return text
 
 
+def _metadata_names(text: str) -> tuple[str, ...]:
+    """Names after `x-cos-meta-`; COS takes letters, digits and hyphens (product 436, page 7749)."""
+    names = tuple(each.strip() for each in text.split(","))
+    for name in names:
+        plain = name.isascii() and name.replace("-", "").isalnum()
+        if not plain or len(name) > 64 or name.lower().startswith("x-cos-meta"):
+            raise ValueError(
+                f"{name!r} is no name of metadata: letters, digits and hyphens, 64 at most, without "
+                "x-cos-meta-, like attempt"
+            )
+    if len({name.lower() for name in names}) < len(names):
+        raise ValueError("names one twice; upper and lower case make no difference")
+    if len(names) > MOST_METADATA:
+        raise ValueError(f"names {len(names)}, but {MOST_METADATA} at most are passed on")
+    return names
+
+
 def _local_cloud(text: str) -> str:
     found = re.fullmatch(r"http://(?P<host>\[[^\]/]+\]|[^\[\]/:@]+):(?P<port>[0-9]{1,5})/?", text)
     if found is None or not _is_loopback(found["host"].strip("[]")) or int(found["port"]) > 65_535:
@@ -210,6 +232,7 @@ _SETTINGS: dict[str, tuple[str | None, Callable[[str], Any]]] = {
     "MAX_LIVE_BYTES": ("50000000", partial(_whole, 1, 5_000_000_000)),
     "MAX_IMAGE_BYTES": ("10000000", partial(_whole, 1, 5_000_000_000)),
     "MAX_VERDICTS": ("10", partial(_whole, 0, 1000)),
+    "PASS_METADATA": ("", lambda text: _metadata_names(text) if text else ()),
     "API_RATE": ("5", partial(_number, 0.01, 1000)),
     "FACEID_ENDPOINT": ("faceid.tencentcloudapi.com", _endpoint),
     "LOG_LEVEL": ("INFO", partial(_one_of, LOG_LEVELS)),
@@ -262,6 +285,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         max_live_bytes=found["MAX_LIVE_BYTES"],
         max_image_bytes=found["MAX_IMAGE_BYTES"],
         max_verdicts=found["MAX_VERDICTS"],
+        pass_metadata=found["PASS_METADATA"],
         api_rate=found["API_RATE"],
         faceid_endpoint=found["FACEID_ENDPOINT"],
         log_level=found["LOG_LEVEL"],

@@ -13,6 +13,10 @@ YOUNGEST_ARCHIVED = timedelta(days=1)
 """How old an object is at least that a rule archived: rules count in days (product 436, page 8280)."""
 
 
+METADATA = "x-cos-meta-"
+"""What the names of an upload's own metadata begin with (product 436, page 7749)."""
+
+
 class Stored(NamedTuple):
     """An object as COS tells of it. `size` in bytes; `uploaded_at` is its Last-Modified.
 
@@ -25,6 +29,8 @@ class Stored(NamedTuple):
     size: int
     uploaded_at: datetime
     archived: bool = False
+    metadata: tuple[tuple[str, str], ...] = ()
+    """What its uploader sent, see `metadata_of`. Never log it."""
 
     @property
     def identity(self) -> str:
@@ -72,6 +78,23 @@ def seen_of(pair: Pair, bucket: str, stored: Mapping[str, Stored | None]) -> See
         return max(there, key=lambda each: each.uploaded_at, default=None)
 
     return Seen(pair, bucket, newest(pair.live_keys), newest(pair.image_keys))
+
+
+def metadata_of(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """What an uploader sent as `x-cos-meta-*`, by the names after that. `headers` have names in lower case.
+
+    No document says what COS makes of a value that is not ASCII. HTTP clients read one as Latin-1: where that
+    was UTF-8 it is read as such. What a sender percent-encoded is the receiver's to decode.
+    """
+    found = ((name[len(METADATA) :], value) for name, value in headers.items() if name.startswith(METADATA))
+    return tuple((name, _as_sent(value)) for name, value in found)
+
+
+def _as_sent(value: str) -> str:
+    try:
+        return value.encode("latin-1").decode()
+    except UnicodeError:
+        return value
 
 
 def came_archived(stored: Stored, now: datetime) -> bool:

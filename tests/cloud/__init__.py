@@ -12,7 +12,7 @@ machine. Clients reach it as an http forward proxy (`Cloud.url`), under the real
 may do can be said by a CAM policy (`cam`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -163,8 +163,12 @@ class Cloud:
         """Put an object into the bucket of uploads, over HTTP, as an application's backend can."""
         self.uploader.put_object(Bucket=self.bucket, Key=key, Body=data)
 
-    def upload_by_link(self, key: str, data: bytes, bucket: str = "") -> None:
+    def upload_by_link(
+        self, key: str, data: bytes, bucket: str = "", metadata: Mapping[str, str] | None = None
+    ) -> None:
         """The same as a person's device does: by a link for one PUT that the backend has made.
+
+        The device may send `metadata` of its own: what is not signed into the link is its word.
 
         Raises requests.HTTPError, also where there is an object already.
         """
@@ -174,7 +178,9 @@ class Cloud:
         with requests.Session() as device:
             device.trust_env = False
             device.proxies = {"http": self.url}
-            device.put(link, data=data, headers=ONE_PUT, timeout=60).raise_for_status()
+            device.put(
+                link, data=data, headers={**ONE_PUT, **(metadata or {})}, timeout=60
+            ).raise_for_status()
 
     def environment(self, **overrides: str) -> dict[str, str]:
         """The settings of the function that fit this cloud; `overrides` replace and add."""

@@ -66,13 +66,17 @@ halves = st.builds(
     md5=digests,
     size=st.integers(0, 60_000_000),
     uploaded_at=times,
+    metadata=st.lists(st.tuples(st.sampled_from(["attempt", "b"]), texts), max_size=3).map(tuple),
 )
 
 
 @st.composite
 def messages(draw: st.DrawFn) -> Message:
     """A message that the code makes of anything that uploaders, COS and the API can say."""
-    settings = draw(st.sampled_from([SETTINGS, CJK, SHARED]))._replace(min_similarity=draw(st.floats(0, 100)))
+    settings = draw(st.sampled_from([SETTINGS, CJK, SHARED]))._replace(
+        min_similarity=draw(st.floats(0, 100)),
+        pass_metadata=draw(st.sampled_from([(), ("attempt",), ("B", "Attempt", "c")])),
+    )
     pair = seen_of(settings, *(draw(values) for _ in settings.templates.live[0].names)).pair
     live, image = draw(halves), draw(halves)
     seen = Seen(pair, BUCKET, live, image)

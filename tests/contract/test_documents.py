@@ -213,7 +213,7 @@ def test_every_setting_is_in_the_table_with_its_default() -> None:
 def test_every_command_of_the_operator_is_described() -> None:
     """None missing, none that is not there."""
     section = part(OPERATING, "## Commands", "## What to watch")
-    assert set(re.findall(r"(?:^\| |`, )`(\w+)", section, re.MULTILINE)) == set(main.commands)
+    assert set(re.findall(r"(?:^\| |`, )`(\w[\w-]*)", section, re.MULTILINE)) == set(main.commands)
 
 
 def test_the_sample_env_file_means_the_same_to_every_reader() -> None:

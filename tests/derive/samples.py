@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 
 from handler.rules.outcome import Answer, Called, Decision, Frame, decide, incomplete, verification
+from handler.rules.settings import Settings
 from handler.rules.uploads import Seen, Stored
 from tests.derive.contract import CONTRACT
 from tests.support.messages import AT, BUCKET, SETTINGS, Message, seen_of, told
@@ -15,7 +16,11 @@ from tests.support.messages import AT, BUCKET, SETTINGS, Message, seen_of, told
 FRAMES = {"a1f4c0de": "ccd477a50e9365daa7ecbf3269e6f977", "b2e5c0de": "71784bd305654fb9f6da86f325bcaa3f"}
 
 
-def _pair(name: str, live: tuple[str, int], image: tuple[str, int] | None) -> Seen:
+Upload = tuple[str, int]
+"""MD5 and size of an upload."""
+
+
+def _pair(name: str, live: Upload, image: Upload | None) -> Seen:
     """A pair's uploads, by MD5 and size; the image came three seconds before the live package."""
     pair = seen_of(SETTINGS, name).pair
     halves = [
@@ -28,7 +33,14 @@ def _pair(name: str, live: tuple[str, int], image: tuple[str, int] | None) -> Se
     return Seen(pair, BUCKET, *halves)
 
 
-def _judged(seen: Seen, number: int, answer: Answer, took: timedelta, calls: int = 1) -> Message:
+def _judged(
+    seen: Seen,
+    number: int,
+    answer: Answer,
+    took: timedelta,
+    calls: int = 1,
+    settings: Settings = SETTINGS,
+) -> Message:
     """What is told of a pair that the API answered about, so long after its live package came."""
     (name,) = (value for _, value in seen.pair.values)
     which = verification(seen, 1)
@@ -37,28 +49,31 @@ def _judged(seen: Seen, number: int, answer: Answer, took: timedelta, calls: int
     frame = Frame(SETTINGS.state_bucket, key, FRAMES[name]) if name in FRAMES else None
     called = Called(answer._replace(request_id=request_id), "ap-singapore", calls, calls, frame)
     decision: Decision = decide(answer, SETTINGS.min_similarity, AT + took)
-    return told(decision, seen=seen, called=called)
+    return told(decision, seen=seen, called=called, settings=settings)
 
 
 SOON = timedelta(seconds=3)
 
 
+MATCHED = _pair(
+    "a1f4c0de",
+    ("c39006f804dfce86039bf7d2da46a513", 183_204),
+    ("e8645e62dab7c136d4efe6fca61a7124", 40_213),
+)
+SUCCESS = Answer("Success", "", similarity=96.3)
+
+
 def matched() -> Message:
-    seen = _pair(
-        "a1f4c0de",
-        ("c39006f804dfce86039bf7d2da46a513", 183_204),
-        ("e8645e62dab7c136d4efe6fca61a7124", 40_213),
-    )
-    return _judged(seen, 1, Answer("Success", "", similarity=96.3), SOON)
+    return _judged(MATCHED, 1, SUCCESS, SOON)
 
 
 def matched_with_metadata() -> Message:
-    """As with PASS_METADATA=attempt: the contract's own example, at the place that the contract gives it."""
-    message = matched()
-    fields = CONTRACT["$defs"]["upload"]["properties"]
-    message["data"]["live"]["metadata"] = fields["metadata"]["examples"][0]
-    message["data"]["image"]["metadata"] = {}
-    return message
+    """With PASS_METADATA=attempt, and the contract's own example sent with the live package alone."""
+    (sent,) = CONTRACT["$defs"]["upload"]["properties"]["metadata"]["examples"]
+    assert MATCHED.live is not None
+    seen = MATCHED._replace(live=MATCHED.live._replace(metadata=tuple(sent.items())))
+    settings = SETTINGS._replace(pass_metadata=tuple(sent))
+    return _judged(seen, 1, SUCCESS, SOON, settings=settings)
 
 
 def mismatched() -> Message:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+import requests
 
 from tests.cloud import samples
 from tests.support.harness import IMAGE, LIVE, Livepair
@@ -179,3 +180,49 @@ def test_the_relay_passes_uploads_through(configured: Callable[..., Livepair]) -
         "DetectReflectLivenessAndCompare",
     ]
     assert "faces-1250000000" not in str(livepair.cloud.faceid.calls[2].params)
+
+
+def test_metadata_that_is_asked_for_is_told(configured: Callable[..., Livepair]) -> None:
+    """Of each upload, in any case as HTTP's names are, by a link too; it costs no request more."""
+    livepair = configured(PASS_METADATA="attempt,Device-Name")
+    cloud = livepair.cloud
+    headers = {"X-Cos-Meta-Attempt": "3", "x-cos-meta-device-name": "%E7%94%B2", "x-cos-meta-other": "hidden"}
+    cloud.uploader.put_object(Bucket=cloud.bucket, Key=IMAGE, Body=samples.image())
+    livepair.run()
+    cloud.clock.advance(2)
+    cloud.upload_by_link(LIVE, samples.live(), metadata=headers)
+    assert livepair.run() == ["matched"]
+    assert len(livepair.requests()) == 13
+    told = livepair.data
+    assert told["live"]["metadata"] == {"attempt": "3", "Device-Name": "%E7%94%B2"}
+    assert told["image"]["metadata"] == {}
+
+
+def test_half_a_pair_tells_its_metadata(configured: Callable[..., Livepair]) -> None:
+    """As HEAD shows it when the outcome is decided."""
+    livepair = configured(PASS_METADATA="attempt")
+    cloud = livepair.cloud
+    cloud.uploader.put_object(
+        Bucket=cloud.bucket, Key=LIVE, Body=samples.live(), Metadata={"x-cos-meta-attempt": "7"}
+    )
+    livepair.run()
+    livepair.finish()
+    assert (livepair.data["live"]["metadata"], livepair.data["image"]) == ({"attempt": "7"}, None)
+
+
+def test_metadata_signed_into_a_link_is_the_backends_word(configured: Callable[..., Livepair]) -> None:
+    """The device can neither change nor leave out what is signed; what is not, is the device's own."""
+    livepair = configured(PASS_METADATA="attempt,device")
+    cloud = livepair.cloud
+    signed = {"x-cos-forbid-overwrite": "true", "x-cos-meta-attempt": "3"}
+    link = cloud.uploader.get_presigned_url(cloud.bucket, LIVE, "PUT", Expired=600, Headers=dict(signed))
+    with requests.Session() as device:
+        device.trust_env = False
+        device.proxies = {"http": cloud.url}
+        for tried in ({**signed, "x-cos-meta-attempt": "1"}, {"x-cos-forbid-overwrite": "true"}):
+            assert device.put(link, data=samples.live(), headers=tried).status_code == 403
+        sent = {**signed, "x-cos-meta-device": "mine"}
+        assert device.put(link, data=samples.live(), headers=sent).status_code == 200
+    livepair.put(IMAGE, samples.image())
+    assert livepair.run() == ["matched"]
+    assert livepair.data["live"]["metadata"] == {"attempt": "3", "device": "mine"}

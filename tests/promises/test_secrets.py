@@ -209,6 +209,34 @@ def test_no_outcome_tells_a_secret(watching: Watching, mode: str) -> None:
     watch.check()
 
 
+def test_no_log_tells_metadata(watching: Watching) -> None:
+    """It is passed to the webhook, and stands in the record that holds the message: nowhere else."""
+    watch = watching(PASS_METADATA="attempt")
+    cloud, words = watch.livepair.cloud, "metadata-4be1"
+    live = iter((samples.live(), samples.live(error="FailedOperation.BrandNew"), b""))
+    for name in ("told", "failed", "empty"):
+        for key, data in (
+            (f"uploads/{name}/image.jpg", samples.image()),
+            (f"uploads/{name}/live.gz", next(live)),
+        ):
+            cloud.uploader.put_object(
+                Bucket=cloud.bucket, Key=key, Body=data, Metadata={"x-cos-meta-attempt": words}
+            )
+    cloud.faults.add(
+        "PutObject", key="livepair/records/*", source="livepair", then=refuse(503, "Busy"), times=3
+    )
+    watch.run()
+    assert [message["data"]["live"]["metadata"] for message in watch.livepair.messages] == [
+        {"attempt": words}
+    ] * 3
+    watch.check()
+    written = watch.lines + watch.handler.texts + watch.raised
+    assert [text for text in written if words in text] == []
+    state = cloud.cos.bucket(cloud.bucket)
+    holding = {key for key in state.keys("livepair/") if words.encode() in state.get(key).data}
+    assert {key.split("/")[1] for key in holding} == {"records"}
+
+
 @pytest.mark.parametrize("mode", ["presigned", "upload_url"])
 def test_a_throttled_call_tells_no_secret(watching: Watching, mode: str) -> None:
     """Each call refused, that for an upload link too."""

@@ -74,7 +74,14 @@ def test_where_one_image_serves_many_the_live_package_alone_counts(run: int) -> 
 
 
 @pytest.mark.parametrize(
-    "change", [{"etag": '"other"'}, {"size": 1}, {"uploaded_at": NOON}, {"archived": True}]
+    "change",
+    [
+        {"etag": '"other"'},
+        {"size": 1},
+        {"uploaded_at": NOON},
+        {"archived": True},
+        {"metadata": (("a", "b"),)},
+    ],
 )
 def test_the_same_bytes_are_the_same_verification(change: dict[str, Any]) -> None:
     """However and whenever they were uploaded."""
@@ -328,6 +335,34 @@ def test_the_body_of_half_a_pair_has_null_for_what_is_not_there() -> None:
         "message": "no image came in PAIR_TIMEOUT",
         "advice": "upload_missing",
     }
+
+
+METADATA = (("attempt", "3"), ("device", "甲 <b>"), ("long", "é" * 128), ("longer", "é" * 128 + "."))
+
+
+def test_metadata_is_told_by_the_names_that_are_asked_for() -> None:
+    """Last of an upload's fields, in the settings' order and spelling; each half has its own."""
+    seen = SEEN._replace(live=LIVE._replace(metadata=METADATA))
+    asked = settings(PASS_METADATA="Device,missing,ATTEMPT")
+    made = body(seen, WHICH, MATCHED, asked, CALLED)
+    assert '"uploaded_at":"2026-11-22T11:59:51Z","metadata":{"Device":"甲 <b>","ATTEMPT":"3"}}' in made
+    assert json.loads(made)["data"]["image"]["metadata"] == {}
+    half = seen._replace(image=None)
+    told = json.loads(body(half, WHICH, incomplete(half, 3600), asked, None))["data"]
+    assert (told["live"]["metadata"]["ATTEMPT"], told["image"]) == ("3", None)
+
+
+def test_metadata_that_is_too_long_is_left_out() -> None:
+    """256 bytes of UTF-8 are told; of more a part would be another value."""
+    seen = SEEN._replace(live=LIVE._replace(metadata=METADATA))
+    told = json.loads(body(seen, WHICH, MATCHED, settings(PASS_METADATA="long,longer"), CALLED))
+    assert told["data"]["live"]["metadata"] == {"long": "é" * 128}
+
+
+def test_without_the_setting_no_metadata_is_told() -> None:
+    """The body is byte for byte what it is for uploads that have none."""
+    seen = SEEN._replace(live=LIVE._replace(metadata=METADATA))
+    assert body(seen, WHICH, MATCHED, settings(), CALLED) == body(SEEN, WHICH, MATCHED, settings(), CALLED)
 
 
 @pytest.mark.parametrize("code", [*(code for code in CODES if code != "Success"), "FailedOperation.BrandNew"])

@@ -54,6 +54,7 @@ def test_three_settings_are_enough() -> None:
     assert settings.faceid_endpoint == "faceid.tencentcloudapi.com"
     assert settings.log_level == "INFO"
     assert settings.local_cloud is None
+    assert settings.pass_metadata == ()
 
 
 @pytest.mark.parametrize(
@@ -89,6 +90,10 @@ def test_three_settings_are_enough() -> None:
         ("MAX_IMAGE_BYTES", "5000000000", "max_image_bytes", 5_000_000_000),
         ("MAX_VERDICTS", "0", "max_verdicts", 0),
         ("MAX_VERDICTS", "1000", "max_verdicts", 1000),
+        ("PASS_METADATA", "attempt", "pass_metadata", ("attempt",)),
+        ("PASS_METADATA", "Attempt , device-2,0", "pass_metadata", ("Attempt", "device-2", "0")),
+        ("PASS_METADATA", ",".join("abcdefghij"), "pass_metadata", tuple("abcdefghij")),
+        ("PASS_METADATA", "n" * 64, "pass_metadata", ("n" * 64,)),
         ("API_RATE", "0.5", "api_rate", 0.5),
         ("API_RATE", "1000", "api_rate", 1000.0),
         ("FACEID_ENDPOINT", "faceid.intl.tencentcloudapi.com", "faceid_endpoint", None),
@@ -285,6 +290,26 @@ REFUSED: dict[str, list[tuple[str, str]]] = {
         (text, "is no whole number from 1 to") for text in ("0", "-1", "5000000001", "1_000")
     ],
     "MAX_VERDICTS": [(text, "is no whole number from 0 to 1000") for text in ("-1", "1001", "1.5", "none")],
+    "PASS_METADATA": [
+        *(
+            (text, "is no name of metadata: letters, digits and hyphens")
+            for text in (
+                "a,",
+                ",",
+                "a b",
+                "my_name",
+                "n" * 65,
+                "é",
+                "x-cos-meta-attempt",
+                "X-COS-Meta-A",
+                "a:b",
+                "--",
+                "٣",
+            )
+        ),
+        ("attempt,Attempt", "names one twice"),
+        (",".join("abcdefghijk"), "names 11, but 10 at most"),
+    ],
     "API_RATE": [(text, "is no number from 0.01 to 1000") for text in ("0", "0.001", "1001", "five")],
     "FACEID_ENDPOINT": [
         (text, "is refused, since signed links to faces go there")
@@ -410,7 +435,7 @@ def test_all_faults_are_named_at_once() -> None:
 
 def test_no_setting_is_forgotten_here() -> None:
     """Every documented setting has its refusals above, so that the test of all faults is of all settings."""
-    assert len(REFUSED) == 20
+    assert len(REFUSED) == 21
     assert set(REQUIRED) < set(REFUSED)
 
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from handler.rules.pairing import Role
-from handler.rules.uploads import SLACK, Seen, Stored, goes_first, seen_of, shows
+from handler.rules.uploads import SLACK, Seen, Stored, goes_first, metadata_of, seen_of, shows
 from tests.support.values import BUCKET, IMAGE, LIVE, MOMENT, NOON, PAIR, SECOND, SEEN
 
 TWO = PAIR._replace(
@@ -56,6 +56,23 @@ def test_what_was_never_read_is_named_by_its_etag() -> None:
     """An upload too large to be worth reading still has an identity of its own."""
     assert LIVE.identity == "a" * 32
     assert LIVE._replace(md5=None, etag='"x-2"').identity == 'etag:"x-2"'
+
+
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [
+        ("3", "3"),
+        ("", ""),
+        ("甲".encode().decode("latin-1"), "甲"),
+        ("%E7%94%B2", "%E7%94%B2"),
+        ("caf\xe9", "café"),
+        ("甲", "甲"),
+    ],
+)
+def test_metadata_is_read_as_it_was_sent(value: str, read: str) -> None:
+    """UTF-8 that an HTTP client took for Latin-1 is UTF-8 again; nothing is percent-decoded."""
+    headers = {"x-cos-meta-device-name": value, "x-cos-request-id": "r", "content-type": "image/jpeg"}
+    assert metadata_of(headers) == (("device-name", read),)
 
 
 # --- whether COS shows an upload ----------------------------------------------------------------------

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from itertools import islice
 from typing import NamedTuple
 
 from handler.cli.deployment import Deployment
 from handler.cli.doctor.check import Check
 from handler.cli.doctor.trouble import made
+from handler.cli.find import side_by_side
+from handler.cli.first_bytes import LOOKED_AT, what_is_wrong
 from handler.cli.output import when
-from handler.edges.bucket import Forbidden
-from handler.rules.pairing import AmbiguousKey
+from handler.edges.bucket import CosError, Forbidden
+from handler.rules.pairing import AmbiguousKey, Role
 from handler.rules.uploads import Stored
 
 NEWEST = 10  # keys of uploads that are shown
@@ -20,10 +23,10 @@ MOST_LISTED = 10_000  # uploads under each prefix that are looked through for th
 
 
 class Reading(NamedTuple):
-    """How the templates read an upload's key: its role in a pair, or why it has none."""
+    """How the templates read an upload's key: its role in a pair, or None and why it has none."""
 
     text: str
-    is_of_a_pair: bool
+    role: Role | None
 
 
 def uploads(deployment: Deployment) -> Iterator[Check]:
@@ -35,9 +38,9 @@ def uploads(deployment: Deployment) -> Iterator[Check]:
         return
     yield from made("bucket of uploads", _read_one(deployment, newest[0]))
     readings = [_reading(deployment, stored.key) for stored in newest]
-    for stored, reading in zip(newest, readings, strict=True):
-        yield Check("upload", "info", f"{stored.key}: {reading.text}")
-    if not any(reading.is_of_a_pair for reading in readings):
+    asked = [partial(_upload, deployment, *each) for each in zip(newest, readings, strict=True)]
+    yield from side_by_side(asked)
+    if not any(reading.role for reading in readings):
         yield Check(
             "templates",
             "fail",
@@ -71,9 +74,24 @@ def _read_one(deployment: Deployment, newest: Stored) -> Iterator[Check]:
     yield Check("read uploads", "ok", told)
 
 
+def _upload(deployment: Deployment, stored: Stored, reading: Reading) -> Check:
+    """One of the newest, and whether it can be what its role asks for, by its first bytes."""
+    told = f"{stored.key}: {reading.text}"
+    wrong = None
+    if reading.role is not None and stored.size:
+        try:
+            first = deployment.uploads.first_bytes(stored, LOOKED_AT)
+        except CosError:
+            first = None  # archived, or not to be read: `read uploads` says so of the newest
+        wrong = what_is_wrong(reading.role, first) if first else None
+    if wrong is None:
+        return Check("upload", "info", told)
+    return Check("upload", "warn", f"{told}, {wrong.found}", wrong.do)
+
+
 def _reading(deployment: Deployment, key: str) -> Reading:
     try:
         match = deployment.settings.templates.match(key)
     except AmbiguousKey:
-        return Reading("is ambiguous: choose values without the template's separators", False)
-    return Reading(match[0], True) if match else Reading("matches no template", False)
+        return Reading("is ambiguous: choose values without the template's separators", None)
+    return Reading(match[0], match[0]) if match else Reading("matches no template", None)
