@@ -73,7 +73,7 @@ def test_a_sequence_is_made_for_a_device_and_holds_for_two_hours(cloud: Cloud) -
 )
 def test_what_is_passed_is_checked(cloud: Cloud, changed: dict[str, str], code: str, said: str) -> None:
     """MD5, links and levels, as for the comparison."""
-    assert refusal(cloud, passed(cloud, **changed)) == (code, said)
+    assert refusal(cloud, {**passed(cloud), **changed}) == (code, said)
 
 
 @pytest.mark.parametrize(
