@@ -31,6 +31,7 @@ const ONE_PUT = { "x-cos-forbid-overwrite": "true" }; // signed into the link: i
 
 const { BUCKET: Bucket, REGION: Region, SECRET_ID, SECRET_KEY, LOCAL_CLOUD } = process.env;
 const { PORT = "8000", STORE = "consumer.jsonl", IMAGES = "images" } = process.env;
+const { FACEID_ENDPOINT = "faceid.tencentcloudapi.com" } = process.env; // or faceid.intl…: `doctor` says which
 const ATTEMPTS = `${STORE}.attempts`;
 
 const folder = new URL("../texts/", import.meta.url);
@@ -131,7 +132,7 @@ class Through extends http.Agent {
 const [scheme, agent] = LOCAL_CLOUD ? ["http:", new Through()] : ["https:", undefined];
 const keys = { SecretId: SECRET_ID, SecretKey: SECRET_KEY };
 const cos = new COS({ ...keys, Protocol: scheme, Proxy: LOCAL_CLOUD });
-const api = new CommonClient("faceid.tencentcloudapi.com", "2018-03-01", {
+const api = new CommonClient(FACEID_ENDPOINT, "2018-03-01", {
   credential: { secretId: SECRET_ID, secretKey: SECRET_KEY },
   region: Region,
   profile: { language: "en-US", httpProfile: { protocol: `${scheme}//`, reqTimeout: 10, agent } },

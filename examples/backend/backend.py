@@ -60,6 +60,9 @@ CREATE INDEX IF NOT EXISTS attempts_of_a_person ON attempts (person, at);
 
 BUCKET, REGION = os.environ.get("BUCKET", ""), os.environ.get("REGION", "")
 KEYS = (os.environ.get("SECRET_ID", ""), os.environ.get("SECRET_KEY", ""))
+ENDPOINT = os.environ.get(
+    "FACEID_ENDPOINT", "faceid.tencentcloudapi.com"
+)  # or faceid.intl…: `doctor` says which
 LOCAL_CLOUD = os.environ.get("LOCAL_CLOUD", "")  # an http proxy that plays Tencent Cloud, for tests
 SCHEME, PROXIES = ("http", {"http": LOCAL_CLOUD}) if LOCAL_CLOUD else ("https", None)
 
@@ -105,7 +108,7 @@ def colour_sequence(cos: Any, attempt: str, device_data: str) -> str:
     body = base64.b64encode(device_data.encode())
     key = f"device-data/{attempt}"  # outside of the trigger's prefix: no event
     cos.put_object(Bucket=BUCKET, Key=key, Body=body, Metadata=dict(ONE_PUT))
-    http = HttpProfile(protocol=SCHEME, proxy=LOCAL_CLOUD or None, reqTimeout=10)
+    http = HttpProfile(protocol=SCHEME, endpoint=ENDPOINT, proxy=LOCAL_CLOUD or None, reqTimeout=10)
     profile = ClientProfile(httpProfile=http, language="en-US")
     api = CommonClient("faceid", "2018-03-01", Credential(*KEYS), REGION, profile)
     asked = {

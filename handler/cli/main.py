@@ -15,6 +15,7 @@ from handler.cli.doctor.examination import RETENTION, SECTIONS, WEBHOOK, examine
 from handler.cli.find import find_pair, find_record, moment
 from handler.cli.forget import Erasure, forget
 from handler.cli.inventory import subject_of, take_inventory, walks_at
+from handler.cli.outcome import show_outcome
 from handler.cli.output import Output, count, span, when
 from handler.cli.report.cache import forget_erased
 from handler.cli.report.command import report
@@ -185,6 +186,21 @@ def verify(chosen: Options, output: Output, files: tuple[Path, ...], smoke: bool
     if not delivered:
         output.say("The webhook did not take the message: `doctor` says why.")
     return delivered and record.outcome != "failed"
+
+
+@main.command(short_help="What was decided about a pair or a verification.")
+@click.argument("reference", nargs=-1, required=True, metavar="ID|KEY|NAME=VALUE…")
+@click.option("--wait", type=click.FloatRange(0, 900), default=0.0, help="Seconds to wait for it.")
+@command
+def outcome(chosen: Options, output: Output, reference: tuple[str, ...], wait: float) -> None:
+    """What was decided about a pair (by its id, its values or an upload's key) or about a verification.
+
+    Of several verifications of a pair it tells that of the newest uploads. Exit status 0: matched; 3: decided
+    otherwise; 4: nothing decided within --wait; 1: an error, which a record that is not ours is too.
+    """
+    status = show_outcome(chosen.deployment(), output, reference, wait)
+    if status:
+        sys.exit(status)
 
 
 @main.command(short_help="Presigned links to upload one pair.")

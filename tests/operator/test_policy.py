@@ -30,11 +30,11 @@ from tests.support.harness import IMAGE, LIVE, Livepair
 from tests.support.project import PROJECT
 
 BUCKET, STATE, REGION = "faces-1250000000", "faces-state-1250000000", "ap-singapore"
-ROLE, RELAY, DELETE, BACKEND = (
+ROLE, RELAY, DELETE, BACKEND, READER = (
     (PROJECT / "handler" / f"policy{name}.json").read_text()
-    for name in ("", ".upload_url", ".delete_uploads", ".backend")
+    for name in ("", ".upload_url", ".delete_uploads", ".backend", ".reader")
 )
-"""What the role needs always, and what for a setting only; and what the backend needs."""
+"""What the role needs always, and what for a setting only; what the backend needs, and who only reads."""
 
 
 def policy(bucket: str = BUCKET, texts: tuple[str, ...] = (ROLE, RELAY, DELETE)) -> dict[str, Any]:
@@ -212,6 +212,7 @@ def test_the_policy_fits_the_settings_that_are_deployed() -> None:
         }
     )
     assert f":{STATE}/{settings.state_prefix}*" in ROLE
+    assert f":{STATE}/{settings.state_prefix}records/*" in READER
     for template in (*settings.templates.live, *settings.templates.image):
         assert f":{BUCKET}/{template.prefix}*" in ROLE
 
@@ -363,7 +364,7 @@ def test_the_sizes_of_the_backends_policy_are_those_of_the_settings() -> None:
 
 
 def test_what_the_backend_reads_is_nobodys_face(cloud: Cloud, device: requests.Session) -> None:
-    """Its keys read DeviceData, so a link could bring some to its key: base64 of JSON, which nobody judges."""
+    """Its keys read DeviceData, so a link could bring some to its key: base64 of JSON is no recording."""
     client = backend(cloud)
     data = base64.b64encode(samples.device_data().encode())
     client.put_object(Bucket=BUCKET, Key="device-data/42", Body=data, Metadata=dict(ONE_PUT))

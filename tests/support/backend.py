@@ -12,12 +12,18 @@ from pathlib import Path
 from types import TracebackType
 
 from tests.cloud import Cloud, Credentials, cam
-from tests.cloud.consumer import SECRET
 from tests.cloud.cos_sign import Account
 from tests.support.nodejs import NODE, PACKAGES
 from tests.support.project import PROJECT
 
 EXAMPLES = PROJECT / "examples"
+MOVED = """
+import datetime, runpy, sys, time_machine
+ahead = datetime.timedelta(seconds={ahead!r})
+time_machine.travel(datetime.datetime.now(datetime.timezone.utc) + ahead).start()
+sys.argv = ["backend.py"]
+runpy.run_path("backend.py", run_name="__main__")
+"""
 PROGRAMS = {"python": "backend.py", "node": "backend.mjs"}
 POLICY = (PROJECT / "handler" / "policy.backend.json").read_text(encoding="utf-8")
 NEEDED = ("cos-nodejs-sdk-v5", "express", "standardwebhooks", "tencentcloud-sdk-nodejs-common")
@@ -36,6 +42,7 @@ class Backend:
 
     def __init__(self, kind: str, folder: Path, cloud: Cloud, policy: str = POLICY) -> None:
         """`kind` is a key of PROGRAMS. It asks with keys that may do what `policy` allows."""
+        folder.mkdir(exist_ok=True)
         self._folder = folder / "backend"
         self._log = folder / "log"
         for name in ("backend", "consumers", "texts"):
@@ -54,7 +61,7 @@ class Backend:
             "REGION": cloud.region,
             "SECRET_ID": keys.secret_id,
             "SECRET_KEY": keys.secret_key,
-            "WEBHOOK_SECRET": SECRET,
+            "WEBHOOK_SECRET": cloud.secret,
             "LOCAL_CLOUD": cloud.url,
             "PORT": "0",
             "STORE": str(self.store),
@@ -73,11 +80,12 @@ class Backend:
     ) -> None:
         self.stop()
 
-    def start(self) -> None:
-        """Start it again. It listens on a new port each time."""
+    def start(self, ahead: float = 0.0) -> None:
+        """Start it again, with a clock so many seconds ahead (python's only). On a new port each time."""
+        command = [sys.executable, "-c", MOVED.format(ahead=ahead)] if ahead else self._command
         with self._log.open("a") as log:
             self._process = subprocess.Popen(
-                self._command,
+                command,
                 cwd=self._folder,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
