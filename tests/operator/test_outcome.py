@@ -90,7 +90,7 @@ def test_a_pair_is_found_by_all_that_names_it(deployed: Livepair, operator: Oper
     deployed.put_pair(samples.live(seed=2), name=HEX)
     assert deployed.run() == ["matched"]
     assert operator.json("outcome", HEX)["verification"] == deployed.messages[-1]["data"]["verification_id"]
-    assert "no verification's ID" in operator.error("outcome", "msg_none")
+    assert "neither a verification's ID" in operator.error("outcome", "msg_none")
     assert "no record" in operator.error("outcome", f"msg_{HEX}")
     assert "no pair's key" in operator.error("outcome", "elsewhere/x")
 
