@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 from types import TracebackType
 from typing import Any
+from urllib.parse import quote
 
 import requests
 
@@ -27,7 +28,7 @@ class App:
         self._http, self._device = requests.Session(), requests.Session()
         for session in (self._http, self._device):
             session.trust_env = False
-        self._http.headers.update({"X-Person": person, "Accept-Language": languages})
+        self._http.headers.update({"X-Person": quote(person), "Accept-Language": languages})
         self._device.proxies = {"http": cloud}
 
     def __enter__(self) -> App:
