@@ -90,7 +90,7 @@ function referenceImage({ image, image_id }) {
   return Buffer.from(image, "base64"); // the bytes themselves go to COS
 }
 
-// --- attempts: a line in a file each, and one more for each that is given back ------------------------------
+// --- attempts: a line in a file each, and one more for each that is given back ----------------------------
 
 const attempts = new Map(); // id -> { id, who, at }
 
@@ -100,7 +100,7 @@ function note(line) {
 }
 
 function write(line) {
-  appendFileSync(ATTEMPTS, `${JSON.stringify(line)}\n`, { flush: true });
+  appendFileSync(ATTEMPTS, `\n${JSON.stringify(line)}`, { flush: true }); // what was cut off spoils no other line
   note(line);
 }
 
@@ -193,8 +193,11 @@ function language(request) {
 function serve() {
   if (![Bucket, Region, SECRET_ID, SECRET_KEY].every(Boolean))
     throw new Error("BUCKET, REGION, SECRET_ID and SECRET_KEY are needed");
-  const lines = readFileSync(ATTEMPTS, { encoding: "utf8", flag: "a+" }).split("\n");
-  for (const line of lines.filter(Boolean)) note(JSON.parse(line));
+  for (const line of readFileSync(ATTEMPTS, { encoding: "utf8", flag: "a+" }).split("\n")) {
+    try {
+      note(JSON.parse(line));
+    } catch {} // cut off: nobody was told of it
+  }
   const app = consumer(); // it has POST /webhook
 
   app.post("/verifications", express.json({ limit: LARGEST }), async (request, response) => {

@@ -368,6 +368,37 @@ def test_a_recording_of_somebody_else_confirms_nobody(backend: Backend, app: Cal
     assert (ann.answer(one["id"])["status"], eve.answer(two["id"])["status"]) == ("done", "not_confirmed")
 
 
+@needs_node(*NEEDED)
+def test_an_attempt_that_was_cut_off_spoils_no_other(cloud: Cloud, tmp_path: Path) -> None:
+    """Killed while it writes, the Node backend starts again and knows what was answered before and after."""
+    with Backend("node", tmp_path, cloud) as running, App(running.url, cloud.url) as phone:
+        first = phone.begin()["id"]
+        running.stop()
+        with Path(f"{running.store}.attempts").open("a") as file:
+            file.write('\n{"id": "cut off in the m')
+        running.start()
+        with App(running.url, cloud.url) as again:
+            second = again.begin()["id"]
+            running.stop()
+            running.start()
+        with App(running.url, cloud.url) as later:
+            assert [later.answer(each) for each in (first, second)] == [{"status": "waiting"}] * 2
+            assert later.ask().status_code == 201
+            assert later.ask().status_code == 429
+
+
+def test_the_other_host_of_the_api_can_be_named(kind: str, cloud: Cloud, tmp_path: Path) -> None:
+    """For an account that the international one serves."""
+    hosts = ("faceid.tencentcloudapi.com", "faceid.intl.tencentcloudapi.com")
+    for number, settings in enumerate(({}, {"FACEID_ENDPOINT": hosts[1]})):
+        with (
+            Backend(kind, tmp_path / str(number), cloud, **settings) as running,
+            App(running.url, cloud.url) as phone,
+        ):
+            phone.begin()
+        assert cloud.faceid.calls[-1].host == hosts[number]
+
+
 # --- what its keys need ------------------------------------------------------------------------------
 
 STATEMENTS = range(len(json.loads(POLICY)["statement"]))

@@ -40,7 +40,7 @@ def backend_keys(cloud: Cloud, policy: str = POLICY) -> Credentials:
 class Backend:
     """A copy of one of the backends in a folder of its own, and its process. Running until `stop`."""
 
-    def __init__(self, kind: str, folder: Path, cloud: Cloud, policy: str = POLICY) -> None:
+    def __init__(self, kind: str, folder: Path, cloud: Cloud, policy: str = POLICY, **settings: str) -> None:
         """`kind` is a key of PROGRAMS. It asks with keys that may do what `policy` allows."""
         folder.mkdir(exist_ok=True)
         self._folder = folder / "backend"
@@ -65,6 +65,7 @@ class Backend:
             "LOCAL_CLOUD": cloud.url,
             "PORT": "0",
             "STORE": str(self.store),
+            **settings,
         }
         program = str(NODE) if kind == "node" else sys.executable
         self._command, self._kind = [program, PROGRAMS[kind]], kind
