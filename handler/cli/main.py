@@ -15,7 +15,7 @@ from handler.cli.doctor.examination import RETENTION, SECTIONS, WEBHOOK, examine
 from handler.cli.find import find_pair, find_record, moment
 from handler.cli.forget import Erasure, forget
 from handler.cli.inventory import subject_of, take_inventory, walks_at
-from handler.cli.outcome import show_outcome
+from handler.cli.outcome import outcome
 from handler.cli.output import Output, count, span, when
 from handler.cli.report.cache import forget_erased
 from handler.cli.report.command import report
@@ -188,21 +188,6 @@ def verify(chosen: Options, output: Output, files: tuple[Path, ...], smoke: bool
     return delivered and record.outcome != "failed"
 
 
-@main.command(short_help="What was decided about a pair or a verification.")
-@click.argument("reference", nargs=-1, required=True, metavar="ID|KEY|NAME=VALUE…")
-@click.option("--wait", type=click.FloatRange(0, 900), default=0.0, help="Seconds to wait for it.")
-@command
-def outcome(chosen: Options, output: Output, reference: tuple[str, ...], wait: float) -> None:
-    """What was decided about a pair (by its id, its values or an upload's key) or about a verification.
-
-    Of several verifications of a pair it tells that of the newest uploads. Exit status 0: matched; 3: decided
-    otherwise; 4: nothing decided within --wait; 1: an error, which a record that is not ours is too.
-    """
-    status = show_outcome(chosen.deployment(), output, reference, wait)
-    if status:
-        sys.exit(status)
-
-
 @main.command(short_help="Presigned links to upload one pair.")
 @click.argument("values", nargs=-1, required=True, metavar="ID|NAME=VALUE…")
 @click.option("--seconds", type=click.IntRange(30, 3600), default=upload.LINK_SECONDS, show_default=True)
@@ -272,5 +257,6 @@ def _say_what_may_come(output: Output, erasure: Erasure, key: str) -> None:
         output.warn(f"{said}: run `forget {key}` again then.")
 
 
+main.add_command(outcome)
 main.add_command(report)
 main.add_command(support)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import click
+
+from handler.cli.command import Options, command
 from handler.cli.deployment import Deployment, Problem
 from handler.cli.find import find_record, id_in, pair_of_key
 from handler.cli.output import Output, when
@@ -15,6 +19,21 @@ from handler.rules.records import Record
 POLL_SECONDS = 1.0
 NOT_MATCHED, NOT_DECIDED = 3, 4
 """Exit statuses beside 0, `matched`; 1 and 2 are errors, as everywhere."""
+
+
+@click.command(short_help="What was decided about a pair or a verification.")
+@click.argument("reference", nargs=-1, required=True, metavar="ID|KEY|NAME=VALUE…")
+@click.option("--wait", type=click.FloatRange(0, 900), default=0.0, help="Seconds to wait for it.")
+@command
+def outcome(chosen: Options, output: Output, reference: tuple[str, ...], wait: float) -> None:
+    """What was decided about a pair (by its id, its values or an upload's key) or about a verification.
+
+    Of several verifications of a pair it tells that of the newest uploads. Exit status 0: matched; 3: decided
+    otherwise; 4: nothing decided within --wait; 1: an error, which a record that is not ours is too.
+    """
+    status = show_outcome(chosen.deployment(), output, reference, wait)
+    if status:
+        sys.exit(status)
 
 
 def show_outcome(deployment: Deployment, output: Output, reference: Sequence[str], wait: float) -> int:
