@@ -68,7 +68,7 @@ lock: $(READY) ## pin the requirements anew, with hashes and without an index
 	$(LOCK) --group function --extra dev pyproject.toml -o requirements-dev.txt
 
 clean: ## remove what was made
-	rm -rf .venv .venv-* mutants dist livepair.zip livepair.cdx.json .bundle-* tests/node/node_modules examples/consumers/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-* mutants dist livepair.zip livepair.cdx.json .bundle-* tests/node/node_modules examples/*/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(READY): requirements-dev.txt requirements-build.txt
 	@test -n "$(PYTHON)" || { echo 'livepair needs Python 3.10 or newer, and none was found.' \

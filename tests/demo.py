@@ -11,6 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -18,6 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import jsonschema
+import requests
 from rich import box
 from rich.console import Console
 from rich.live import Live
@@ -31,13 +33,16 @@ from handler.cli.report.reckon import OUTCOMES, Reckoning
 from handler.cli.report.run import Asked, make
 from handler.cli.report.text import headlines
 from tests.cloud import Cloud, samples
+from tests.cloud.app import App
 from tests.cloud.faults import Operation
 from tests.cloud.scf import bundle
+from tests.support.backend import Backend
 from tests.support.project import PROJECT
 
 FACES, ATTEMPTS, RELAY = "faces-1250000000", "attempts-1250000000", "relay-1250000000"
 STATE = "state-1250000000"
 PAIR_TIMEOUT = 3600
+FROM_AN_APP = "an app, the whole way"
 PATIENCE = 60.0  # real seconds without news after which the demo gives up
 
 FUNCTIONS = {
@@ -91,8 +96,8 @@ class Scenario:
 class Uploads:
     """Puts objects with the real COS SDK, and remembers whose live package is whose."""
 
-    def __init__(self, cloud: Cloud, bucket: str) -> None:
-        self.cloud, self.bucket = cloud, bucket
+    def __init__(self, cloud: Cloud, bucket: str, app: App | None = None) -> None:
+        self.cloud, self.bucket, self.app = cloud, bucket, app
 
     def put(self, key: str, data: bytes) -> None:
         self.cloud.uploader.put_object(Bucket=self.bucket, Key=key, Body=data)
@@ -156,6 +161,15 @@ def _scenarios() -> list[Scenario]:
     def repeated(up: Uploads) -> None:
         up.cloud.scf.duplicate(3, key="*repeated/live.gz")
         up.pair("repeated", live(), ok)
+
+    def from_an_app(up: Uploads) -> None:
+        assert up.app is not None
+        begun = up.app.begin(ok)
+        filmed.expected[:] = [Expected((begun["id"],), "matched")]
+        if up.app.upload(begun, up.app.film(begun)) != 200:
+            raise RuntimeError("the app could not upload")
+
+    filmed = Scenario(FROM_AN_APP, FACES, from_an_app, [Expected(("chosen by the backend",), "matched")])
 
     return [
         simple("image first", "image-first", live(), "matched", None),
@@ -226,6 +240,7 @@ def _scenarios() -> list[Scenario]:
             lambda up: up.pair("relayed", live(), ok),
             [Expected(("relayed",), "matched")],
         ),
+        filmed,
         Scenario(
             "half a pair, 1 hour later",
             FACES,
@@ -348,6 +363,7 @@ def play(console: Console, deployed: Mapping[str, Deployment] = PLAIN) -> int:
     with (
         TemporaryDirectory(prefix="livepair-demo-") as folder,
         Cloud(bucket=FACES) as cloud,
+        ExitStack() as running,
         console.status("Starting the local cloud …") as status,
     ):
         code = bundle(PROJECT, Path(folder) / "code")
@@ -365,6 +381,8 @@ def play(console: Console, deployed: Mapping[str, Deployment] = PLAIN) -> int:
                 timeout=90,
                 may=deployment.may,
             )
+        backend = running.enter_context(Backend("python", Path(folder) / "app", cloud))
+        app = running.enter_context(App(backend.url, cloud.url, languages="th"))
         status.stop()
         with Live(console=console, refresh_per_second=8, transient=True) as shown:
 
@@ -382,8 +400,9 @@ def play(console: Console, deployed: Mapping[str, Deployment] = PLAIN) -> int:
                 if not console.is_terminal:
                     console.print(f"uploading: {scenario.shows} …")
                 scenario.began = time.monotonic()
-                scenario.uploads(Uploads(cloud, scenario.bucket))
+                scenario.uploads(Uploads(cloud, scenario.bucket, app))
             _wait(cloud, show, total - 1, "waiting for the answers …")
+            screen = _screen(cloud, scenarios, backend, app)
             for scenario in scenarios:
                 scenario.began = scenario.began if scenario.arrived else time.monotonic()
             cloud.clock.advance(PAIR_TIMEOUT)
@@ -392,6 +411,8 @@ def play(console: Console, deployed: Mapping[str, Deployment] = PLAIN) -> int:
         _collect(cloud, scenarios)
         console.print(_table(cloud, scenarios))
         faults = _faults(cloud, scenarios, deployed)
+        if screen["status"] != "done":
+            faults.append(f"{FROM_AN_APP}: expected status done, found {screen}")
         for fault in faults:
             console.print(f"[red]✗[/] {fault}")
         if faults:
@@ -411,8 +432,10 @@ def play(console: Console, deployed: Mapping[str, Deployment] = PLAIN) -> int:
         if miscounted:
             console.print(f"[red]✗[/] {miscounted}")
             return 1
+        console.print(f"\nThe app's screen, in Thai: {screen['words']}")
         console.print(
             "\nWhere to look next:\n"
+            "  how an app gets there     examples/backend/README.md\n"
             "  what your consumer gets   events/verification.matched.json\n"
             "  how an upload is handled  handler/README.md\n"
             "  what everything means     README.md"
@@ -441,6 +464,15 @@ def _miscounted(found: Reckoning, scenarios: list[Scenario]) -> str | None:
     wanted = [outcomes[each] for each in OUTCOMES], sum(each.calls for each in there)
     counted = [found.total.outcomes[each] for each in OUTCOMES], found.total.calls
     return None if counted == wanted else f"the report counted {counted}, expected {wanted}"
+
+
+def _screen(cloud: Cloud, scenarios: Iterable[Scenario], backend: Backend, app: App) -> dict[str, str]:
+    """What the app shows once its backend has got its message: the consumer's, with its signature."""
+    (attempt_id,) = next(each.expected[0].pair for each in scenarios if each.shows == FROM_AN_APP)
+    for attempt in cloud.consumer.attempts:
+        if json.loads(attempt.body)["data"].get("pair") == {"id": attempt_id}:
+            requests.post(backend.webhook, attempt.body, headers=attempt.headers, timeout=10)
+    return app.answer(attempt_id, wait=20)
 
 
 def _wait(cloud: Cloud, show: Callable[[str], int], wanted: int, doing: str) -> None:

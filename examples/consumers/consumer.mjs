@@ -12,7 +12,8 @@
 // second take a database. `pairs()` follows from the messages alone, in whatever order they came, so a later one
 // may change it.
 
-import { appendFileSync, fsyncSync, ftruncateSync, openSync, readFileSync, writeSync } from "node:fs";
+import { appendFileSync, fsyncSync, ftruncateSync, openSync, readFileSync, realpathSync, writeSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import express from "express";
 import { Webhook } from "standardwebhooks";
 
@@ -22,7 +23,7 @@ const MAX_TRIES = 5; // verdicts about one pair; each one more is a guess too ma
 const JUDGED = ["matched", "mismatched", "rejected"];
 const TYPES = [...JUDGED, "incomplete", "failed"].map((outcome) => `verification.${outcome}`);
 
-const messages = new Map(); // id -> what it says of its pair, null for a test and for types that came later
+export const messages = new Map(); // id -> what it says of its pair, null for a test and for types that came later
 
 function read({ id, type, timestamp, data }) {
   if (!TYPES.includes(type)) return null;
@@ -31,6 +32,8 @@ function read({ id, type, timestamp, data }) {
   const review = reason?.advice === "review" ? "review" : null;
   return {
     id,
+    type,
+    data,
     pair: named(data.pair),
     outcome,
     advice: reason === null ? null : reason.advice,
@@ -42,14 +45,14 @@ function read({ id, type, timestamp, data }) {
   };
 }
 
-const named = (pair) => JSON.stringify(Object.fromEntries(Object.entries(pair).sort()));
+export const named = (pair) => JSON.stringify(Object.fromEntries(Object.entries(pair).sort()));
 const later = (one, other) => {
   const n = one.findIndex((value, n) => value !== other[n]);
   return n >= 0 && one[n] > other[n];
 };
 
 /** What is known of each pair. `cleared` are the ids of messages that a human has looked at. */
-function pairs(cleared) {
+export function pairs(cleared) {
   const told = [...messages.values()].filter((each) => each !== null);
   const first = new Map(); // MD5 of a recording -> the match whose upload of it was the earliest
   for (const each of told.filter(({ recording }) => recording !== null)) {
@@ -91,8 +94,11 @@ function load() {
   return size;
 }
 
-function serve(secrets, buckets) {
+/** An Express app that takes messages at /webhook. */
+export function consumer() {
+  const buckets = BUCKET.split(/\s+/).filter(Boolean);
   if (!buckets.length) throw new Error("BUCKET is missing: messages about any other are refused");
+  const secrets = WEBHOOK_SECRET.trim().split(/\s+/);
   const verifiers = secrets.map((secret) => new Webhook(secret)); // throws where there is none
   let size = load();
   const file = openSync(STORE, "a");
@@ -140,18 +146,24 @@ function serve(secrets, buckets) {
     }
     response.sendStatus(204);
   });
-  const server = app.listen(Number(PORT), "127.0.0.1", (error) => {
+  return app;
+}
+
+function serve() {
+  const server = consumer().listen(Number(PORT), "127.0.0.1", (error) => {
     if (error) throw error;
     console.log(`listening on http://127.0.0.1:${server.address().port}/webhook`);
   });
 }
 
+/** The ids of the messages that a human has looked at, which `clear` may have added to meanwhile. */
+export const cleared = () => new Set(readFileSync(CLEARED, { encoding: "utf8", flag: "a+" }).split("\n"));
+
 function show() {
   load();
-  const cleared = readFileSync(CLEARED, { encoding: "utf8", flag: "a+" }).split("\n");
   // All that is not printable ASCII is escaped: uploaders chose what stands in a pair.
   const escape = (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`;
-  for (const each of pairs(new Set(cleared))) console.log(JSON.stringify(each).replace(/[^\x20-\x7e]/g, escape));
+  for (const each of pairs(cleared())) console.log(JSON.stringify(each).replace(/[^\x20-\x7e]/g, escape));
 }
 
 function clear(pair) {
@@ -161,7 +173,9 @@ function clear(pair) {
   console.log(`cleared, as far as ${found.length} messages go`);
 }
 
-const [command, pair] = process.argv.slice(2);
-if (command === "show") show();
-else if (command === "clear") clear(named(JSON.parse(pair)));
-else serve(WEBHOOK_SECRET.trim().split(/\s+/), BUCKET.split(/\s+/).filter(Boolean));
+const [program = "", command, pair] = process.argv.slice(1);
+if (realpathSync(program) === fileURLToPath(import.meta.url)) {
+  if (command === "show") show();
+  else if (command === "clear") clear(named(JSON.parse(pair)));
+  else serve();
+}

@@ -16,6 +16,7 @@ from handler.cli.doctor.examination import RETENTION, SECTIONS, WEBHOOK, examine
 from handler.cli.find import find_pair, find_record, moment
 from handler.cli.forget import Erasure, forget
 from handler.cli.inventory import subject_of, take_inventory, walks_at
+from handler.cli.outcome import outcome
 from handler.cli.output import Output, count, span, when
 from handler.cli.report.cache import forget_erased
 from handler.cli.report.command import report
@@ -270,5 +271,6 @@ def _say_what_may_come(output: Output, erasure: Erasure, key: str) -> None:
 
 main.add_command(consumer_check)
 main.add_command(trigger)
+main.add_command(outcome)
 main.add_command(report)
 main.add_command(support)

@@ -1,15 +1,18 @@
-"""The faceid API: DetectReflectLivenessAndCompare and CreateUploadUrl, version 2018-03-01.
+"""The faceid API, version 2018-03-01: three actions, and the buckets that belong to them.
 
-Page numbers are of Tencent's documentation of product 1061: 44246 (the call), 47648 (upload
-links), 46849 (both resources), and the page of error codes. What an upload brings is decided by its
-content (`samples`), unless a test has scripted the answer.
+Page numbers are of Tencent's documentation of product 1061: 44246 (the call), 47646 (the colour
+sequence), 47648 (upload links), 46849 (both resources), and the page of error codes. What an upload
+brings is decided by its content (`samples`), unless a test has scripted the answer.
 
 Two COS buckets of the service's own are served here as well: the one that upload links lead to, and
-the one best frames are kept in.
+the one best frames and colour sequences are kept in.
 """
 
 import asyncio
+import base64
+import binascii
 import hashlib
+import json
 import re
 import secrets
 import threading
@@ -40,12 +43,18 @@ OWN_BUCKETS = re.compile(rf"(?P<bucket>{RELAY}|{FRAMES})\.cos\.(?P<region>[a-z0-
 VERSION = "2018-03-01"
 REGIONS = ("ap-bangkok", "ap-hongkong", "ap-singapore")
 COMPARE = "DetectReflectLivenessAndCompare"
+SEQUENCE = "GenerateReflectSequence"
 UPLOAD_URL = "CreateUploadUrl"
 PARAMETERS = {
     COMPARE: ("LiveDataUrl", "LiveDataMd5", "ImageUrl", "ImageMd5"),
+    SEQUENCE: ("DeviceDataUrl", "DeviceDataMd5"),
     UPLOAD_URL: ("TargetAction",),
 }
-TARGET_ACTIONS = (COMPARE, "GenerateReflectSequence", "ApplyWebVerificationToken")
+OPTIONAL = {SEQUENCE: ("SecurityLevel",)}
+TARGET_ACTIONS = (COMPARE, SEQUENCE, "ApplyWebVerificationToken")
+SECURITY_LEVELS = ("1", "2", "3", "4")
+"""Silent, blinking, light, blinking and light; the last where none is given (page 47646)."""
+
 KEPT = 2 * 3600
 """Seconds that uploads by link and best frames are kept."""
 
@@ -118,6 +127,7 @@ class _Stored:
 
     body: bytes | None = None
     frame: BestFrame = field(default_factory=BestFrame)
+    type: str = "image/jpeg"
 
 
 class Faceid:
@@ -126,10 +136,12 @@ class Faceid:
     def __init__(self, clock: Clock, accounts: Mapping[str, Account]) -> None:
         self._clock = clock
         self._accounts = accounts
-        self.limits = {COMPARE: 5, UPLOAD_URL: 20}
-        """Requests a second that are executed; more are refused (pages 44246, 47648)."""
+        self.limits = {COMPARE: 5, SEQUENCE: 5, UPLOAD_URL: 20}
+        """Requests a second that are executed; more are refused (pages 44246, 47646, 47648)."""
         self.verdicts: dict[str, Answer] = {}
         """What is said of the live package with this MD5, whatever is in it."""
+        self.sequence_md5: str | None = None
+        """The MD5 that is said of every colour sequence; None: the right one."""
         self.latency = 0.0
         """Real seconds the engine takes to look at a pair."""
         self.fetch_timeout = 10.0
@@ -246,6 +258,8 @@ class Faceid:
             raise ApiError(refusal, UNAVAILABLE)
         if call.action == UPLOAD_URL:
             return self._create_upload_url(call)
+        if call.action == SEQUENCE:
+            return await self._generate_sequence(call)
         return await self._compare(call)
 
     def _refusal(self, host: str) -> str | None:
@@ -283,10 +297,31 @@ class Faceid:
             }
         }
 
+    async def _generate_sequence(self, call: Call) -> dict[str, Any]:
+        """A colour sequence for what the SDK says of its device: base64 of JSON that the backend has put."""
+        _check_md5s(call, "DeviceDataMd5")
+        if call.params.get("SecurityLevel", "4") not in SECURITY_LEVELS:
+            raise ApiError("InvalidParameterValue", "The value of `SecurityLevel` is not valid.")
+        _object(call.params["DeviceDataUrl"], call.region)
+        data, md5 = await self._fetch(call.params["DeviceDataUrl"])
+        if md5 != call.params["DeviceDataMd5"].lower():
+            raise ApiError("InvalidParameterValue", "MD5 Error")
+        call.executed = True
+        body = samples.sequence(_device_data(data or b""))
+        key = f"{uuid.uuid4().hex}_LightData"
+        expires = int(self._clock.timestamp()) + KEPT
+        self._stored[FRAMES, key] = _Stored(body, type="application/octet-stream")
+        call.code = "Success"
+        return {
+            "Response": {
+                "ReflectSequenceUrl": _link(f"{FRAMES}.cos.{call.region}.myqcloud.com", key, "get", expires),
+                "ReflectSequenceMd5": self.sequence_md5 or hashlib.md5(body).hexdigest(),
+                "RequestId": call.request_id,
+            }
+        }
+
     async def _compare(self, call: Call) -> dict[str, Any] | bytes:
-        for name in ("LiveDataMd5", "ImageMd5"):
-            if not re.fullmatch(r"[0-9a-fA-F]{32}", call.params[name]):
-                raise ApiError("InvalidParameterValue", f"The value of `{name}` is not valid.")
+        _check_md5s(call, "LiveDataMd5", "ImageMd5")
         links = [call.params["LiveDataUrl"], call.params["ImageUrl"]]
         objects = [_object(link, call.region) for link in links]
         if objects[0] == objects[1]:
@@ -394,7 +429,7 @@ class Faceid:
             return _file_error(403, "AccessDenied", "Access Denied.")
         if file.body is None:
             return _file_error(404, "NoSuchKey", "The specified key does not exist.")
-        headers = {"Content-Type": "image/jpeg", "Server": "tencent-cos", **file.frame.headers}
+        headers = {"Content-Type": file.type, "Server": "tencent-cos", **file.frame.headers}
         if file.frame.seconds_per_byte:
             slow = _slowly(file.body, file.frame.seconds_per_byte)
             return Response(file.frame.status, headers, slow, len(file.body))
@@ -427,7 +462,7 @@ def _look_at(live: bytes | None) -> Answer:
 def _parameters(action: str, body: bytes) -> dict[str, Any]:
     params = api.parameters(body)
     for name, value in params.items():
-        if name not in PARAMETERS[action]:
+        if name not in (*PARAMETERS[action], *OPTIONAL.get(action, ())):
             raise api.unknown(name)
         if not isinstance(value, str):
             raise ApiError("InvalidParameter", f"The type of parameter `{name}` is not valid.")
@@ -435,6 +470,26 @@ def _parameters(action: str, body: bytes) -> dict[str, Any]:
         if not params.get(name):
             raise api.missing(name)
     return params
+
+
+def _check_md5s(call: Call, *names: str) -> None:
+    for name in names:
+        if not re.fullmatch(r"[0-9a-fA-F]{32}", call.params[name]):
+            raise ApiError("InvalidParameterValue", f"The value of `{name}` is not valid.")
+
+
+def _device_data(data: bytes) -> dict[str, Any]:
+    """What the SDK says of its device. Raises ApiError where the bytes are no base64 of it.
+
+    No page says which code that brings; a backend has to live with any.
+    """
+    try:
+        found = json.loads(base64.b64decode(data, validate=True))
+    except (binascii.Error, ValueError):
+        found = None
+    if not isinstance(found, dict) or "select_data" not in found:
+        raise ApiError("InvalidParameterValue", "DeviceData is no Base64 of what the SDK gave.")
+    return found
 
 
 def _object(link: str, region: str) -> tuple[str, str]:

@@ -59,6 +59,31 @@ def live(
     return packed.getvalue()
 
 
+def device_data(level: int = 2) -> str:
+    """What the SDK's startGetAuthConfigData hands the app: JSON text, of a device that nobody has."""
+    select = {"change_point_num": level, "platform": 2, "client_version": "sdk_version:local-cloud"}
+    return json.dumps({"platform": 2, "select_data": json.dumps(select)})
+
+
+def sequence(device: dict[str, Any]) -> bytes:
+    """The colour sequence for a device: the base64 text that startAuthByLightData takes."""
+    digest = hashlib.sha256(json.dumps(device, sort_keys=True).encode()).hexdigest()
+    return base64.b64encode(json.dumps({MARK: 1, "sequence": digest}).encode())
+
+
+def recording(sequence: str, **content: Any) -> bytes:
+    """The live package that the SDK makes of a colour sequence; `content` as in `live`.
+
+    Raises NotASampleError where the app hands it something else.
+    """
+    try:
+        found = json.loads(base64.b64decode(sequence, validate=True))
+        seed = int(found["sequence"][:12], 16)
+    except (ValueError, TypeError, KeyError):
+        raise NotASampleError("no colour sequence") from None
+    return live(**{"seed": seed, **content})
+
+
 def image(kind: str = "ok", seed: int = 0, format: Literal["jpeg", "png"] = "jpeg") -> bytes:
     """An image of one of the kinds in IMAGE_FATES, or bytes that are no image ("garbage")."""
     if kind == "garbage":

@@ -20,12 +20,21 @@ from qcloud_cos import CosServiceError
 from handler.rules.pairing import Role, plain
 from tests.local import story
 from tests.local.forward import Forwarder
+from tests.local.phone import Phone
 from tests.local.world import BUCKET, FAULTS, LARGEST_UPLOAD, SAMPLES, World
 
-FILES = {"": "page.html", "page.css": "page.css", "page.js": "page.js"}
+FILES = {
+    "": "page.html",
+    "page.css": "page.css",
+    "page.js": "page.js",
+    "app.css": "app.css",
+    "app.js": "app.js",
+}
 LOOK = 0.2
 """Real seconds between two looks at the cloud."""
 HEARTBEAT = 15.0
+SCREEN_SECONDS = 10.0
+"""Real seconds that an app waits for words before it asks again."""
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -44,6 +53,7 @@ class Site:
     def __init__(self, world: World, forwarder: Forwarder, tell: Callable[[str], None]) -> None:
         """`tell` shows one line about what happened to whoever started this."""
         self.world, self.forwarder, self._tell = world, forwarder, tell
+        self._phone = Phone(world, world.folder / "app")
         self.port = 0
         self._started = world.cloud.clock.now().isoformat()
         self._told, self._looking = asyncio.Condition(), asyncio.Lock()
@@ -67,6 +77,9 @@ class Site:
                 web.post("/api/clock", self._clock),
                 web.post("/api/reconcile", self._reconcile),
                 web.post("/api/messages/{id}/resend", self._resend),
+                web.get("/api/app", self._app),
+                web.post("/api/app", self._film),
+                web.get("/api/app/{id}", self._screen),
             ]
         )
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
@@ -92,6 +105,7 @@ class Site:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.to_thread(self._phone.close)
         await asyncio.to_thread(self.world.close)
         async with self._told:
             self._told.notify_all()
@@ -206,6 +220,7 @@ class Site:
                 outcome = message["data"].get("outcome", message["type"])
                 self._tell(f"{attempt.at:%H:%M:%S}  {plain(outcome):<10}  {plain(said)}  {plain(attempt.id)}")
                 self._start_task(self._forward(attempt.id, attempt.body))
+                self._start_task(self._phone.tell(attempt.id, attempt.body))
 
     def _read(self) -> dict[str, Any]:
         told = story.read(self.world)
@@ -273,6 +288,20 @@ class Site:
         answer = await self.forwarder.send(url, wanted, body)
         self._tell(_said(answer.shown()))
         return web.json_response(answer.shown())
+
+    async def _app(self, request: web.Request) -> web.StreamResponse:
+        return web.json_response(self._phone.about())
+
+    async def _film(self, request: web.Request) -> web.StreamResponse:
+        asked = await _json(request)
+        who = [str(asked.get(name) or "") for name in ("verdict", "person", "language")]
+        return web.json_response(await asyncio.to_thread(self._phone.film, *who))
+
+    async def _screen(self, request: web.Request) -> web.StreamResponse:
+        attempt, query = request.match_info["id"], request.query
+        person, language = query.get("person", ""), query.get("language", "")
+        found = await asyncio.to_thread(self._phone.answer, attempt, person, language, SCREEN_SECONDS)
+        return web.json_response(found)
 
     async def _forward(self, message_id: str, body: bytes) -> None:
         answer = await self.forwarder.forward(message_id, body)

@@ -91,6 +91,7 @@ class World:
         `slow`: real seconds that a slow webhook takes to answer.
         """
         self._slowness = slow
+        self.folder = folder
         self.cloud = Cloud(bucket=BUCKET, state_bucket=STATE_BUCKET, secret=fresh_secret())
         try:
             self.url = self.cloud.proxy.listen(CLIENT, port)
@@ -140,6 +141,10 @@ class World:
             data = samples.live(**sample.live, seed=number) if sample.size is None else bytes(sample.size)
             self.upload(pair_id, "live", data)
         return pair_id
+
+    def image(self, kind: str) -> bytes:
+        """An image of one of the kinds in `samples.IMAGE_FATES` that nobody else has."""
+        return samples.image(kind, seed=next(self._numbers))
 
     def upload(self, pair_id: str, role: Role, data: bytes, verdict: str = "") -> str:
         """Upload one half; `verdict` names the sample whose answer the API gives. Returns the key.

@@ -30,11 +30,11 @@ from tests.support.harness import IMAGE, LIVE, Livepair
 from tests.support.project import PROJECT
 
 BUCKET, STATE, REGION = "faces-1250000000", "faces-state-1250000000", "ap-singapore"
-ROLE, RELAY, DELETE, BACKEND = (
+ROLE, RELAY, DELETE, BACKEND, READER = (
     (PROJECT / "handler" / f"policy{name}.json").read_text()
-    for name in ("", ".upload_url", ".delete_uploads", ".backend")
+    for name in ("", ".upload_url", ".delete_uploads", ".backend", ".reader")
 )
-"""What the role needs always, and what for a setting only; and what the backend needs."""
+"""What the role needs always, and what for a setting only; what the backend needs, and who only reads."""
 
 
 def policy(bucket: str = BUCKET, texts: tuple[str, ...] = (ROLE, RELAY, DELETE)) -> dict[str, Any]:
@@ -212,6 +212,7 @@ def test_the_policy_fits_the_settings_that_are_deployed() -> None:
         }
     )
     assert f":{STATE}/{settings.state_prefix}*" in ROLE
+    assert f":{STATE}/{settings.state_prefix}records/*" in READER
     for template in (*settings.templates.live, *settings.templates.image):
         assert f":{BUCKET}/{template.prefix}*" in ROLE
 
@@ -290,12 +291,13 @@ CONDITIONS = [
 
 
 def test_every_condition_of_the_backends_policy_has_its_attack() -> None:
-    """None is there in vain, and the two statements differ in their key and size alone."""
-    live, image = json.loads(BACKEND)["statement"]
+    """None is there in vain, and the statements that write differ in their key and size alone."""
+    live, *others = json.loads(BACKEND)["statement"][:3]
     found = [(operator, key) for operator, keys in live["condition"].items() for key in keys]
     assert found == [each[:2] for each in CONDITIONS]
-    live["condition"]["numeric_less_than_equal"] = image["condition"]["numeric_less_than_equal"]
-    assert json.loads(json.dumps(live).replace("live.gz", "image.jpg")) == image
+    for other, key in zip(others, ("uploads/*/image.jpg", "device-data/*"), strict=True):
+        live["condition"]["numeric_less_than_equal"] = other["condition"]["numeric_less_than_equal"]
+        assert json.loads(json.dumps(live).replace("uploads/*/live.gz", key)) == other
 
 
 @pytest.mark.parametrize(("operator", "key", "headers", "size"), CONDITIONS, ids=[e[1] for e in CONDITIONS])
@@ -313,7 +315,7 @@ def test_a_link_can_do_no_more_than_the_conditions_of_its_signer(
     assert put(NARROW, ONE_PUT, 1000) == 200
     assert put(NARROW, headers, size) == 403
     without = json.loads(NARROW)
-    for statement in without["statement"]:
+    for statement in without["statement"][:3]:
         del statement["condition"][operator][key]
     assert put(json.dumps(without), headers, size) == 200
 
@@ -352,7 +354,7 @@ def test_the_sizes_of_the_backends_policy_are_those_of_the_settings() -> None:
     }
     settings = load_settings(required)
     for statement, name, most in zip(
-        json.loads(BACKEND)["statement"],
+        json.loads(BACKEND)["statement"][:2],
         ("MAX_LIVE_BYTES", "MAX_IMAGE_BYTES"),
         (settings.max_live_bytes, settings.max_image_bytes),
         strict=True,
@@ -361,8 +363,20 @@ def test_the_sizes_of_the_backends_policy_are_those_of_the_settings() -> None:
         assert allowed == most == int(deployed[name])
 
 
+def test_what_the_backend_reads_is_nobodys_face(cloud: Cloud, device: requests.Session) -> None:
+    """Its keys read DeviceData, so a link could bring some to its key: base64 of JSON is no recording."""
+    client = backend(cloud)
+    data = base64.b64encode(samples.device_data().encode())
+    client.put_object(Bucket=BUCKET, Key="device-data/42", Body=data, Metadata=dict(ONE_PUT))
+    with pytest.raises(CosServiceError):  # the device data of an attempt stays what it was
+        client.put_object(Bucket=BUCKET, Key="device-data/42", Body=b"x", Metadata=dict(ONE_PUT))
+    headers = {**ONE_PUT, "x-cos-copy-source": f"{cloud.cos.bucket(BUCKET).host}/device-data/42"}
+    assert device.put(link(client, ONE_PUT), headers=headers, timeout=30).status_code == 200
+    assert not cloud.cos.bucket(BUCKET).get(LIVE).data.startswith(b"\x1f\x8b")
+
+
 def test_the_backend_can_do_nothing_else(cloud: Cloud) -> None:
-    """It reads, lists and deletes nothing, and writes neither other keys nor state."""
+    """It reads no upload, lists and deletes nothing, and writes neither other keys nor state."""
     cloud.upload(LIVE, samples.live())
     client = backend(cloud)
     calls: list[tuple[Any, dict[str, Any]]] = [
