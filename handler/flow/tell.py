@@ -12,6 +12,7 @@ from handler.edges.webhook import POST_SECONDS, Delivery
 from handler.flow.steps import Done, Later, Step, Tell, Trace, Visit
 from handler.rules.agenda import Entry, all_looks, delivery
 from handler.rules.claiming import Leave, Move
+from handler.rules.codes import code_row
 from handler.rules.pairing import ROLES, AmbiguousKey, Pair
 from handler.rules.records import Record, may_delete
 from handler.rules.schedule import LONGEST_RETRY_AFTER, MOST_DELIVERIES, at_next_sweep, next_delivery
@@ -108,7 +109,9 @@ def tell(services: Services, step: Tell, trace: Trace, *, patient: bool) -> Done
     A `patient` invocation makes the second attempt itself.
     """
     record = step.record
-    trace.note(verification=record.verification.id, run=record.verification.run, outcome=record.outcome)
+    category = code_row(record.code).category if record.code else None
+    trace.note(verification=record.verification.id, run=record.verification.run)
+    trace.note(outcome=record.outcome, category=category)
     if not record.told:
         delivered = _deliver(services, step, trace, patient=patient)
         if isinstance(delivered, Later):

@@ -1,14 +1,15 @@
-"""The searches of CLS (Tencent's log service), as far as the alarms use them, over lines of the function's log.
+"""The searches of CLS (Tencent's log service), as far as the alarms use them, over lines of the log.
 
-Played is CQL (product 614, page 37803): `key:word`, `key:word*`, `key:"some words"`, `key:*`, `key:>1`, AND, OR,
-NOT and parentheses; AND binds closer than OR. Texts are cut into words at the index's delimiters, and case
-matters, as the index of `deploy/terraform` says. Of the analysis behind `|` there are `count(*)`, `max(key)`
-and `sum(key)`. Anything else is refused, so that nobody takes it for tested.
+Played is CQL (product 614, page 37803): `key:word`, `key:word*`, `key:"some words"`, `key:*`, `key:>1`, AND,
+OR, NOT and parentheses; AND binds closer than OR. Texts are cut into words at the index's delimiters, and
+case matters, as the index of `deploy/terraform` says. Of the analysis behind `|` there are `count(*)`,
+`max(key)` and `sum(key)`. Anything else is refused, so that nobody takes it for tested.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import operator
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -142,8 +143,9 @@ def value(expression: str, lines: Iterable[Line]) -> float:
     if asked is None:
         raise SearchError(f"no analysis that is played: {expression!r}")
     numbers = [line[asked[2]] for line in found if asked[2] in line]
-    # Over no line SQL gives NULL, which no comparison holds for.
-    return {"max": max, "sum": sum}[asked[1]](numbers) if numbers else float("nan")
+    if not numbers:
+        return math.nan  # as SQL gives NULL over no line: no comparison holds for it
+    return float(max(numbers) if asked[1] == "max" else sum(numbers))
 
 
 def fires(alarm: Mapping[str, Any], lines: Iterable[Line]) -> bool:
