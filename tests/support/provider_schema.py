@@ -49,8 +49,8 @@ RENAMED = {
     "retry_configs": "retry_config",
     "transitions": "transition",
 }
-"""Pulumi's name and the provider's, where they differ: it puts lists into the plural. From the provider's pages
-(website/docs/r of github.com/tencentcloudstack/terraform-provider-tencentcloud, v1.83.25)."""
+"""Pulumi's name and the provider's, where they differ: it puts lists into the plural. From the provider's
+pages, website/docs/r of github.com/tencentcloudstack/terraform-provider-tencentcloud, v1.83.25."""
 
 NEWER: dict[str, dict[str, Any]] = {
     "tencentcloud_scf_trigger": {
@@ -74,13 +74,18 @@ def made_from(package: Path) -> dict[str, Any]:
     """The table, from the package's folder (the one that holds PKG-INFO, or an installed package's)."""
     sources = package / "tencentcloud_iac_pulumi" if (package / "PKG-INFO").is_file() else package
     found = {name: _resource(sources / path) for name, path in RESOURCES.items()}
-    return {"source": f"tencentcloud-iac-pulumi {_version(package, sources)}", "resources": found, "newer": NEWER}
+    return {
+        "source": f"tencentcloud-iac-pulumi {_version(package, sources)}",
+        "resources": found,
+        "newer": NEWER,
+    }
 
 
 def _version(package: Path, sources: Path) -> str:
     described = [package / "PKG-INFO", *sources.parent.glob("tencentcloud_iac_pulumi-*.dist-info/METADATA")]
     text = next(path for path in described if path.is_file()).read_text(encoding="utf-8")
-    return re.findall(r"^Version: (.+)$", text, re.MULTILINE)[0]
+    (found,) = re.findall(r"^Version: (.+)$", text, re.MULTILINE)
+    return str(found)
 
 
 def _classes(path: Path) -> dict[str, ast.ClassDef]:
