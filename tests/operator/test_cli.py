@@ -12,6 +12,7 @@ import requests
 
 from tests.cloud import Cloud, faults, samples
 from tests.cloud.faceid import COMPARE, Answer
+from tests.support import deployed
 from tests.support.harness import BUCKET, IMAGE, LIVE, Livepair
 from tests.support.operator import Operator
 from tests.support.project import PROJECT
@@ -54,7 +55,7 @@ def test_an_env_file_and_serverless_yml_are_read(
     settings = cloud.environment()
     for name in (*settings, "TENCENTCLOUD_REGION"):
         monkeypatch.delenv(name, raising=False)
-    (operator.folder / "serverless.yml").write_bytes((PROJECT / "serverless.yml").read_bytes())
+    (operator.folder / "serverless.yml").write_text(deployed.by_default(), encoding="utf-8")
     lines = [f"{name}={value}" for name, value in settings.items()]
     (operator.folder / ".env").write_text("\n".join([*lines, "REGION=ap-singapore"]))
     assert operator.json("list")["counts"]["waiting"] == 0

@@ -12,9 +12,9 @@ from tests.cloud import Cloud, faults, samples
 from tests.cloud.cos_store import Versioning
 from tests.cloud.faceid import COMPARE
 from tests.cloud.proxy import Request
+from tests.support import deployed
 from tests.support.harness import BUCKET, IMAGE, LIVE, STATE, Livepair, beside
 from tests.support.operator import Operator
-from tests.support.project import PROJECT
 
 AT_MOST = 900 + 120
 """Seconds after which nothing comes back: the longest time limit, clocks that differ, and a whole minute."""
@@ -184,7 +184,7 @@ def test_whoever_wrote_an_entry_or_took_it_up_may_be_at_work(
 
 def test_the_time_limit_is_the_deployed_one(livepair: Livepair, operator: Operator) -> None:
     """As serverless.yml sets it."""
-    (operator.folder / "serverless.yml").write_bytes((PROJECT / "serverless.yml").read_bytes())
+    (operator.folder / "serverless.yml").write_text(deployed.by_default(), encoding="utf-8")
     undelivered(livepair)
     asked_at = livepair.cloud.clock.now()
     told = operator.json("forget", LIVE, "--yes", status=1)

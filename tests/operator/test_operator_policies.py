@@ -20,14 +20,12 @@ from tests.cloud.faults import Operation
 from tests.cloud.function import DAILY
 from tests.cloud.scf_api import zipped
 from tests.operator.test_doctor import RULES, put_rules, rule
+from tests.support import deployed
 from tests.support.harness import BUCKET, STATE, Livepair
 from tests.support.operator import Operator
 from tests.support.project import PROJECT
 
-OPERATOR, DEPLOY = (
-    (PROJECT / "handler" / f"policy.{name}.json").read_text(encoding="utf-8")
-    for name in ("operator", "deploy")
-)
+OPERATOR, DEPLOY = (deployed.policy(f"policy.{name}") for name in ("operator", "deploy"))
 PLACEHOLDERS = {"faces-state-1250000000": STATE}
 """The harness's state bucket is called otherwise than the policies'."""
 

@@ -16,25 +16,23 @@ from typing import Any
 
 import pytest
 import requests
-import yaml
 from qcloud_cos import CosServiceError
 from rich.console import Console
 
-from handler.rules.settings import load_settings
 from tests import demo
 from tests.cloud import Cloud, Credentials, cam, samples
 from tests.cloud.cos_sign import Account
 from tests.cloud.cos_store import Versioning
 from tests.cloud.faults import Operation
+from tests.support import deployed
 from tests.support.harness import IMAGE, LIVE, Livepair
-from tests.support.project import PROJECT
 
 BUCKET, STATE, REGION = "faces-1250000000", "faces-state-1250000000", "ap-singapore"
 ROLE, RELAY, DELETE, BACKEND, READER = (
-    (PROJECT / "handler" / f"policy{name}.json").read_text()
+    deployed.policy(f"policy{name}")
     for name in ("", ".upload_url", ".delete_uploads", ".backend", ".reader")
 )
-"""What the role needs always, and what for a setting only; what the backend needs, and who only reads."""
+"""For the default keys: what the role needs always and for a setting only, the backend, and who only reads."""
 
 
 def policy(bucket: str = BUCKET, texts: tuple[str, ...] = (ROLE, RELAY, DELETE)) -> dict[str, Any]:
@@ -201,22 +199,6 @@ def test_without_their_settings_two_policies_are_not_needed(
     assert not role(Operation("faceid", "CreateUploadUrl"))
 
 
-def test_the_policy_fits_the_settings_that_are_deployed() -> None:
-    """Its state prefix is the one that the function makes of the default and a STATE_BUCKET."""
-    settings = load_settings(
-        {
-            "BUCKET": BUCKET,
-            "STATE_BUCKET": STATE,
-            "WEBHOOK_URL": "https://example.com/webhook",
-            "WEBHOOK_SECRET": "whsec_ZmFrZS1zZWNyZXQtZm9yLXRlc3RzLW9ubHk=",
-        }
-    )
-    assert f":{STATE}/{settings.state_prefix}*" in ROLE
-    assert f":{STATE}/{settings.state_prefix}records/*" in READER
-    for template in (*settings.templates.live, *settings.templates.image):
-        assert f":{BUCKET}/{template.prefix}*" in ROLE
-
-
 # The application's backend
 
 
@@ -342,25 +324,6 @@ def test_a_link_does_nothing_but_put_the_object(cloud: Cloud, device: requests.S
     made = f"{link(backend(cloud), ONE_PUT)}&{more}"
     assert device.put(made, data=b"x", headers=ONE_PUT, timeout=30).status_code in (403, 409)
     assert cloud.cos.bucket(BUCKET).get(LIVE).data == samples.live()
-
-
-def test_the_sizes_of_the_backends_policy_are_those_of_the_settings() -> None:
-    """What livepair would reject without a call does not even get in."""
-    deployed = yaml.safe_load((PROJECT / "serverless.yml").read_text())["inputs"]["environment"]["variables"]
-    required = {
-        "BUCKET": BUCKET,
-        "WEBHOOK_URL": "https://example.com/webhook",
-        "WEBHOOK_SECRET": "whsec_" + base64.b64encode(b"not a real secret, long enough").decode(),
-    }
-    settings = load_settings(required)
-    for statement, name, most in zip(
-        json.loads(BACKEND)["statement"][:2],
-        ("MAX_LIVE_BYTES", "MAX_IMAGE_BYTES"),
-        (settings.max_live_bytes, settings.max_image_bytes),
-        strict=True,
-    ):
-        allowed = statement["condition"]["numeric_less_than_equal"]["cos:content-length"]
-        assert allowed == most == int(deployed[name])
 
 
 def test_what_the_backend_reads_is_nobodys_face(cloud: Cloud, device: requests.Session) -> None:

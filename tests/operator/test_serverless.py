@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import json
-import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -17,86 +16,147 @@ from typing import Any, TypeAlias
 import pytest
 import yaml
 
-from handler.flow.call import CALL_LEFT, LEASE_SECONDS
-from handler.rules.settings import Settings, load_settings
+from handler.rules.settings import load_settings
+from tests.support.deployed import (
+    BUCKET,
+    ENVIRONMENT,
+    POLICIES,
+    REGION,
+    SERVERLESS,
+    by_default,
+    disagreements,
+    inputs_of,
+    policy,
+)
 from tests.support.project import PROJECT
 
-TEXT = (PROJECT / "serverless.yml").read_text(encoding="utf-8")
-ENVIRONMENT = {
-    "REGION": "ap-singapore",
-    "ROLE": "livepair",
-    "BUCKET": "faces-1250000000",
-    "STATE_BUCKET": "faces-state-1250000000",
-    "STATE_SECRET": "whsec_ZmFrZS1zdGF0ZS1zZWNyZXQtZm9yLXRlc3RzLW9ubHk=",
-    "WEBHOOK_URL": "https://example.com/webhook",
-    "WEBHOOK_SECRET": "whsec_ZmFrZS1zZWNyZXQtZm9yLXRlc3RzLW9ubHk=",
-}
+DEFAULT = by_default()
 
 
 @pytest.fixture
 def inputs() -> dict[str, Any]:
     """The file's inputs, with `${env:…}` filled in as the deploy code does."""
-    filled = re.sub(r"\$\{env:(\w+)\}", lambda found: ENVIRONMENT[found[1]], TEXT)
-    found: dict[str, Any] = yaml.safe_load(filled)["inputs"]
-    return found
+    return inputs_of(SERVERLESS)
 
 
-def test_its_settings_are_the_codes_settings_with_their_defaults(inputs: dict[str, Any]) -> None:
-    """None unknown, none missing but LOCAL_CLOUD; what the file spells out is what would be without it."""
-    variables = inputs["environment"]["variables"]
-    assert all(isinstance(value, str) for value in variables.values())
-    named = ("BUCKET", "STATE_BUCKET", "STATE_SECRET", "WEBHOOK_URL", "WEBHOOK_SECRET")
-    least = {name: ENVIRONMENT[name] for name in named}
+# --- what has to agree, whatever the values -----------------------------------------------------------
+
+
+def test_what_is_deployed_agrees() -> None:
+    """Settings, templates, triggers and policies go together."""
+    assert disagreements() == []
+
+
+Edits: TypeAlias = "list[tuple[str, str]]"
+
+LEGITIMATE: dict[str, Edits] = {
+    "another threshold": [('MIN_SIMILARITY: "70"', 'MIN_SIMILARITY: "80"')],
+    "more memory": [("memorySize: 256", "memorySize: 512")],
+    "more time": [("timeout: 90", "timeout: 300")],
+    "faces are not kept": [('KEEP_BEST_FRAME: "true"', 'KEEP_BEST_FRAME: "false"')],
+    "a fixed address": [("eip: false", "eip: true")],
+    "another hour": [("30 17 3 * * * *", "0 0 19 * * * *")],
+    "the relay, and uploads deleted": [
+        ("PASS_RESOURCES: presigned", "PASS_RESOURCES: upload_url"),
+        ("DELETE_UPLOADS: none", "DELETE_UPLOADS: both"),
+    ],
+    "other keys, with prefix and policies": [
+        ("LIVE_KEY: uploads/{id}/live.gz", "LIVE_KEY: in/{user}/{attempt}/live.gz"),
+        ("IMAGE_KEY: uploads/{id}/image.jpg", "IMAGE_KEY: in/{user}/{attempt}/image.jpg"),
+        ("prefix: uploads/", "prefix: in/"),
+        ("/uploads/*/live.gz", "/in/*/live.gz"),
+        ("/uploads/*/image.jpg", "/in/*/image.jpg"),
+        ("/uploads/*", "/in/*"),
+    ],
+    "another place for state": [
+        ("STATE_PREFIX: livepair/", "STATE_PREFIX: memory/"),
+        ("-state-1250000000/livepair/", "-state-1250000000/memory/"),
+    ],
+    "state beside the uploads": [
+        ("STATE_BUCKET: ${env:STATE_BUCKET}", "STATE_BUCKET: ${env:BUCKET}"),
+        ("faces-state-1250000000/livepair/faces-1250000000/", "faces-1250000000/livepair/"),
+    ],
+    "other sizes": [
+        ('MAX_LIVE_BYTES: "50000000"', 'MAX_LIVE_BYTES: "20000000"'),
+        ('"cos:content-length": 50000000', '"cos:content-length": 20000000'),
+    ],
+    "a setting left out": [("      LOG_LEVEL: INFO\n", "")],
+}
+"""What whoever deploys may change, in serverless.yml and with it in the policies."""
+
+WRONG: dict[str, tuple[Edits, str]] = {
+    "keys outside the trigger's prefix": ([("uploads/{id}/live.gz", "in/{id}/live.gz")], "COS trigger"),
+    "keys that the role may not read": (
+        [("uploads/{id}/", "in/{id}/"), ("prefix: uploads/", "prefix: in/")],
+        "policy.json: it does not allow",
+    ),
+    "keys that the backend may not write": (
+        [("uploads/{id}/live.gz", "uploads/{id}/video.gz")],
+        "policy.backend.json: it does not allow",
+    ),
+    "uploads that may not be deleted": (
+        [("DELETE_UPLOADS: none", "DELETE_UPLOADS: live"), ("DeleteObject", "GetObject")],
+        "policy.delete_uploads.json",
+    ),
+    "state that the role may not write": (
+        [("STATE_PREFIX: livepair/", "STATE_PREFIX: memory/")],
+        "policy.json",
+    ),
+    "state under the trigger's prefix": ([("STATE_PREFIX: livepair/", "STATE_PREFIX: uploads/s/")], ""),
+    "sizes that differ": ([('MAX_IMAGE_BYTES: "10000000"', 'MAX_IMAGE_BYTES: "9"')], "MAX_IMAGE_BYTES"),
+    "a threshold above 100": ([('MIN_SIMILARITY: "70"', 'MIN_SIMILARITY: "170"')], "MIN_SIMILARITY"),
+    "a number without quotes": ([('MIN_SIMILARITY: "70"', "MIN_SIMILARITY: 70")], "quotes"),
+    "a misspelt setting": ([("MIN_SIMILARITY:", "MIN_SIMILARTY:")], "MIN_SIMILARTY: no such setting"),
+    "too little time": ([("timeout: 90", "timeout: 60")], "timeout"),
+    "memory that there is not": ([("memorySize: 256", "memorySize: 200")], "memorySize"),
+    "another runtime": ([("runtime: Python3.10", "runtime: Python3.9")], "runtime"),
+    "triggers switched off": ([("enable: true", "enable: false")], "switched off"),
+    "no reconcile": ([("argument: reconcile", "argument: sweep")], "reconcile timer"),
+    "a sweep each hour": ([("0 * * * * * *", "0 0 * * * * *")], "sweep timer"),
+    "one kind of upload only": ([("cos:ObjectCreated:*", "cos:ObjectCreated:Put")], "COS trigger"),
+}
+"""What does not go together, and what is said of it."""
+
+
+def edited(edits: Edits) -> tuple[str, dict[str, str]]:
+    """serverless.yml and the policies by default, as somebody edits them."""
+    texts = {"serverless": DEFAULT, **{name: policy(name) for name in POLICIES}}
+    for old, new in edits:
+        assert any(old in text for text in texts.values()), old
+        texts = {name: text.replace(old, new) for name, text in texts.items()}
+    return texts.pop("serverless"), texts
+
+
+@pytest.mark.parametrize("edits", LEGITIMATE.values(), ids=list(LEGITIMATE))
+def test_whoever_deploys_may_set_what_is_theirs(edits: Edits) -> None:
+    """And the tests stay green."""
+    assert disagreements(*edited(edits)) == []
+
+
+@pytest.mark.parametrize(("edits", "said"), WRONG.values(), ids=list(WRONG))
+def test_what_does_not_go_together_is_named(edits: Edits, said: str) -> None:
+    """Before it is deployed, in a line that says where."""
+    found = disagreements(*edited(edits))
+    assert found
+    assert said in "\n".join(found)
+
+
+def test_the_file_that_ships_has_every_setting_with_its_default() -> None:
+    """So each can be found there and changed; LOCAL_CLOUD is none of a deployment."""
+    variables = inputs_of(DEFAULT)["environment"]["variables"]
+    least = {name: ENVIRONMENT[name] for name in ("BUCKET", "STATE_BUCKET", "WEBHOOK_URL", "WEBHOOK_SECRET")}
     assert load_settings(variables) == load_settings(least)
-    # `templates` are two variables; LOCAL_CLOUD is none of a deployment.
-    assert len(variables) == len(Settings._fields) + 1 - 1
-
-
-def test_state_lies_in_a_bucket_of_its_own(inputs: dict[str, Any]) -> None:
-    """As the function's settings see it; whoever may upload to the one has no right on the other."""
-    settings = load_settings(inputs["environment"]["variables"])
-    assert settings.state_bucket != settings.bucket
-    assert settings.state_prefix == f"livepair/{settings.bucket}/"
 
 
 def test_secrets_come_from_the_deployers_environment() -> None:
     """No secret stands in the file."""
-    for name in ("WEBHOOK_SECRET", "STATE_SECRET", "WEBHOOK_URL", "BUCKET", "STATE_BUCKET", "ROLE"):
-        assert f"${{env:{name}}}" in TEXT
+    for name in ("WEBHOOK_SECRET", "STATE_SECRET", "WEBHOOK_URL", "BUCKET", "ROLE"):
+        assert f"${{env:{name}}}" in SERVERLESS
 
 
-def test_every_trigger_is_enabled(inputs: dict[str, Any]) -> None:
-    """`enable` defaults to false, so it is spelled out for all."""
-    kinds = [next(iter(trigger)) for trigger in inputs["events"]]
-    assert kinds == ["cos", "timer", "timer"]
-    assert all(next(iter(trigger.values()))["parameters"]["enable"] is True for trigger in inputs["events"])
-
-
-def test_the_upload_trigger_covers_both_templates_and_not_the_state(inputs: dict[str, Any]) -> None:
-    """Writing state under the trigger's own prefix would wake the function for ever."""
-    cos = inputs["events"][0]["cos"]["parameters"]
-    settings = load_settings(inputs["environment"]["variables"])
-    prefix = cos["filter"]["prefix"]
-    assert cos["bucket"] == "faces-1250000000.cos.ap-singapore.myqcloud.com"
-    assert cos["events"] == "cos:ObjectCreated:*"
-    for template in (*settings.templates.live, *settings.templates.image):
-        assert template.prefix.startswith(prefix)
-    assert not settings.state_prefix.startswith(prefix)
-
-
-def test_the_timers_sweep_each_minute_and_reconcile_each_day(inputs: dict[str, Any]) -> None:
-    """At second 0 of each minute; and once a day with the argument that the code knows."""
-    timers = [trigger["timer"]["parameters"] for trigger in inputs["events"][1:]]
-    assert timers[0]["cronExpression"] == "0 * * * * * *"
-    assert timers[1]["argument"] == "reconcile"
-    assert len(timers[1]["cronExpression"].split()) == 7
-
-
-def test_the_function_has_time_for_a_call_and_runs_what_the_bundle_holds(inputs: dict[str, Any]) -> None:
-    """The platform's default of 3 s would kill every call."""
-    assert inputs["timeout"] > LEASE_SECONDS + 10 > CALL_LEFT
-    assert (inputs["runtime"], inputs["handler"]) == ("Python3.10", "index.main_handler")
-    assert inputs["memorySize"] % 128 == 0
+def test_names_and_bundle_are_those_of_the_guide(inputs: dict[str, Any]) -> None:
+    """The trigger is the bucket's, and what goes up is what `make bundle` builds."""
+    assert inputs["events"][0]["cos"]["parameters"]["bucket"] == f"{BUCKET}.cos.{REGION}.myqcloud.com"
     assert inputs["src"] == {"src": "./dist"}
 
 
@@ -153,8 +213,8 @@ def made(requests: list[Request], action: str) -> list[Request]:
 
 
 def test_the_deploy_code_creates_the_function_that_is_meant(inputs: dict[str, Any], deploy: Deploy) -> None:
-    """In the bucket's region, with these settings and nothing beside them: no VPC, no log set of its own, no
-    asynchronous mode that would switch the platform's retries off.
+    """In the bucket's region, with these settings and nothing beside them: no VPC, and no asynchronous mode,
+    which would switch the platform's retries off.
     """
     (requests,) = deploy(inputs)
     assert {each["Region"] for each in requests} == {"ap-singapore"}
@@ -162,6 +222,7 @@ def test_the_deploy_code_creates_the_function_that_is_meant(inputs: dict[str, An
     variables = {each["Key"]: each["Value"] for each in function.pop("Environment")["Variables"]}
     assert load_settings(variables) == load_settings(inputs["environment"]["variables"])
     assert len(variables) == len(inputs["environment"]["variables"])
+    eip = "ENABLE" if inputs["eip"] else "DISABLE"
     assert function == {
         "FunctionName": "livepair",
         "Namespace": "default",
@@ -170,12 +231,14 @@ def test_the_deploy_code_creates_the_function_that_is_meant(inputs: dict[str, An
         "Code": {"CosBucketName": "code-bucket", "CosObjectName": "uploaded.zip"},
         "Runtime": "Python3.10",
         "Handler": "index.main_handler",
-        "MemorySize": 256,
-        "Timeout": 90,
+        "MemorySize": inputs["memorySize"],
+        "Timeout": inputs["timeout"],
         "DiskSize": 512,
         "Role": "livepair",
         "Description": inputs["description"],
-        "PublicNetConfig": {"PublicNetStatus": "ENABLE", "EipConfig": {"EipStatus": "DISABLE"}},
+        "PublicNetConfig": {"PublicNetStatus": "ENABLE", "EipConfig": {"EipStatus": eip}},
+        "ClsLogsetId": "",
+        "ClsTopicId": "",
         "L5Enable": "FALSE",
         "InstallDependency": "FALSE",
     }
@@ -193,7 +256,7 @@ def test_the_deploy_code_creates_every_trigger_and_opens_it(inputs: dict[str, An
     uploads, minute, day = made(requests, "CreateTrigger")
     assert json.loads(uploads.pop("TriggerDesc")) == {
         "event": "cos:ObjectCreated:*",
-        "filter": {"Prefix": "uploads/", "Suffix": ""},
+        "filter": {"Prefix": inputs["events"][0]["cos"]["parameters"]["filter"]["prefix"], "Suffix": ""},
     }
     bucket = "faces-1250000000.cos.ap-singapore.myqcloud.com"
     assert uploads == {**shared, "Type": "cos", "TriggerName": bucket}
@@ -208,7 +271,7 @@ def test_the_deploy_code_creates_every_trigger_and_opens_it(inputs: dict[str, An
         **shared,
         "Type": "timer",
         "TriggerName": "livepair-reconcile",
-        "TriggerDesc": "30 17 3 * * * *",
+        "TriggerDesc": inputs["events"][2]["timer"]["parameters"]["cronExpression"],
         "CustomArgument": "reconcile",
     }
 
@@ -244,7 +307,7 @@ def test_no_key_is_one_that_the_deploy_code_ignores(
     histories: Histories,
 ) -> None:
     """Whatever value is changed, other requests are made. `src` is read before, by what uploads it."""
-    document = yaml.safe_load(TEXT)
+    document = yaml.safe_load(SERVERLESS)
     assert set(document) == {"component", "name", "inputs"}
     assert document["component"] == "scf"
     read_before = [path for path in leaves(inputs) if path[0] == "src"]

@@ -27,7 +27,7 @@ from handler.cli.doctor.function import HANDLER, RUNTIME
 from handler.rules.settings import load_settings
 from tests.cloud import cam
 from tests.cloud.faults import Operation
-from tests.support import cls, provider_schema
+from tests.support import cls, deployed, provider_schema
 from tests.support.project import PROJECT
 
 MODULE = PROJECT / "deploy" / "terraform"
@@ -222,8 +222,8 @@ class Terraform:
         self._folder = folder / "deploy" / "terraform"
         self._folder.mkdir(parents=True)
         (folder / "handler").mkdir()
-        for path in (PROJECT / "handler").glob("policy*.json"):
-            shutil.copy(path, folder / "handler")
+        for name in deployed.POLICIES:
+            (folder / "handler" / f"{name}.json").write_text(deployed.policy(name), encoding="utf-8")
         shutil.copy(cls.ALARMS, folder / "deploy")
         for name in ("variables.tf", "locals.tf"):
             shutil.copy(MODULE / name, self._folder)
@@ -280,8 +280,7 @@ def inputs() -> dict[str, Any]:
         "WEBHOOK_SECRET": VARIABLES["webhook_secret"],
         "STATE_SECRET": "whsec_YW5vdGhlcg==",
     }
-    text = (PROJECT / "serverless.yml").read_text(encoding="utf-8")
-    filled = re.sub(r"\$\{env:(\w+)\}", lambda found: environment.get(found[1], ""), text)
+    filled = re.sub(r"\$\{env:(\w+)\}", lambda found: environment.get(found[1], ""), deployed.SERVERLESS)
     found: dict[str, Any] = yaml.safe_load(filled)["inputs"]
     return found
 
@@ -320,7 +319,8 @@ def test_it_makes_the_same_function_as_serverless_yml(inputs: dict[str, Any], te
         "filter": {"Prefix": uploads["filter"]["prefix"], "Suffix": ""},
     }
     timers = [trigger["timer"]["parameters"] for trigger in inputs["events"][1:]]
-    assert made["timers"] == {timer["argument"]: timer["cronExpression"] for timer in timers}
+    assert set(made["timers"]) == {timer["argument"] for timer in timers}
+    assert (made["timers"]["sweep"], made["timers"]["reconcile"]) == (triggers.EACH_MINUTE, triggers.EACH_DAY)
     assert [timer["name"] for timer in timers] == [f"livepair-{timer['argument']}" for timer in timers]
 
 
@@ -379,10 +379,12 @@ def test_what_the_platform_does_with_failed_events_is_what_doctor_expects() -> N
     assert plain(function["async_run_enable"]) == "FALSE"
 
 
-@pytest.mark.parametrize("name", ["policy", "policy.upload_url", "policy.delete_uploads", "policy.backend"])
+@pytest.mark.parametrize(
+    "name", ["policy", "policy.upload_url", "policy.delete_uploads", "policy.backend", "policy.operator"]
+)
 def test_its_policies_are_the_projects_own(terraform: Terraform, name: str) -> None:
     """Filled in as by hand."""
-    text = (PROJECT / "handler" / f"{name}.json").read_text(encoding="utf-8")
+    text = deployed.policy(name)
     for placeholder, filled in NAMES.items():
         text = text.replace(placeholder, filled)
     assert json.loads(terraform.values()["policies"][name]) == json.loads(text)
