@@ -12,7 +12,7 @@ NODE = tests/node/node_modules/ready
 COVERAGE ?= 1
 MEASURED = $(RUN) $(if $(COVERAGE),-m slipcover --immediate --source handler --omit 'handler/cli/*' --skip-covered --missing-width 60)
 
-.PHONY: help demo local test quick simulate prove mutants check lint types format docs bundle bench lock clean
+.PHONY: help demo local test quick simulate prove mutants check lint types format docs bundle bench deploy lock clean
 
 help: ## show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | sort
@@ -62,13 +62,18 @@ docs: $(READY) ## write the parts of the documents that are made from the code
 bundle: $(READY) ## build what is deployed: dist/, livepair.zip for the console, and what is in it
 	@$(RUN) -m handler.cli.bundle
 
+deploy: $(READY) ## bundle, deploy by scf or Terraform (TOOL=…, TERRAFORM_ROOT=…), then doctor
+	@$(RUN) -m handler.cli.deploy --check
+	@$(RUN) -m handler.cli.bundle
+	@$(RUN) -m handler.cli.deploy
+
 lock: $(READY) ## pin the requirements anew, with hashes and without an index
 	$(LOCK) --group build -o requirements-build.txt
 	$(LOCK) --group function -o requirements.txt
 	$(LOCK) --group function --extra dev pyproject.toml -o requirements-dev.txt
 
 clean: ## remove what was made
-	rm -rf .venv .venv-* mutants dist livepair.zip livepair.cdx.json .bundle-* tests/node/node_modules examples/*/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-* mutants dist livepair.zip livepair-????????????.zip livepair.cdx.json .bundle-* tests/node/node_modules examples/*/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(READY): requirements-dev.txt requirements-build.txt
 	@test -n "$(PYTHON)" || { echo 'livepair needs Python 3.10 or newer, and none was found.' \

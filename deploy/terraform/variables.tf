@@ -2,6 +2,7 @@ variable "name" {
   description = "Of the function, its role, its policies and its logs."
   type        = string
   default     = "livepair"
+  nullable    = false
   validation {
     condition     = can(regex("^[A-Za-z][A-Za-z0-9_-]{0,38}[A-Za-z0-9]$", var.name))
     error_message = "A name begins with a letter, ends with a letter or digit, and has 2 to 40 characters."
@@ -59,12 +60,14 @@ variable "state_secret" {
   type        = string
   sensitive   = true
   default     = ""
+  nullable    = false
 }
 
 variable "upload_prefix" {
   description = "The trigger's prefix: what the keys of all uploads begin with, and no state does."
   type        = string
   default     = "uploads/"
+  nullable    = false
   validation {
     condition     = can(regex("^[^{}*]+/$", var.upload_prefix)) && !startswith(var.state_prefix, var.upload_prefix)
     error_message = "The prefix is fixed, ends with / and covers no state: else writing state wakes the function."
@@ -75,6 +78,7 @@ variable "live_key" {
   description = "Key template of the live package; alternatives separated by commas."
   type        = string
   default     = "uploads/{id}/live.gz"
+  nullable    = false
   validation {
     condition     = alltrue([for each in split(",", var.live_key) : startswith(trimspace(each), var.upload_prefix)])
     error_message = "Every template begins with upload_prefix: else no trigger tells of its uploads."
@@ -85,6 +89,7 @@ variable "image_key" {
   description = "Key template of the image; alternatives separated by commas."
   type        = string
   default     = "uploads/{id}/image.jpg"
+  nullable    = false
   validation {
     condition     = alltrue([for each in split(",", var.image_key) : startswith(trimspace(each), var.upload_prefix)])
     error_message = "Every template begins with upload_prefix: else no trigger tells of its uploads."
@@ -95,6 +100,7 @@ variable "state_prefix" {
   description = "What the keys of state begin with; it is followed by the name of the uploads' bucket."
   type        = string
   default     = "livepair/"
+  nullable    = false
   validation {
     condition     = can(regex("^[^{}*]+/$", var.state_prefix))
     error_message = "The prefix is fixed and ends with /."
@@ -105,6 +111,7 @@ variable "settings" {
   description = "All other settings of the function by their names, as texts; what is left out has its default."
   type        = map(string)
   default     = {}
+  nullable    = false
   validation {
     condition = length(setsubtract(keys(var.settings), [
       "MIN_SIMILARITY", "PAIR_TIMEOUT", "PASS_RESOURCES", "KEEP_BEST_FRAME", "DELETE_UPLOADS", "MAX_LIVE_BYTES",
@@ -118,6 +125,7 @@ variable "memory" {
   description = "MB of an instance."
   type        = number
   default     = 256
+  nullable    = false
   validation {
     condition     = var.memory >= 128 && var.memory <= 3072 && var.memory % 128 == 0
     error_message = "Memory is 128 to 3072 MB, in steps of 128."
@@ -128,6 +136,7 @@ variable "timeout" {
   description = "Seconds of an invocation. A claim lasts 75, and an attempt to tell takes up to 15."
   type        = number
   default     = 90
+  nullable    = false
   validation {
     condition     = var.timeout >= 90 && var.timeout <= 900
     error_message = "The timeout is 90 to 900 s: with less, calls end half way."
@@ -138,6 +147,7 @@ variable "reserved_memory" {
   description = "MB for all instances together: whoever can upload cannot cost you more. 20480 are 80 instances of 256."
   type        = number
   default     = 20480
+  nullable    = false
   validation {
     condition     = var.reserved_memory >= 4 * var.memory && var.reserved_memory % 128 == 0
     error_message = "Reserve at least four instances, in steps of 128 MB."
@@ -148,12 +158,14 @@ variable "fixed_ip" {
   description = "Whether requests to the webhook come from a fixed address, for consumers behind firewalls."
   type        = bool
   default     = false
+  nullable    = false
 }
 
 variable "keep_uploads_days" {
   description = "After so many days uploads are deleted."
   type        = number
   default     = 30
+  nullable    = false
   validation {
     condition     = var.keep_uploads_days >= 1 && var.keep_uploads_days <= var.keep_state_days
     error_message = "Uploads go no later than state: an upload that outlives its record is judged and billed again."
@@ -164,24 +176,28 @@ variable "keep_state_days" {
   description = "After so many days claims, records, marks and best frames are deleted."
   type        = number
   default     = 90
+  nullable    = false
 }
 
 variable "keep_logs_days" {
   description = "After so many days log lines are deleted."
   type        = number
   default     = 30
+  nullable    = false
 }
 
 variable "alarm_receivers" {
   description = "Numbers (UIN) of the CAM users whom alarms are mailed to; none: no alarm is made."
   type        = list(number)
   default     = []
+  nullable    = false
 }
 
 variable "alarm_thresholds" {
   description = "Thresholds of your own by the alarm's name, like { \"billed calls an hour\" = 5000 }."
   type        = map(number)
   default     = {}
+  nullable    = false
   validation {
     condition     = length(setsubtract(keys(var.alarm_thresholds), jsondecode(file("${path.module}/../alarms.json")).alarms[*].name)) == 0
     error_message = "deploy/alarms.json has no alarm of one of these names."

@@ -49,6 +49,7 @@ class Deployment:
 
     def __init__(self, environ: Mapping[str, str], declared: Mapping[str, Any], folder: Path) -> None:
         self.settings, self.region, self.credentials = _checked(environ, declared)
+        self.declared = declared
         self.function = str(declared.get("name") or FUNCTION)
         self.time_limit = _time_limit(declared)
         """How long one invocation of the function may take, in seconds, as far as is known here."""

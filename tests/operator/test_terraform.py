@@ -22,6 +22,7 @@ import hcl2
 import pytest
 import yaml
 
+from handler.cli import deploy
 from handler.cli.doctor import lifecycle, running, triggers
 from handler.cli.doctor.function import HANDLER, RUNTIME
 from handler.rules.settings import load_settings
@@ -289,25 +290,9 @@ def test_it_makes_the_same_function_as_serverless_yml(inputs: dict[str, Any], te
     """With the settings, prefix and memory of that file, whatever they are."""
     variables = inputs["environment"]["variables"]
     uploads = inputs["events"][0]["cos"]["parameters"]
-    settings = {
-        name: value
-        for name, value in variables.items()
-        if name
-        not in {
-            *("BUCKET", "STATE_BUCKET", "STATE_PREFIX", "STATE_SECRET", "LIVE_KEY", "IMAGE_KEY"),
-            *("WEBHOOK_URL", "WEBHOOK_SECRET"),
-        }
-    }
-    made = terraform.values(
-        settings=settings,
-        upload_prefix=uploads["filter"]["prefix"],
-        live_key=variables["LIVE_KEY"],
-        image_key=variables["IMAGE_KEY"],
-        state_prefix=variables["STATE_PREFIX"],
-        memory=inputs["memorySize"],
-        timeout=inputs["timeout"],
-        state_secret=variables["STATE_SECRET"],
-    )
+    made = terraform.values(**deploy.variables(inputs))
+    assert (made["memory"], made["timeout"]) == (inputs["memorySize"], inputs["timeout"])
+    assert (made["name"], made["fixed_ip"]) == (inputs["name"], inputs["eip"])
     assert load_settings(made["environment"]) == load_settings(variables)
     function = MADE["tencentcloud_scf_function", "this"]
     assert plain(function["runtime"]) == inputs["runtime"] == RUNTIME

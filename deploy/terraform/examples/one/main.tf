@@ -29,21 +29,68 @@ variable "webhook_secret" {
 variable "state_secret" {
   type      = string
   sensitive = true
-  default   = ""
+  default   = null
+}
+
+# What is left out has the module's default. `make deploy` takes these from serverless.yml.
+variable "name" {
+  type    = string
+  default = null
+}
+variable "settings" {
+  type    = map(string)
+  default = null
+}
+variable "live_key" {
+  type    = string
+  default = null
+}
+variable "image_key" {
+  type    = string
+  default = null
+}
+variable "upload_prefix" {
+  type    = string
+  default = null
+}
+variable "state_prefix" {
+  type    = string
+  default = null
+}
+variable "memory" {
+  type    = number
+  default = null
+}
+variable "timeout" {
+  type    = number
+  default = null
+}
+variable "fixed_ip" {
+  type    = bool
+  default = null
 }
 variable "alarm_receivers" {
   type    = list(number)
-  default = []
+  default = null
 }
 
 module "livepair" {
   source          = "../.."
+  name            = var.name
   region          = var.region
   bucket          = var.bucket
   state_bucket    = var.state_bucket
   webhook_url     = var.webhook_url
   webhook_secret  = var.webhook_secret
   state_secret    = var.state_secret
+  settings        = var.settings
+  live_key        = var.live_key
+  image_key       = var.image_key
+  upload_prefix   = var.upload_prefix
+  state_prefix    = var.state_prefix
+  memory          = var.memory
+  timeout         = var.timeout
+  fixed_ip        = var.fixed_ip
   bundle          = var.bundle
   alarm_receivers = var.alarm_receivers
 }
