@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from handler.rules.claiming import TABLE
 from handler.rules.codes import CODES, FAMILIES, UNKNOWN, Class, Code
@@ -134,6 +136,25 @@ def schedule() -> str:
     return "| what | when again |\n| --- | --- |\n" + "".join(f"| {what} | {when} |\n" for what, when in rows)
 
 
+def alarms() -> str:
+    """What to watch: each alarm of deploy/alarms.json, when it goes off, and what to do then."""
+    found = json.loads((PROJECT / "deploy" / "alarms.json").read_text(encoding="utf-8"))["alarms"]
+    rows = [f"| {each['name']} | {_goes_off(each)} | {each['means']}. {each['do']} |\n" for each in found]
+    return "| alarm | goes off at | what it means, and what to do |\n| --- | --- | --- |\n" + "".join(rows)
+
+
+def _goes_off(alarm: Mapping[str, Any]) -> str:
+    search, value = f"`{alarm['search']}`", str(alarm["value"])
+    if "of" in alarm:
+        return f"{search}, above {alarm['threshold']} % of `{alarm['of']}` in {alarm['window']} min"
+    if value != "count(*)":
+        return f"{search}, {value.replace('(', ' of `').replace(')', '`')} above {alarm['threshold']}"
+    if alarm["fires"] == "<":
+        return f"no {search} in {alarm['window']} min"
+    often = "" if alarm["threshold"] == 1 else f", {alarm['threshold']} in {alarm['window']} min"
+    return f"{search}{often}"
+
+
 PAGES: Mapping[str, Callable[[], str]] = {
     "events/codes.md": codes_page,
     **samples.SAMPLES,
@@ -150,6 +171,7 @@ BLOCKS: Mapping[str, Mapping[str, Callable[[], str]]] = {
     "README.md": {"example": samples.example},
     "events/README.md": {"deliveries": deliveries},
     "handler/README.md": {"states": states, "schedule": schedule},
+    "handler/cli/README.md": {"alarms": alarms},
 }
 """Blocks in pages that people write, by page and by the name in the block's marks."""
 

@@ -50,8 +50,8 @@ variable "webhook_secret" {
   type        = string
   sensitive   = true
   validation {
-    condition     = alltrue([for each in split(" ", var.webhook_secret) : can(regex("^whsec_[A-Za-z0-9+/]+=*$", each))])
-    error_message = "A secret is whsec_ followed by base64; echo whsec_$(head -c 32 /dev/urandom | base64) makes one."
+    condition     = alltrue([for each in split(" ", var.webhook_secret) : can(regex("^whsec_[A-Za-z0-9+/]{32,86}={0,2}$", each))])
+    error_message = "A secret is whsec_ and the base64 of 24 to 64 bytes; echo whsec_$(head -c 32 /dev/urandom | base64) makes one."
   }
 }
 

@@ -32,11 +32,11 @@ ENVIRONMENT = {
     "ROLE": "livepair",
     "BUCKET": BUCKET,
     "STATE_BUCKET": STATE,
-    "STATE_SECRET": "",
+    "STATE_SECRET": "whsec_ZmFrZS1zdGF0ZS1zZWNyZXQtZm9yLXRlc3RzLW9ubHk=",
     "CLS_LOGSET": "",
     "CLS_TOPIC": "",
     "WEBHOOK_URL": "https://example.com/webhook",
-    "WEBHOOK_SECRET": "whsec_ZmFrZS1zZWNyZXQ=",
+    "WEBHOOK_SECRET": "whsec_ZmFrZS1zZWNyZXQtZm9yLXRlc3RzLW9ubHk=",
 }
 """What `.env` brings."""
 
