@@ -24,6 +24,7 @@ from qcloud_cos import CosConfig, CosS3Client
 
 from tests.cloud import consumer as consuming
 from tests.cloud.clock import Clock
+from tests.cloud.cls_api import ClsApi
 from tests.cloud.consumer import Consumer
 from tests.cloud.cos import Cos
 from tests.cloud.cos_sign import Account
@@ -76,8 +77,9 @@ class Cloud:
         self.cos = Cos(self.clock, self.accounts)
         self.faceid = Faceid(self.clock, self.accounts)
         self.scf_api = ScfApi(self.clock, self.accounts)
+        self.cls_api = ClsApi(self.clock, self.accounts)
         # The API goes first: two hosts of its own look like buckets.
-        self.proxy = Proxy([self.faceid, self.scf_api, self.cos], self.faults, self.clock)
+        self.proxy = Proxy([self.faceid, self.scf_api, self.cls_api, self.cos], self.faults, self.clock)
         self.faceid.connect(self.proxy)
         self.scf = Scf(self.proxy, self.clock, self.accounts, self.cos)
         self.scf_api.connect(self.scf)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
+from tests.cloud.cls_api import PARAMETERS as CLS
 from tests.cloud.cos import BUCKET_OPERATIONS, CONDITIONS, OBJECT_OPERATIONS
 from tests.cloud.faceid import PARAMETERS as FACEID
 from tests.cloud.proxy import Operation
@@ -25,7 +26,12 @@ COPIES = {"PutObjectCopy": "PutObject"}
 COS = frozenset(
     name for table in (*BUCKET_OPERATIONS.values(), *OBJECT_OPERATIONS.values()) for name in table.values()
 )
-KNOWN = {"cos": COS | COPIES.keys(), "faceid": frozenset(FACEID), "scf": frozenset(SCF)}
+KNOWN = {
+    "cos": COS | COPIES.keys(),
+    "faceid": frozenset(FACEID),
+    "scf": frozenset(SCF),
+    "cls": frozenset(CLS),
+}
 """The operations that are judged; all others are refused, whatever a policy says."""
 
 

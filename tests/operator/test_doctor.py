@@ -18,11 +18,13 @@ from handler.cli.doctor import backend as probes
 from handler.cli.doctor.trouble import KEYS, NETWORK
 from tests.cloud import Cloud, Credentials, faults, samples
 from tests.cloud.cam import allowed_by
+from tests.cloud.cls_api import Topic
 from tests.cloud.faceid import COMPARE
 from tests.cloud.function import DAILY
 from tests.cloud.scf import bundle
 from tests.cloud.scf_api import PARAMETERS as SCF
 from tests.cloud.scf_api import zipped
+from tests.support import cls
 from tests.support.harness import BUCKET, STATE, Livepair
 from tests.support.operator import Operator
 from tests.support.project import PROJECT
@@ -630,3 +632,57 @@ def test_a_dead_network_is_one_line_for_each_check(operator: Operator, cloud: Cl
     cloud.faults.add("*", then=faults.cut_before(), times=None)
     found = failures(operator)
     assert {"state bucket", "bucket of uploads", "versions", "lifecycle rules", "API"} <= set(found)
+
+
+# --- whether it is watched ----------------------------------------------------------------------------
+
+
+def watched_by(cloud: Cloud) -> Topic:
+    """The function's log topic, indexed and with all alarms of deploy/alarms.json, as Terraform makes it."""
+    wanted = cls.read()
+    queries = {alarm["name"]: f"{alarm['search']} | select count(*) as n" for alarm in wanted["alarms"]}
+    cloud.scf_api.told["livepair"] = {"ClsTopicId": "topic"}
+    topic = cloud.cls_api.topics["topic"] = Topic(dict(wanted["fields"]), queries)
+    return topic
+
+
+def of_watching(operator: Operator) -> dict[str, dict[str, str]]:
+    told = operator.json("doctor", "--no-webhook")["checks"]
+    return {check["name"]: check for check in told if check["name"] in ("log topic", "log index", "alarms")}
+
+
+def test_a_watched_function_has_its_topic_index_and_alarms(cloud: Cloud, operator: Operator) -> None:
+    """Compared with deploy/alarms.json."""
+    watched_by(cloud)
+    found = of_watching(operator)
+    assert {check["status"] for check in found.values()} == {"ok"}
+    assert len(found) == 3
+
+
+def test_a_field_without_index_and_an_alarm_that_is_missing_are_named(
+    cloud: Cloud, operator: Operator
+) -> None:
+    """A search in a field without index finds nothing, and nobody hears of it."""
+    topic = watched_by(cloud)
+    topic.fields["oldest_s"] = "text"
+    del topic.fields["event"], topic.alarms["it falls behind"]
+    found = of_watching(operator)
+    assert found["log index"]["status"] == "warn"
+    assert found["log index"]["found"].endswith("event, oldest_s")
+    assert found["alarms"]["found"].endswith("without: it falls behind")
+
+
+def test_which_log_topic_is_meant_is_said_where_nobody_chose_one(operator: Operator) -> None:
+    """And where its name stands."""
+    (check,) = of_watching(operator).values()
+    assert (check["name"], check["status"]) == ("log topic", "info")
+    assert "CLS_TOPIC" in check["do"]
+
+
+def test_without_permission_for_logs_it_says_which(cloud: Cloud, operator: Operator) -> None:
+    """It is no failure: somebody else may look after the alarms."""
+    watched_by(cloud)
+    operator.use(cloud.temporary_credentials(allowed=lambda operation: operation.service != "cls"))
+    found = of_watching(operator)
+    assert found["alarms"]["do"] == "allow cls:DescribeAlarms"
+    assert found["log index"]["do"] == "allow cls:DescribeIndex"

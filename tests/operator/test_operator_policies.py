@@ -64,6 +64,7 @@ def asked(tmp_path_factory: pytest.TempPathFactory, code: Path) -> Iterator[Aske
         cloud.deploy(code, timeout=90, reconcile=DAILY)
         put_rules(cloud, BUCKET, rule("uploads/", 30))
         put_rules(cloud, STATE, *RULES)
+        cloud.scf_api.told["livepair"] = {"ClsTopicId": "topic"}
         livepair = Livepair(cloud, monkeypatch, STATE_BUCKET=STATE)
         operator = Operator(cloud, monkeypatch, folder)
         (folder / "livepair.zip").write_bytes(zipped(code))

@@ -13,6 +13,7 @@
     running       how the platform runs it: status, network, retries, reservation
     code          whether its code is the bundle that lies here
     triggers      what wakes it
+    watched       its log topic, the topic's index, and its alarms
     api           whether the API would take calls, and at which host
     webhook       a signed test message
     tencent       the APIs of Tencent that sections ask

@@ -12,6 +12,7 @@ from handler.cli.doctor.running import invoked, running
 from handler.cli.doctor.tencent import Service
 from handler.cli.doctor.triggers import triggers
 from handler.cli.doctor.trouble import about_api
+from handler.cli.doctor.watched import watched
 from handler.flow.call import LEASE_SECONDS, least_seconds
 from handler.index import MARGIN_SECONDS
 from handler.rules.settings import SettingsError, load_settings
@@ -62,6 +63,7 @@ def function(deployment: Deployment) -> Iterator[Check]:
     yield from invoked(deployment, platform, answer.fields)
     yield from triggers(deployment, platform)
     yield from code(deployment, platform)
+    yield from watched(deployment, answer.fields)
 
 
 def _not_told(deployment: Deployment, error: str) -> Check:
