@@ -115,7 +115,7 @@ variable "settings" {
   validation {
     condition = length(setsubtract(keys(var.settings), [
       "MIN_SIMILARITY", "PAIR_TIMEOUT", "PASS_RESOURCES", "KEEP_BEST_FRAME", "DELETE_UPLOADS", "MAX_LIVE_BYTES",
-      "MAX_IMAGE_BYTES", "MAX_VERDICTS", "API_RATE", "FACEID_ENDPOINT", "LOG_LEVEL",
+      "MAX_IMAGE_BYTES", "MAX_VERDICTS", "PASS_METADATA", "API_RATE", "FACEID_ENDPOINT", "LOG_LEVEL",
     ])) == 0
     error_message = "One of these is no setting, or has a variable of its own (BUCKET, LIVE_KEY, WEBHOOK_URL, …)."
   }

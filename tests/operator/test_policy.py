@@ -29,10 +29,9 @@ from tests.support.harness import IMAGE, LIVE, Livepair
 
 BUCKET, STATE, REGION = "faces-1250000000", "faces-state-1250000000", "ap-singapore"
 ROLE, RELAY, DELETE, BACKEND, READER = (
-    deployed.policy(f"policy{name}")
-    for name in ("", ".upload_url", ".delete_uploads", ".backend", ".reader")
+    deployed.policy(f"policy{name}") for name in ("", ".upload_url", ".delete_uploads", ".backend", ".reader")
 )
-"""For the default keys: what the role needs always and for a setting only, the backend, and who only reads."""
+"""For the default keys: what the role needs always, and for a setting; the backend; and who only reads."""
 
 
 def policy(bucket: str = BUCKET, texts: tuple[str, ...] = (ROLE, RELAY, DELETE)) -> dict[str, Any]:

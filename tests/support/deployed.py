@@ -239,6 +239,7 @@ def _needed(settings: Settings) -> Iterator[tuple[str, Operation]]:
             delete = Operation("cos", "DeleteObject", settings.bucket, _sample(template), REGION)
             yield "policy.delete_uploads", delete
     key = f"{settings.state_prefix}records/x/y.json"
+    yield "policy.reader", Operation("cos", "GetObject", settings.state_bucket, key, REGION)
     for action in ("GetObject", "PutObject", "DeleteObject"):
         for name in ("policy", "policy.operator"):
             yield name, Operation("cos", action, settings.state_bucket, key, REGION)
