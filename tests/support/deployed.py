@@ -59,6 +59,7 @@ DEFAULTS = {
     "MAX_LIVE_BYTES": '"50000000"',
     "MAX_IMAGE_BYTES": '"10000000"',
     "MAX_VERDICTS": '"10"',
+    "PASS_METADATA": '""',
     "API_RATE": '"5"',
     "FACEID_ENDPOINT": "faceid.tencentcloudapi.com",
     "LOG_LEVEL": "INFO",
