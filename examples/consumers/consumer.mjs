@@ -1,6 +1,6 @@
 // A consumer of livepair's webhook, small and whole: copy it and build on it.
 //
-//     npm ci      # or, for a copy elsewhere: npm install express standardwebhooks
+//     npm ci --ignore-scripts      # or, for a copy elsewhere: npm install express standardwebhooks
 //     BUCKET=faces-1250000000 WEBHOOK_SECRET=whsec_... PORT=8000 node consumer.mjs    # messages to /webhook
 //     node consumer.mjs show                      # what is known of each pair, a JSON line each
 //     node consumer.mjs clear '{"id": "42"}'      # a human looked at what is suspicious about this pair

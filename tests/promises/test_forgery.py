@@ -166,26 +166,30 @@ def test_a_forged_mark_can_only_have_the_same_message_told_again(livepair: Livep
     assert livepair.sweep() == ["matched"]
     first, again = livepair.cloud.consumer.attempts
     assert (first.body, first.verified) == (again.body, again.verified)
+    assert first.headers["webhook-id"] == again.headers["webhook-id"]
+    assert len(livepair.messages) == 1
 
 
 # --- what is deleted ----------------------------------------------------------------------------------
 
 
 def point_to(livepair: Livepair, record: dict[str, Any], name: str) -> None:
-    """Have a record delete the uploads of another pair, as they are now."""
+    """Have a record delete the uploads of a pair, as they are now."""
     others = livepair.stored(record_of(livepair, name))["decided"]
     record["decided"].update(delete=["live", "image"], live=others["live"], image=others["image"])
 
 
 @every_forgery
-def test_a_forged_record_deletes_nothing(livepair: Livepair, forge: Forge) -> None:
-    """Of nobody: not what its keys name, nor what another pair has."""
+@pytest.mark.parametrize("whose", ["ann", "bob"])
+def test_a_forged_record_deletes_nothing(livepair: Livepair, forge: Forge, whose: str) -> None:
+    """Of nobody: neither what its own pair has, where no setting asks for that, nor another."""
     for name in ("ann", "bob"):
         upload(livepair, name)
     livepair.run()
     key = record_of(livepair, "ann")
     record = livepair.stored(key)
-    point_to(livepair, record, "bob")
+    point_to(livepair, record, whose)
+    untell(record)
     forge(record, key)
     put_state(livepair, key, record)
     ask_for_delivery(livepair, key)
