@@ -122,7 +122,7 @@ def unfit(seen: Seen, settings: Settings, now: datetime) -> Decision | None:
 
 def too_many_verdicts(at: datetime, most: int) -> Decision:
     """The outcome of a verification whose pair has had `most` verdicts."""
-    says = f"{most} other recordings or images of this pair were sent to the API, which is MAX_VERDICTS"
+    says = f"{most} other recordings or images of this pair came before it, which is MAX_VERDICTS"
     return Decision(at, "rejected", TOO_MANY_VERDICTS, says)
 
 
