@@ -170,6 +170,19 @@ def test_a_forged_mark_can_only_have_the_same_message_told_again(livepair: Livep
     assert len(livepair.messages) == 1
 
 
+def test_forged_claims_can_only_hold_a_pair_up_for_a_human(livepair: Livepair) -> None:
+    """Claims are no records: ten of them use up MAX_VERDICTS, and buy neither a verdict nor a call."""
+    for number in range(10):
+        put_state(livepair, f"claims/ann/{number:032x}/1", {})
+    upload(livepair, "ann")
+    upload(livepair, "bob")
+    assert livepair.run() == ["rejected", "matched"]
+    held_up, _ = livepair.messages
+    assert held_up["data"]["reason"]["code"] == "Livepair.TooManyVerdicts"
+    assert (held_up["data"]["reason"]["advice"], held_up["data"]["api"]) == ("review", None)
+    assert len(livepair.calls) == 1
+
+
 # --- what is deleted ----------------------------------------------------------------------------------
 
 
