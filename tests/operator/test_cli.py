@@ -574,6 +574,7 @@ def test_no_command_prints_a_secret_or_a_signed_link(livepair: Livepair, operato
     """Whatever it shows, and whatever it fails with; `links` alone prints links, which it is for."""
     one_of_each(livepair)
     which = livepair.messages[0]["data"]["verification_id"]
+    operator.variables["WEBHOOK_URL"] = f"{livepair.cloud.consumer.url}/secret-of-the-path?key=secret-key"
     operator("doctor")
     for each in (("list",), ("show", LIVE), ("show", which), ("redeliver", which), ("retry", which)):
         operator(*each)
@@ -584,5 +585,6 @@ def test_no_command_prints_a_secret_or_a_signed_link(livepair: Livepair, operato
     operator("forget", LIVE, "--yes")
     said = "".join(operator.said)
     secrets = ("fake-secret", "fake-token", "wrong-secret-key", "whsec_", "q-signature", "q-ak", "v1,")
-    assert [secret for secret in secrets if secret in said] == []
+    assert [secret for secret in (*secrets, "secret-of-the-path", "secret-key") if secret in said] == []
+    assert any("secret-of-the-path" in attempt.path for attempt in livepair.cloud.consumer.attempts)
     assert COMPARE in {logged.operation for logged in livepair.cloud.log}
