@@ -1,6 +1,6 @@
 // The backend of an app that has livepair judge recordings, small and whole: copy it and build on it.
 //
-//     (cd ../consumers && npm ci); npm ci     # or, for a copy elsewhere, npm install what package.json names
+//     (cd ../consumers && npm ci --ignore-scripts); npm ci --ignore-scripts     # or, for a copy elsewhere, npm install what package.json names
 //     BUCKET=faces-1250000000 REGION=ap-singapore SECRET_ID=... SECRET_KEY=... WEBHOOK_SECRET=whsec_... \
 //         PORT=8000 node backend.mjs
 //

@@ -211,11 +211,17 @@ def test_a_setuptools_of_the_pinned_version_with_other_bytes_is_refused(tmp_path
 
 def test_npm_runs_no_script_of_a_package() -> None:
     """Wherever `make` or the guide installs packages of Node.js, from a lock file with a hash for each."""
-    for name in ("Makefile", "events/README.md", "examples/consumers/consumer.mjs"):
-        asked = re.findall(r"npm ci[^;|&#]*", (PROJECT / name).read_text(encoding="utf-8"))
+    for name in (
+        "Makefile",
+        "events/README.md",
+        "examples/backend/README.md",
+        "examples/backend/backend.mjs",
+        "examples/consumers/consumer.mjs",
+    ):
+        asked = re.findall(r"npm ci[^;|&#)]*", (PROJECT / name).read_text(encoding="utf-8"))
         assert asked
         assert all("--ignore-scripts" in each for each in asked)
-    for folder in ("tests/node", "examples/consumers"):
+    for folder in ("tests/node", "examples/backend", "examples/consumers"):
         packages = json.loads((PROJECT / folder / "package-lock.json").read_text())["packages"]
         assert len(packages) > 1
         assert not [name for name, each in packages.items() if name and "integrity" not in each]
