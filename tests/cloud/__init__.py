@@ -63,8 +63,12 @@ class Cloud:
         bucket: str = "faces-1250000000",
         state_bucket: str | None = None,
         secret: str = consuming.SECRET,
+        webhook_port: int = 0,
     ) -> None:
-        """`secret` signs the webhook's messages; who lets others reach this cloud makes one of its own."""
+        """`secret` signs the webhook's messages; who lets others reach this cloud makes one of its own.
+
+        The consumer listens on `webhook_port`, or on any where that is 0 or taken.
+        """
         self.region = region
         self.secret = secret
         self.bucket = bucket
@@ -84,7 +88,7 @@ class Cloud:
         self.scf = Scf(self.proxy, self.clock, self.accounts, self.cos)
         self.scf_api.connect(self.scf)
         self.faults.kill = self.scf.kill
-        self.consumer = Consumer([secret])
+        self.consumer = Consumer([secret], webhook_port)
         for name in {bucket, state_bucket or bucket}:
             self.cos.create_bucket(name, region)
         self.proxy.start()

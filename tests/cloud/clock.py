@@ -21,6 +21,8 @@ class Clock:
         self._traveller: time_machine.travel | None = None
         self._travelled: time_machine.Traveller | None = None
         self._subscribers: list[Callable[[], None]] = []
+        self.outside: set[str] = set()
+        """Ports whose clients read the real clock, however far ahead this one is."""
 
     @property
     def offset(self) -> float:
@@ -30,6 +32,10 @@ class Clock:
     def now(self) -> datetime:
         """The time of this clock, in UTC."""
         return datetime.now(timezone.utc)
+
+    def seen_from(self, port: str) -> datetime:
+        """What the clock shows that a client at this port of the proxy signs by."""
+        return self.now() - timedelta(seconds=self._offset if port in self.outside else 0)
 
     def timestamp(self) -> float:
         """The time of this clock in seconds since 1970."""

@@ -10,15 +10,16 @@ import contextlib
 import json
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, TypeAlias
 
 from aiohttp import web
 from standardwebhooks import Webhook
 
 SECRET = "whsec_" + base64.b64encode(b"fake-secret-of-the-local-cloud!!").decode()
+TOLERANCE = 300.0  # seconds, as in the library
 
 
 @dataclass(slots=True, eq=False)
@@ -39,6 +40,8 @@ class Attempt:
     status: int | None
     seconds: float | None = None
     """Real seconds until it was answered or given up; None while it is not."""
+    said: str = ""
+    """What a program behind this consumer answered, or why it did not."""
 
     @property
     def id(self) -> str:
@@ -60,12 +63,21 @@ class Behaviour:
     hits: int = 0
 
 
+Program: TypeAlias = Callable[[Attempt], Awaitable[Behaviour]]
+"""Says how an attempt is answered."""
+
+
 class Consumer:
     """The consumer and its thread. All public methods may be called from any thread."""
 
-    def __init__(self, secrets: Sequence[str] = (SECRET,)) -> None:
+    def __init__(self, secrets: Sequence[str] = (SECRET,), port: int = 0) -> None:
+        """Listens on `port`, or on any where that is taken."""
         self.secrets = list(secrets)
         """A message is genuine when its signature holds for one of these."""
+        self.program: Program | None = None
+        """Who answers the genuine messages that no script is for; None: they are answered 204."""
+        self.other_clock: Callable[[], float] | None = None
+        """Seconds since 1970 by which a sender from outside may have signed, too."""
         self._changed = threading.Condition()
         self._attempts: list[Attempt] = []
         self._messages: dict[str, dict[str, Any]] = {}
@@ -76,7 +88,7 @@ class Consumer:
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self._stopping: asyncio.Event | None = None
-        self._port = 0
+        self._port = port
         self._thread = threading.Thread(target=self._run, daemon=True, name="consumer")
 
     def start(self) -> None:
@@ -199,7 +211,10 @@ class Consumer:
     async def _serve(self) -> None:
         self._stopping = asyncio.Event()
         server = web.Server(self._handle, access_log=None)
-        listening = await self._loop.create_server(server, "127.0.0.1", 0)
+        try:
+            listening = await self._loop.create_server(server, "127.0.0.1", self._port)
+        except OSError:
+            listening = await self._loop.create_server(server, "127.0.0.1", 0)
         self._port = listening.sockets[0].getsockname()[1]
         self._ready.set()
         await self._stopping.wait()
@@ -220,11 +235,14 @@ class Consumer:
             return web.Response(status=405, text="webhooks are POSTed\n")
         headers = {name.lower(): value for name, value in request.headers.items()}
         error = self._verify(body, headers)
-        behaviour = Behaviour(401, body=b"the signature does not hold\n")
+        scripted: Behaviour | None = Behaviour(401, body=b"the signature does not hold\n")
         if error is None:
-            behaviour = self._next_behaviour(json.loads(body))
-        attempt = self._record(request.path, headers, body, error, behaviour.status)
+            scripted = self._next_behaviour(json.loads(body))
+        if scripted is None and self.program is None:
+            scripted = Behaviour()
+        attempt = self._record(request.path, headers, body, error, scripted.status if scripted else None)
         try:
+            behaviour = scripted or await self._ask(attempt)
             if behaviour.delay:
                 await asyncio.sleep(behaviour.delay)
             if behaviour.cut:
@@ -246,9 +264,37 @@ class Consumer:
                 error = f"{type(failure).__name__}: {failure}"
             else:
                 return None
-        return error
+        return None if self._holds_outside(body, headers) else error
 
-    def _next_behaviour(self, message: dict[str, Any]) -> Behaviour:
+    def _holds_outside(self, body: bytes, headers: dict[str, str]) -> bool:
+        """Whether somebody who reads the other clock has signed this."""
+        if self.other_clock is None:
+            return False
+        try:
+            at = datetime.fromtimestamp(int(headers["webhook-timestamp"]), timezone.utc)
+            signed = [
+                Webhook(secret).sign(headers["webhook-id"], at, body.decode()) for secret in self.secrets
+            ]
+            recent = abs(self.other_clock() - at.timestamp()) <= TOLERANCE
+            return recent and not set(signed).isdisjoint(headers["webhook-signature"].split())
+        except (KeyError, ValueError, OverflowError, OSError):
+            return False
+
+    async def _ask(self, attempt: Attempt) -> Behaviour:
+        """What the program behind this consumer makes of a message."""
+        assert self.program is not None
+        behaviour = await self.program(attempt)
+        with self._changed:
+            attempt.status = behaviour.status
+            self._accept(attempt)
+            self._changed.notify_all()
+        return behaviour
+
+    def _accept(self, attempt: Attempt) -> None:
+        if attempt.status is not None and 200 <= attempt.status < 300:
+            self._accepted.add(attempt.id)
+
+    def _next_behaviour(self, message: dict[str, Any]) -> Behaviour | None:
         with self._changed:
             for behaviour in self._script:
                 if behaviour.times is not None and behaviour.hits >= behaviour.times:
@@ -257,7 +303,7 @@ class Consumer:
                     continue
                 behaviour.hits += 1
                 return behaviour
-        return Behaviour()
+        return None
 
     def _record(
         self, path: str, headers: dict[str, str], body: bytes, error: str | None, status: int | None
@@ -271,8 +317,7 @@ class Consumer:
                 if first != body:
                     self._conflicts.append(attempt)
                 self._messages.setdefault(attempt.id, json.loads(body))
-                if status is not None and 200 <= status < 300:
-                    self._accepted.add(attempt.id)
+                self._accept(attempt)
             self._changed.notify_all()
         return attempt
 

@@ -209,7 +209,7 @@ class Cos:
     async def _handle(self, request: Request) -> Response:
         operation = self.operation(request)
         bucket = self._find_bucket(request)
-        account = verify(request, self._accounts, self._clock.now())
+        account = verify(request, self._accounts, self._clock.seen_from(request.source))
         # A deletion of many is allowed or denied key by key. Page 8289 wants cos:DeleteObject for
         # each; older policies name cos:DeleteMultipleObjects. Here it takes both.
         if operation.name != "DeleteMultipleObjects":

@@ -119,6 +119,7 @@ class Call:
     executed: bool = False
     billed: bool = False
     code: str = ""
+    similarity: float | None = None
 
 
 @dataclass(slots=True)
@@ -241,7 +242,8 @@ class Faceid:
         refusal = self._refusal(call.host)
         if refusal is not None and refusal.startswith("AuthFailure."):
             raise ApiError(refusal, "The account is unknown here.")
-        call.secret_id, body = await api.authenticate(request, "faceid", self._accounts, self._clock.now())
+        now = self._clock.seen_from(request.source)
+        call.secret_id, body = await api.authenticate(request, "faceid", self._accounts, now)
         call.body = body
         account = self._accounts[call.secret_id]
         api.authorize(request, VERSION, PARAMETERS, account, Operation("faceid", call.action))
@@ -340,6 +342,7 @@ class Faceid:
         answer = scripted or _judge(live, image, self.verdicts.get(md5))
         call.code = answer.error or answer.result
         call.billed = call.code in BILLED
+        call.similarity = answer.sim if answer.error is None else None
         if answer.raw is not None:
             raw: dict[str, Any] | bytes = answer.raw
             return raw

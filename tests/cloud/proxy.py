@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import inspect
 import logging
+import re
 import socket
 import threading
 import time
@@ -32,6 +33,7 @@ T = TypeVar("T")
 
 LONGEST_LINE = 64 * 1024  # a key of 850 CJK bytes and a token, all percent-encoded, fit well
 CHUNK = 64 * 1024
+ERROR_CODE = re.compile(rb"<Code>(\w+)</Code>")
 
 
 class BodyTooLarge(Exception):
@@ -134,6 +136,8 @@ class Logged:
     status: int | None = None
     seconds: float | None = None
     """Real seconds from its line to the end of its answer; None while it is under way."""
+    code: str = ""
+    """The code of the XML error that was answered."""
 
 
 @dataclass(slots=True)
@@ -370,6 +374,9 @@ class Proxy:
         slow = sum(action.seconds_per_byte for action in actions)
         limits = [a.cut_after_bytes for a in actions if a.cut_after_bytes is not None]
         entry.status = response.status
+        if response.status >= 400 and isinstance(response.body, bytes):
+            named = ERROR_CODE.search(response.body)
+            entry.code = named[1].decode() if named else ""
         return await _send(http, response, slow, min(limits, default=None))
 
 

@@ -105,7 +105,9 @@ class ScfApi:
         return api.answer(api.error(code, message, str(uuid.uuid4()), "en-US"), status)
 
     async def _call(self, request: Request) -> dict[str, Any]:
-        secret_id, body = await api.authenticate(request, "scf", self._accounts, self._clock.now())
+        secret_id, body = await api.authenticate(
+            request, "scf", self._accounts, self._clock.seen_from(request.source)
+        )
         region, action = request.headers.get("X-TC-Region", ""), api.action_of(request)
         try:
             name = str(api.parameters(body).get("FunctionName", ""))

@@ -2,7 +2,8 @@
 
     world     the cloud, what can be uploaded, what can go wrong, and time to move
     story     what has happened to each pair, from what the cloud's services have seen
-    forward   every message once more, to the consumer's own program
+    program   the consumer's own program, whose answers decide
+    env_file  local.env, for the operator's commands
     server    the page, its live updates, and what its buttons do
 
 Everything lives in memory and ends with the process; nothing but the loopback addresses is listened on.

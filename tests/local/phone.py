@@ -11,7 +11,7 @@ from typing import Any
 import requests
 
 from tests.cloud.app import App
-from tests.local.forward import Forwarder
+from tests.local.program import send
 from tests.local.world import SAMPLES, World
 from tests.support.backend import EXAMPLES, Backend
 
@@ -30,7 +30,6 @@ class Phone:
     def __init__(self, world: World, folder: Path) -> None:
         """`folder` takes a copy of the backend."""
         self._world, self._folder = world, folder
-        self._sender = Forwarder(None, world.cloud.secret, world.cloud.clock)
         self._lock = threading.Lock()
         self._backend: Backend | None = None
         self._ahead = 0.0
@@ -95,7 +94,8 @@ class Phone:
         """Hand the backend a message, signed as livepair signs it."""
         if self._backend is not None:
             await asyncio.to_thread(self._on_time)
-            await self._sender.send(self._backend.webhook, message_id, body)
+            cloud = self._world.cloud
+            await send(self._backend.webhook, cloud.secret, message_id, body, cloud.clock.now())
 
     def _app(self, person: str, language: str) -> App:
         backend = self._running()

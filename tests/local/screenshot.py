@@ -11,7 +11,6 @@ from tempfile import TemporaryDirectory
 from playwright.async_api import async_playwright, expect
 
 from tests.local.__main__ import PORT
-from tests.local.forward import Forwarder
 from tests.local.server import Site
 from tests.local.world import World
 
@@ -28,7 +27,7 @@ async def main(chromium: str) -> None:
     """Upload some samples, open one, take the picture."""
     with TemporaryDirectory() as folder:
         world = await asyncio.to_thread(World, Path(folder), PORT + 1)
-        site = Site(world, Forwarder(None, world.cloud.secret, world.cloud.clock), print)
+        site = Site(world, print, "local.env")
         try:
             await site.start(PORT)
             for name in ("blurred", "mismatched", "live-only", "fake"):

@@ -9,19 +9,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import requests
 from aiohttp import web
 from qcloud_cos import CosServiceError
 
 from handler.rules.pairing import Role, plain
+from tests.cloud.consumer import Attempt
 from tests.local import story
-from tests.local.forward import Forwarder
 from tests.local.phone import Phone
-from tests.local.world import BUCKET, FAULTS, LARGEST_UPLOAD, SAMPLES, World
+from tests.local.program import send
+from tests.local.world import BUCKET, CLIENT, FAULTS, LARGEST_UPLOAD, SAMPLES, TEMPLATES, World
 
 FILES = {
     "": "page.html",
@@ -50,9 +51,12 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class Site:
     """The page's server. `start` and `stop` on the same loop."""
 
-    def __init__(self, world: World, forwarder: Forwarder, tell: Callable[[str], None]) -> None:
-        """`tell` shows one line about what happened to whoever started this."""
-        self.world, self.forwarder, self._tell = world, forwarder, tell
+    def __init__(self, world: World, tell: Callable[[str], None], env_file: str = "") -> None:
+        """`tell` shows one line about what happened to whoever started this.
+
+        `env_file`: where the settings for the operator's commands were written, if they were.
+        """
+        self.world, self._tell, self.env_file = world, tell, env_file
         self._phone = Phone(world, world.folder / "app")
         self.port = 0
         self._started = world.cloud.clock.now().isoformat()
@@ -61,7 +65,7 @@ class Site:
         self._shown: dict[str, Any] = {}
         self._mark: list[Any] | None = None
         self._passing = self._stopping = False
-        self._seen: set[str] = set()
+        self._said: set[Any] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
         app = web.Application(client_max_size=LARGEST_UPLOAD, middlewares=[self._guard])
         app.add_routes([web.get(f"/{path}", self._file) for path in FILES])
@@ -134,6 +138,8 @@ class Site:
             answer = _error(400, str(error))
         except CosServiceError as error:
             answer = _error(502, f"COS refused the upload: {error.get_error_code()}")
+        except requests.HTTPError as error:
+            answer = _error(502, f"COS refused the upload: {error.response.status_code}")
         if not answer.prepared:
             answer.headers.update(HEADERS)
         return answer
@@ -178,8 +184,6 @@ class Site:
             raise KeyError(wanted)
 
         found = await asyncio.to_thread(find)
-        for message in found["sent"]:
-            message["forwarded"] = [a.shown() for a in self.forwarder.answers if a.id == message["id"]]
         return web.json_response(found)
 
     async def _watch(self) -> None:
@@ -189,7 +193,7 @@ class Site:
             await asyncio.sleep(LOOK)
 
     async def _look(self) -> None:
-        """Have the connected pages know what has changed, and forward what is new."""
+        """Have the connected pages know what has changed, and the terminal too."""
         async with self._looking:
             await self._look_once()
 
@@ -201,7 +205,8 @@ class Site:
             len(cloud.scf.invocations),
             len(cloud.scf.logs()),
             len(attempts),
-            len(self.forwarder.answers),
+            sum(each.seconds is None for each in attempts),
+            [each.status for each in cloud.log if each.source == CLIENT],
         ]
         mark += [cloud.clock.offset, self._passing, list(self.world.faults.values())]
         if running or mark != self._mark:
@@ -212,24 +217,23 @@ class Site:
                 async with self._told:
                     self._told.notify_all()
         for attempt in attempts:
-            if attempt.verified and attempt.id not in self._seen:
-                self._seen.add(attempt.id)
-                message = json.loads(attempt.body)
-                # A test of the webhook is about no pair.
-                said = ", ".join(message["data"].get("pair", {}).values())
-                outcome = message["data"].get("outcome", message["type"])
-                self._tell(f"{attempt.at:%H:%M:%S}  {plain(outcome):<10}  {plain(said)}  {plain(attempt.id)}")
-                self._start_task(self._forward(attempt.id, attempt.body))
+            if attempt.verified and self._is_news(attempt.id):
+                self._tell(_arrived(attempt))
                 self._start_task(self._phone.tell(attempt.id, attempt.body))
+            if self.world.program and attempt.seconds is not None and self._is_news(id(attempt)):
+                self._tell(_answered(attempt, self.world.program.url))
+        for stray in reversed(self._shown.get("strays", [])):
+            if self._is_news((stray["at"], stray["key"])):
+                self._tell(_strayed(stray))
+
+    def _is_news(self, mark: Any) -> bool:
+        """Whether this has not been said yet; from now on it has."""
+        is_news = mark not in self._said
+        self._said.add(mark)
+        return is_news
 
     def _read(self) -> dict[str, Any]:
         told = story.read(self.world)
-        answers = Counter(answer.id for answer in self.forwarder.answers)
-        pairs = [
-            story.summary(self.world, each)
-            | {"answers": sum(answers[found] for found in {attempt.id for attempt in each.attempts})}
-            for each in told.values()
-        ]
         on = self.world.faults
         return {
             "started": self._started,
@@ -240,7 +244,13 @@ class Site:
             "samples": [{"name": n, "says": s.says, "outcome": s.outcome} for n, s in SAMPLES.items()],
             "counts": story.counts(self.world, len(told)),
             "about": about(self),
-            "pairs": pairs,
+            "blocks": blocks(self),
+            "templates": {
+                "LIVE_KEY": ", ".join(each.text for each in TEMPLATES.live),
+                "IMAGE_KEY": ", ".join(each.text for each in TEMPLATES.image),
+            },
+            "strays": story.strays(self.world),
+            "pairs": [story.summary(self.world, each) for each in told.values()],
         }
 
     # What the buttons do
@@ -278,16 +288,20 @@ class Site:
         return web.json_response({"now": self.world.cloud.clock.now().isoformat()})
 
     async def _reconcile(self, request: web.Request) -> web.StreamResponse:
-        self.world.reconcile()
-        return web.json_response({})
+        try:
+            done = await asyncio.to_thread(self.world.reconcile)
+        except TimeoutError as error:
+            raise web.HTTPGatewayTimeout(text=str(error)) from None
+        return web.json_response({"says": story.reconciled(done)})
 
     async def _resend(self, request: web.Request) -> web.StreamResponse:
         wanted = request.match_info["id"]
         body = {each.id: each.body for each in self.world.cloud.consumer.attempts if each.verified}[wanted]
-        url = self.forwarder.url or self.world.cloud.consumer.url
-        answer = await self.forwarder.send(url, wanted, body)
-        self._tell(_said(answer.shown()))
-        return web.json_response(answer.shown())
+        cloud = self.world.cloud
+        await send(cloud.consumer.url, cloud.secret, wanted, body, cloud.clock.now())
+        again = [each for each in cloud.consumer.attempts if each.id == wanted and story.is_resent(each)]
+        status, said = (again[-1].status, again[-1].said) if again else (None, "no answer")
+        return web.json_response({"status": status, "said": said})
 
     async def _app(self, request: web.Request) -> web.StreamResponse:
         return web.json_response(self._phone.about())
@@ -303,11 +317,6 @@ class Site:
         found = await asyncio.to_thread(self._phone.answer, attempt, person, language, SCREEN_SECONDS)
         return web.json_response(found)
 
-    async def _forward(self, message_id: str, body: bytes) -> None:
-        answer = await self.forwarder.forward(message_id, body)
-        if answer is not None:
-            self._tell(_said(answer.shown()))
-
     def _start_task(self, work: Awaitable[Any]) -> None:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
@@ -321,16 +330,52 @@ def about(site: Site) -> dict[str, str]:
         "Page": f"http://127.0.0.1:{site.port}",
         "LOCAL_CLOUD": site.world.url,
         "Bucket": f"{BUCKET} ({cloud.region})",
-        "SecretId": cloud.credentials.secret_id,
-        "SecretKey": cloud.credentials.secret_key,
+        "SecretId": site.world.backend.secret_id,
+        "SecretKey": site.world.backend.secret_key,
         "WEBHOOK_SECRET": cloud.secret,
-        "FORWARD_TO": site.forwarder.url or "not set",
+        "CONSUMER": site.world.program.url if site.world.program else "not set; messages are answered 204",
+        "Settings": f"{site.env_file} (for the commands; readable by you alone)" if site.env_file else "",
     }
 
 
-def _said(answer: dict[str, Any]) -> str:
-    text = f"{answer['status']} {answer['text']!r}" if answer["status"] else answer["error"]
-    return f"{'':10}→ {answer['to']}: {text}, {answer['seconds'] * 1000:.0f} ms  {answer['id']}"
+def blocks(site: Site) -> dict[str, str]:
+    """What to copy, by what it is for."""
+    cloud, proxy = site.world.cloud, site.world.url
+    settings = site.env_file or "local.env"
+    client = (
+        f'CosConfig(Region="{cloud.region}", Scheme="http", Proxies={{"http": "{proxy}"}},\n'
+        f'    SecretId="{site.world.backend.secret_id}", SecretKey="{site.world.backend.secret_key}")'
+    )
+    return {
+        "Your backend’s COS client (Python)": client,
+        "A device’s PUT to a link": f"curl -x {proxy} -H 'x-cos-forbid-overwrite: true' -T live.gz '<link>'",
+        "A consumer of yours": (
+            f"BUCKET={BUCKET} WEBHOOK_SECRET={cloud.secret} \\\n"
+            "  PORT=3000 .venv/bin/python examples/consumers/consumer.py"
+        ),
+        "The same cloud, with your consumer": "CONSUMER=http://localhost:3000/webhook make local",
+        "The operator’s commands": f".venv/bin/python -m handler --env-file {settings} list",
+    }
+
+
+def _arrived(attempt: Attempt) -> str:
+    """The terminal's line about a message. A test of the webhook is about no pair."""
+    message = json.loads(attempt.body)
+    said = ", ".join(message["data"].get("pair", {}).values())
+    outcome = message["data"].get("outcome", message["type"])
+    return f"{attempt.at:%H:%M:%S}  {plain(outcome):<10}  {plain(said)}  {plain(attempt.id)}"
+
+
+def _answered(attempt: Attempt, url: str) -> str:
+    """The terminal's line about what the consumer's own program answered."""
+    text = f"{attempt.status} {attempt.said!r}" if attempt.status else attempt.said
+    return f"{'':10}→ {url}: {plain(text)}, {(attempt.seconds or 0) * 1000:.0f} ms  {plain(attempt.id)}"
+
+
+def _strayed(stray: dict[str, Any]) -> str:
+    """The terminal's line about an upload that comes to nothing."""
+    fits = " or ".join(map(plain, stray["fits"]))
+    return f"{stray['at'][11:19]}  no pair     {plain(stray['key'])}: {plain(stray['why'])}; fits: {fits}"
 
 
 def _error(status: int, text: str) -> web.Response:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from bisect import bisect_right
 from collections import defaultdict, deque
 from collections.abc import Iterator
@@ -23,16 +24,39 @@ from tests.cloud.consumer import Attempt
 from tests.cloud.faceid import COMPARE, Call
 from tests.cloud.function import Invocation
 from tests.cloud.proxy import Logged
-from tests.local.world import BUCKET, STATE, STATE_BUCKET, TEMPLATES, World, minute_of
+from tests.local.program import RESENDER
+from tests.local.world import (
+    BUCKET,
+    MIN_SIMILARITY,
+    PREFIX,
+    STATE,
+    STATE_BUCKET,
+    TEMPLATES,
+    World,
+    minute_of,
+)
 
 PAUSE = 2.0
 """Real seconds without news after which a new chapter of the timeline begins."""
 
-RESENDER = "livepair-local"
-"""The user agent of what is sent again by hand, or to the consumer's own program."""
-
 SHOWN = 200
 """Pairs that are listed, the newest ones."""
+
+STRAYS = 20
+"""Uploads that came to nothing that are listed, the newest ones."""
+
+UPLOADS = ("PutObject", "CompleteMultipartUpload")
+DEVICE_DATA = "device-data/"
+"""Where a backend puts what the liveness SDK says of a phone, by `policy.backend.json`."""
+
+LOOKS = {
+    "live": re.compile(r"live|video|\.(t?gz|gzip|zip|bin|dat)$", re.IGNORECASE),
+    "image": re.compile(r"image|photo|face|\.(jpe?g|png|webp|heic|bmp)$", re.IGNORECASE),
+}
+"""How the names of the two kinds of upload look."""
+
+PROBE = re.compile(r"(^|/)(doctor/?[0-9a-f]{16}|nothing-of-livepair)(/|$)")
+"""What `doctor` tries to write, and means to be refused."""
 
 STEPS = {
     "claims": "claim",
@@ -67,6 +91,8 @@ class Told:
     """All that is known of one pair. `todo` is when the agenda comes back to it, and what for."""
 
     pair: Pair
+    refused: str = ""
+    """What its last upload was answered, where that was refused."""
     uploads: list[Step] = field(default_factory=list)
     visits: list[Visit] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
@@ -99,18 +125,20 @@ def read(world: World) -> dict[str, Told]:
         call, key = asked.get(id(entry), (None, entry.key))
         pair = _pair_of(key)
         if entry.source not in of_instance:
-            if pair and entry.operation in ("PutObject", "CompleteMultipartUpload"):
-                name, bad = f"upload {entry.key.rpartition('/')[2]}", entry.status not in (200, None)
-                note = f"answered {entry.status}" if bad else ""
-                step = Step(name, world.real(entry.at), entry.seconds, note, bad)
-                _of(told, pair).uploads.append(step)
+            if pair and _is_upload(entry) and entry.bucket == BUCKET:
+                name, refused = f"upload {entry.key.rpartition('/')[2]}", _refused(entry)
+                note = f"refused: {refused}" if refused else ""
+                step = Step(name, world.real(entry.at), entry.seconds, note, bool(refused))
+                of = _of(told, pair)
+                of.refused = refused
+                of.uploads.append(step)
             continue
         mine = of_instance[entry.source]
         number = bisect_right(mine, entry.at, key=lambda each: each.at)
         if number == 0:
             continue
         by = mine[number - 1]
-        work[id(by)].append((entry, pair, call.code if call else ""))
+        work[id(by)].append((entry, pair, _answered(call) if call else ""))
         if pair and call:
             _of(told, pair).calls.append(call)
         # An event's invocation tells what it has recorded itself, a sweep what anybody has.
@@ -127,6 +155,23 @@ def read(world: World) -> dict[str, Told]:
         _visit(world, told, invocation, work[id(invocation)])
     _look_into_bucket(world, told)
     return dict(sorted(told.items(), key=lambda item: item[1].began, reverse=True)[:SHOWN])
+
+
+def _is_upload(entry: Logged) -> bool:
+    return entry.operation in UPLOADS and not (_refused(entry) and PROBE.search(entry.key))
+
+
+def _refused(entry: Logged) -> str:
+    """The status and the code that an upload was refused with; empty where it was not."""
+    return f"{entry.status} {entry.code}".strip() if entry.status not in (200, None) else ""
+
+
+def _answered(call: Call) -> str:
+    """What the API made of a pair: the code, and how alike the two are."""
+    if call.similarity is None:
+        return call.code
+    beside = "at least" if call.similarity >= MIN_SIMILARITY else "below"
+    return f"{call.code}, similarity {call.similarity:g}, {beside} {MIN_SIMILARITY:g}"
 
 
 def _match_calls(log: list[Logged], calls: list[Call]) -> dict[int, tuple[Call, str]]:
@@ -201,7 +246,8 @@ def _step(world: World, entry: Logged | Attempt, code: str, before: list[Step]) 
     if isinstance(entry, Attempt):
         good = status is not None and 200 <= status < 300
         verified = "signature verified" if entry.verified else "signature refused"
-        return Step("deliver", start, seconds, f"{status or 'no answer'}, {verified}", not good)
+        answered = status or (entry.said or "no answer" if seconds is not None else "…")
+        return Step("deliver", start, seconds, f"{answered}, {verified}", not good and seconds is not None)
     name = STEPS.get(entry.key.removeprefix(STATE).split("/")[0], "agenda")
     note = ""
     if entry.operation == COMPARE:
@@ -210,7 +256,7 @@ def _step(world: World, entry: Logged | Attempt, code: str, before: list[Step]) 
         name = "best frame"
     elif entry.key.startswith("uploads/"):
         name = "look up" if entry.method == "HEAD" else "read upload"
-        note = f"no {entry.key.rpartition('/')[2]} yet" if status == 404 and "png" not in entry.key else ""
+        note = f"no {entry.key.rpartition('/')[2]} yet" if status == 404 else ""
     elif name == "record" and entry.method == "GET":
         name = "read record"
     elif name == "claim" and status == 409:
@@ -285,19 +331,18 @@ def summary(world: World, told: Told) -> dict[str, Any]:
     state, due = _stand(told, record)
     steps = [step for visit in told.visits for step in visit.steps]
     open_steps = sum(step.seconds is None for step in (*steps, *told.uploads))
-    took = None
-    if record and record["delivered_at"] and told.uploads:
-        took = world.real(datetime.fromisoformat(record["delivered_at"])) - max(
-            step.start for step in told.uploads
-        )
+    similarity, least = _similarity(record)
     return {
         "path": told.pair.path,
         "id": dict(told.pair.values)["id"],
         "outcome": record["outcome"] if record else None,
         "code": record["code"] if record else (told.codes[-1] if told.codes else None),
+        "similarity": similarity,
+        "min_similarity": least,
         "state": state,
         "due": due,
-        "took": round(took, 2) if took is not None and 0 <= took < 60 else None,
+        "answer": _last_answer(told),
+        "took": _took(world, told, record),
         "live": any(key in bucket for key in told.pair.live_keys),
         "image": any(key in bucket for key in told.pair.image_keys),
         "calls": len(told.calls),
@@ -305,6 +350,38 @@ def summary(world: World, told: Told) -> dict[str, Any]:
         "messages": len({attempt.id for attempt in told.attempts}),
         "news": [len(steps), open_steps, len(told.visits), len(told.uploads), len(told.attempts)],
     }
+
+
+def _took(world: World, told: Told, record: dict[str, Any] | None) -> float | None:
+    """Seconds of the cloud's clock from the last upload that was judged to its delivery."""
+    if not record or not record["delivered_at"]:
+        return None
+    delivered = datetime.fromisoformat(record["delivered_at"])
+    began = [world.shown(step.start) for step in told.uploads if not step.bad]
+    before = [at for at in began if at <= delivered]
+    return round((delivered - max(before)).total_seconds(), 2) if before else None
+
+
+def _similarity(record: dict[str, Any] | None) -> tuple[float | None, float | None]:
+    """How alike the two are by a decided verification, and what was needed."""
+    data = _message(record)
+    return data.get("similarity"), data.get("min_similarity")
+
+
+def _message(record: dict[str, Any] | None) -> dict[str, Any]:
+    """The data of the message of a decided verification."""
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        found = json.loads(record["body"])["data"] if record else {}
+        return found if isinstance(found, dict) else {}
+    return {}
+
+
+def _last_answer(told: Told) -> str | None:
+    """What the webhook answered last, where that was no 2xx."""
+    done = [each for each in told.attempts if each.seconds is not None and not is_resent(each)]
+    if not done or (done[-1].status is not None and 200 <= done[-1].status < 300):
+        return None
+    return str(done[-1].status) if done[-1].status else (done[-1].said or "no answer")
 
 
 def _stand(told: Told, record: dict[str, Any] | None) -> tuple[str, str | None]:
@@ -319,6 +396,8 @@ def _stand(told: Told, record: dict[str, Any] | None) -> tuple[str, str | None]:
         return ("given up", None) if record["dead_at"] else ("undelivered", at)
     if due:
         return ("waiting" if due[1] == "look" and not told.calls else "retrying"), at
+    if told.refused and not told.visits and all(step.bad for step in told.uploads):
+        return "refused", None
     last = told.visits[-1].invocation if told.visits else None
     if last and last.status != "ok" and last.attempt < 3:
         return "retrying", None
@@ -345,7 +424,84 @@ def detail(world: World, told: Told) -> dict[str, Any]:
         for row in chapter["rows"]:
             row["start"] -= chapter["start"]
     log = [line for visit in told.visits for line in _lines(visit, told.pair.path)]
-    return {**summary(world, told), "chapters": chapters, "log": log, "sent": _messages(told)}
+    return {
+        **summary(world, told),
+        "refused": told.refused,
+        "ids": _ids(told),
+        "chapters": chapters,
+        "log": log,
+        "sent": _messages(told),
+    }
+
+
+def _ids(told: Told) -> list[tuple[str, str]]:
+    """What the pair is called, whole, to be copied."""
+    found = [("Pair", dict(told.pair.values)["id"])]
+    found += [("Live key", key) for key in told.pair.live_keys]
+    found += [("Image key", key) for key in told.pair.image_keys]
+    for record in sorted(told.records, key=lambda each: str(each["decided_at"])):
+        data = _message(record)
+        found.append(("Verification", str(data.get("verification_id"))))
+        if data.get("api"):
+            found.append(("API request", str(data["api"].get("request_id"))))
+    return found
+
+
+def strays(world: World) -> list[dict[str, Any]]:
+    """Uploads from outside that can come to nothing, the newest first, and what would have matched."""
+    instances = {each.instance for each in world.cloud.scf.invocations}
+    found = []
+    for entry in reversed(world.cloud.log):
+        if entry.source in instances or not _is_upload(entry) or entry.status is None:
+            continue
+        refused, elsewhere = _refused(entry), entry.bucket != BUCKET
+        if (not elsewhere and _pair_of(entry.key)) or (not refused and _is_meant(entry)):
+            continue
+        why = [f"refused: {refused}"] if refused else []
+        why += [f"in {entry.bucket}, and the function looks at {BUCKET}"] if elsewhere else []
+        if _pair_of(entry.key) is None:
+            why.append("matches no template")
+            why += [] if entry.key.startswith(PREFIX) else [f"the trigger tells of {PREFIX} only"]
+        at = entry.at.isoformat()
+        found.append({"at": at, "key": entry.key, "why": "; ".join(why), "fits": fits(entry.key)})
+    return found[:STRAYS]
+
+
+def reconciled(done: Invocation) -> str:
+    """What the daily timer's invocation came to."""
+    if not done.ok:
+        last = (done.error or done.status).strip().splitlines()[-1]
+        return f"Reconcile failed: {last}. The platform tries it again, and the next day's timer does."
+    looked_at = 0
+    for line in done.log:
+        with contextlib.suppress(ValueError):
+            looked_at += json.loads(line).get("looked_at", 0) if '"reconcile"' in line else 0
+    uploads = "1 upload" if looked_at == 1 else f"{looked_at} uploads"
+    told = ", ".join((done.result or {}).get("outcomes", [])) or "none"
+    return f"Reconcile looked at {uploads} older than ten minutes. Outcomes told: {told}."
+
+
+def _is_meant(entry: Logged) -> bool:
+    """Whether somebody writes what is to be no half of a pair: a command's work, or a device's data."""
+    return entry.bucket == STATE_BUCKET or entry.key.startswith(DEVICE_DATA)
+
+
+def fits(key: str) -> list[str]:
+    """Keys that would have matched, by what a key that does not looks like: its folder or name, its kind."""
+    if _pair_of(key):
+        return [key]
+    *folders, name = key.split("/")
+    stem = name.partition(".")[0]
+    own = [each for each in folders if each and f"{each}/" != PREFIX]
+    value = own[-1] if own else stem
+    kinds = [kind for kind, looks in LOOKS.items() if looks.search(name)] or list(LOOKS)
+    if not value or (not own and name in ("live.gz", "image.jpg")):
+        value = "{id}"
+    return [
+        template.key({"id": value})
+        for kind in kinds
+        for template in (TEMPLATES.live if kind == "live" else TEMPLATES.image)
+    ]
 
 
 def _lines(visit: Visit, path: str) -> list[str]:
@@ -402,6 +558,7 @@ def _messages(told: Told) -> list[dict[str, Any]]:
                 "seconds": attempt.seconds,
                 "verified": attempt.verified,
                 "error": attempt.error,
+                "said": attempt.said,
                 "resent": is_resent(attempt),
             }
         )

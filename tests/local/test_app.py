@@ -15,7 +15,7 @@ from tests.support.backend import EXAMPLES
 
 @pytest.fixture(scope="module")
 def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Local]:
-    running = Local(tmp_path_factory.mktemp("local"), None)
+    running = Local(tmp_path_factory.mktemp("local"))
     yield running
     running.stop()
 

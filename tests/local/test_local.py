@@ -17,6 +17,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Literal
@@ -24,17 +26,29 @@ from urllib.parse import quote
 
 import pytest
 import requests
-from click.testing import CliRunner
 from playwright.sync_api import Browser, FilePayload, Locator, Page, expect, sync_playwright
+from qcloud_cos import CosServiceError
 from standardwebhooks import Webhook
 
-from handler.cli.main import main as commands
 from tests.cloud import samples
 from tests.cloud.consumer import SECRET as PUBLISHED
-from tests.local.forward import Forwarder, check_target
+from tests.cloud.function import Invocation
+from tests.local import env_file, story
+from tests.local.__main__ import free_ports
+from tests.local.program import check_target
 from tests.local.screenshot import browser
 from tests.local.server import Site
-from tests.local.world import LARGEST_UPLOAD, SAMPLES, STATE, STATE_BUCKET, World, fresh_secret
+from tests.local.world import (
+    BUCKET,
+    LARGEST_UPLOAD,
+    SAMPLES,
+    STATE,
+    STATE_BUCKET,
+    World,
+    fresh_secret,
+)
+from tests.support.nodejs import PACKAGES, needs_node
+from tests.support.project import PROJECT
 
 PATIENCE = 30.0  # real seconds
 CHROMIUM = browser()
@@ -48,6 +62,7 @@ class Receiver:
     def __init__(self) -> None:
         self.got: list[tuple[str, bytes, bool]] = []
         self.answers: list[int] = []
+        self.headers: dict[str, str] = {}
         self.real_now: Callable[[], float] = lambda: 0.0
         self.secret = ""
         receiver = self
@@ -57,6 +72,8 @@ class Receiver:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 receiver.got.append((self.headers["webhook-id"], body, receiver._verify(body, self.headers)))
                 self.send_response(receiver.answers.pop(0) if receiver.answers else 200)
+                for name, value in receiver.headers.items():
+                    self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(b"noted <b>" + b"x" * 1000)
 
@@ -80,25 +97,20 @@ class Receiver:
         self._thread.join()
 
 
-def _at(seconds: float) -> Any:
-    from datetime import datetime, timezone
-
+def _at(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, timezone.utc)
 
 
 class Local:
     """The site in a thread of its own, and a client of it."""
 
-    def __init__(self, folder: Path, forward_to: str | None, port: int = 0) -> None:
+    def __init__(self, folder: Path, port: int = 0) -> None:
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever)
         self._thread.start()
         self.world = World(folder, slow=0.5)
         self.said: list[str] = []
-        self.forwarder = Forwarder(
-            forward_to, self.world.cloud.secret, self.world.cloud.clock, retry_after=0.0
-        )
-        self.site = Site(self.world, self.forwarder, self.said.append)
+        self.site = Site(self.world, self.said.append, "local.env")
         asyncio.run_coroutine_threadsafe(self.site.start(port), self.loop).result()
         self.url = f"http://127.0.0.1:{self.site.port}"
         self.session = requests.Session()
@@ -164,7 +176,7 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture(scope="module")
 def site(receiver: Receiver, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Local]:
-    running = Local(tmp_path_factory.mktemp("local"), receiver.url)
+    running = Local(tmp_path_factory.mktemp("local"))
     clock = running.world.cloud.clock
     receiver.secret = running.world.cloud.secret
     receiver.real_now = lambda: clock.timestamp() - clock.offset
@@ -178,6 +190,15 @@ def local(site: Local) -> Iterator[Local]:
     yield site
     for name in site.world.faults:
         site.world.switch(name, False)
+
+
+@pytest.fixture
+def program(local: Local, receiver: Receiver) -> Iterator[Receiver]:
+    """The consumer's own program, which answers the messages during a test."""
+    local.world.connect(receiver.url)
+    yield receiver
+    local.world.connect("")
+    receiver.answers, receiver.headers = [], {}
 
 
 # --- without a browser ------------------------------------------------------------------------------
@@ -236,25 +257,103 @@ def test_every_connection_begins_with_the_whole_state(local: Local) -> None:
     assert local.ask("GET", "/api/state")["counts"] == state["counts"]
 
 
-def test_a_bucket_client_of_its_own_reaches_the_cloud(local: Local) -> None:
-    """What is printed for an application works: proxy, bucket and credentials."""
-    from qcloud_cos import CosConfig, CosS3Client
+def _backend(local: Local, code: str) -> Any:
+    """What code prints as JSON with `client`, a COS client that is made of what the page gives to copy.
 
-    about = local.ask("GET", "/api/state")["about"]
-    config = CosConfig(
-        Region="ap-singapore",
-        SecretId=about["SecretId"],
-        SecretKey=about["SecretKey"],
-        Scheme="http",
-        Proxies={"http": about["LOCAL_CLOUD"]},
+    In a process of its own, as a backend runs: it reads the real clock.
+    """
+    shown = local.ask("GET", "/api/state")["blocks"]["Your backend’s COS client (Python)"]
+    names = f"BUCKET, STATE_BUCKET, STATE = {(BUCKET, STATE_BUCKET, STATE)}"
+    imports = "import json, requests\nfrom qcloud_cos import CosConfig, CosS3Client, CosServiceError"
+    client = f"client = CosS3Client({shown})"
+    one_put = "once = lambda: {'x-cos-forbid-overwrite': 'true'}"
+    script = "\n".join((imports, names, client, one_put, code))
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=PATIENCE, check=False
     )
-    with requests.Session() as session:
-        session.trust_env = False
-        client = CosS3Client(config, session=session)
-        bucket = about["Bucket"].split()[0]
-        client.put_object(Bucket=bucket, Key="uploads/from an app/image.jpg", Body=samples.image())
-        client.put_object(Bucket=bucket, Key="uploads/from an app/live.gz", Body=samples.live(seed=77))
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_a_backend_of_ones_own_reaches_the_cloud(local: Local) -> None:
+    """With what is printed, an hour ahead too: it places the image, and its link takes one PUT."""
+    local.pass_time(60)
+    link = _backend(
+        local,
+        f"""
+client.put_object(BUCKET, {samples.image()!r}, "uploads/from an app/image.jpg", Metadata=once())
+link = client.get_presigned_url(BUCKET, "uploads/from an app/live.gz", "PUT", Expired=600, Headers=once())
+print(json.dumps(link))""",
+    )
+    proxies, headers = {"http": local.world.url}, {"x-cos-forbid-overwrite": "true"}
+    data = samples.live(seed=77)
+    put = [local.session.put(link, data=data, headers=headers, proxies=proxies) for _ in range(2)]
+    assert [answer.status_code for answer in put] == [200, 409]
     assert local.wait("from an app")["outcome"] == "matched"
+
+
+def test_what_is_printed_may_do_what_a_backend_may(local: Local) -> None:
+    """By `policy.backend.json`: it reads no face, lists nothing, writes no state, and replaces no upload."""
+    codes = _backend(
+        local,
+        """
+refused = []
+for ask in (
+    lambda: client.get_object(BUCKET, "uploads/a/image.jpg"),
+    lambda: client.list_objects(BUCKET, "uploads/"),
+    lambda: client.delete_object(BUCKET, "uploads/a/live.gz"),
+    lambda: client.put_object(BUCKET, b"x", "uploads/may-not/image.jpg"),
+    lambda: client.put_object(BUCKET, b"x", "uploads/may-not/image.png", Metadata=once()),
+    lambda: client.put_object(STATE_BUCKET, b"x", f"{STATE}records/a/b.json"),
+):
+    try:
+        ask()
+    except CosServiceError as error:
+        refused.append(error.get_error_code())
+print(json.dumps(refused))""",
+    )
+    assert codes == ["AccessDenied"] * 6
+    state = local.ask("GET", "/api/state")
+    (pair,) = [each for each in state["pairs"] if each["id"] == "may-not"]
+    assert (pair["state"], pair["outcome"]) == ("refused", None)
+    assert local.pair("may-not")["refused"] == "403 AccessDenied"
+    assert local.labels("may-not", "upload") == ["upload image.jpg"]
+    strays = {each["key"]: each for each in state["strays"]}
+    assert strays["uploads/may-not/image.png"]["fits"] == ["uploads/may-not/image.jpg"]
+    assert strays[f"{STATE}records/a/b.json"]["why"].startswith("refused: 403 AccessDenied")
+
+
+def test_an_upload_that_matches_nothing_is_shown_with_what_would_have_matched(local: Local) -> None:
+    """On the page beside the templates, and in the terminal; one to another bucket too."""
+    for key in ("uploads/77/selfie.png", "people/78/live.gz"):
+        local.world.cloud.upload(key, b"x")
+    with pytest.raises(CosServiceError):
+        local.world.cloud.uploader.put_object(Bucket="other-1250000000", Key="uploads/7/live.gz", Body=b"x")
+    state = local.ask("GET", "/api/state")
+    assert state["templates"] == {"LIVE_KEY": "uploads/{id}/live.gz", "IMAGE_KEY": "uploads/{id}/image.jpg"}
+    found = {each["key"]: (each["why"], each["fits"]) for each in state["strays"]}
+    assert found["uploads/77/selfie.png"] == ("matches no template", ["uploads/77/image.jpg"])
+    why, fits = found["people/78/live.gz"]
+    assert (fits, "uploads/ only" in why) == (["uploads/78/live.gz"], True)
+    assert found["uploads/7/live.gz"][0].startswith("refused: 404 NoSuchBucket; in other-1250000000")
+    assert not [each for each in state["pairs"] if each["id"] in ("77", "78", "7")]
+    assert any("people/78/live.gz: matches no template" in line for line in local.said)
+
+
+@pytest.mark.parametrize(
+    ("key", "fits"),
+    [
+        ("uploads/42/image.png", ["uploads/42/image.jpg"]),
+        ("uploads/42.gz", ["uploads/42/live.gz"]),
+        ("42/photo.jpeg", ["uploads/42/image.jpg"]),
+        ("uploads/2026/11/42/Live.zip", ["uploads/42/live.gz"]),
+        ("live.gz", ["uploads/{id}/live.gz"]),
+        ("uploads/42/x", ["uploads/42/live.gz", "uploads/42/image.jpg"]),
+    ],
+)
+def test_what_would_have_matched_is_guessed_from_the_key(key: str, fits: list[str]) -> None:
+    """By its folder or its name, and by what kind of file it seems to be."""
+    assert story.fits(key) == fits
 
 
 def test_each_run_has_a_secret_of_its_own(local: Local) -> None:
@@ -277,65 +376,130 @@ def test_text_that_uploaders_chose_cannot_command_the_terminal(local: Local) -> 
     assert r"a\x9b2Jowned\x07\n\u202eb" in said
 
 
+@pytest.fixture
+def command(local: Local, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Runs one of the operator's commands with the settings that are written for it; it has to succeed.
+
+    In a process of its own, as an operator does: it reads the real clock.
+    """
+    env_file.write(tmp_path / "local.env", local.world.variables())
+
+    def run(*arguments: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "handler", "--env-file", str(tmp_path / "local.env"), *arguments],
+            cwd=PROJECT,
+            capture_output=True,
+            text=True,
+            timeout=4 * PATIENCE,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    return run
+
+
 def test_the_operators_commands_work_on_it(
-    local: Local, receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    local: Local, program: Receiver, command: Callable[..., str]
 ) -> None:
-    """With the block that is printed; a test of the webhook is forwarded too, and is about no pair."""
-    monkeypatch.chdir(tmp_path)
-    Path("local.env").write_text("\n".join(local.world.variables()))
-    done = CliRunner().invoke(commands, ["--env-file", "local.env", "doctor"], catch_exceptions=False)
-    assert done.exit_code == 0, done.output
+    """Hours ahead too; the backend's keys are found to be narrow; a test of the webhook is about no pair."""
+    local.pass_time(60)
+    said = command("doctor")
+    assert re.search(r"backend", said)
     local.wait(local.upload("matched"))
     told = CliRunner().invoke(commands, ["--env-file", "local.env", "report", "--no-cache", "--json"])
     assert json.loads(told.stdout)["outcomes"]["matched"] >= 1
     assert any("webhook.test" in line for line in local.said)
-    assert any(b"webhook.test" in body for _, body, _ in receiver.got)
+    assert any(b"webhook.test" in body for _, body, _ in program.got)
+    state = local.ask("GET", "/api/state")
+    assert not [each["id"] for each in state["pairs"] if each["id"].startswith("doctor")]
+    assert not [each["key"] for each in state["strays"] if "doctor" in each["key"]]
 
 
-def test_a_message_is_forwarded_with_its_id_and_bytes_and_a_fresh_signature(
-    local: Local, receiver: Receiver
-) -> None:
-    """The consumer's own program verifies it by its own clock, however far the cloud's is ahead."""
+def test_ones_own_program_gets_what_livepair_sends(local: Local, program: Receiver) -> None:
+    """The same id and bytes, signed for its own clock, however far the cloud's is ahead; 2xx is delivered."""
     local.pass_time(60)
     pair = local.wait(local.upload("matched"))
     (message,) = pair["sent"]
-    shown = _forwarded(local, pair["id"], 1)
-    assert (message["id"], message["body"].encode(), True) in receiver.got
-    assert (shown[0]["status"], shown[0]["ok"]) == (200, True)
-    assert shown[0]["text"] == ("noted <b>" + "x" * 1000)[:300]
-    assert any(receiver.url in line and "200" in line for line in local.said)
+    assert [each for each in program.got if each[0] == message["id"]] == [
+        (message["id"], message["body"].encode(), True)
+    ]
+    (attempt,) = message["attempts"]
+    assert (attempt["status"], attempt["said"]) == (200, ("noted <b>" + "x" * 1000)[:300])
+    assert any(program.url in line and "200" in line for line in local.said)
 
 
-def test_a_forward_that_fails_is_sent_once_more_and_again_by_hand(local: Local, receiver: Receiver) -> None:
-    """Every copy has the same id and the same bytes."""
-    receiver.answers = [500, 503]
+def test_what_ones_own_program_answers_decides_when_it_is_told_again(local: Local, program: Receiver) -> None:
+    """A 500 and a 503 bring the schedule of the webhook; the row says so until it answers 2xx."""
+    program.answers = [500, 503]
+    pair = local.wait(local.upload("matched"), "undelivered")
+    assert (pair["outcome"], pair["answer"], pair["due"] is not None) == ("matched", "503", True)
+    local.pass_time(10)
+    (message,) = local.wait(pair["id"])["sent"]
+    assert [each["status"] for each in message["attempts"]] == [500, 503, 200]
+    assert len({body for found, body, _ in program.got if found == message["id"]}) == 1
+
+
+def test_a_410_of_ones_own_program_ends_it_until_it_is_redelivered(
+    local: Local, program: Receiver, command: Callable[..., str]
+) -> None:
+    """The letter is dead at once, and the operator's `redeliver` brings it back, hours ahead too."""
+    local.pass_time(60)
+    program.answers = [410]
+    pair = local.wait(local.upload("matched"), "given up")
+    (verification,) = [value for name, value in pair["ids"] if name == "Verification"]
+    assert "1" in command("redeliver", verification)
+    local.pass_time(2)
+    (message,) = local.wait(pair["id"])["sent"]
+    assert [each["status"] for each in message["attempts"]] == [410, 200]
+
+
+def test_ones_own_program_may_ask_for_a_longer_wait(local: Local, program: Receiver) -> None:
+    """By Retry-After, here with a date of its own clock, before the third attempt."""
+    local.pass_time(1)
+    program.answers = [503, 503]
+    program.headers = {"Retry-After": formatdate(_real_now() + 3000)}
+    pair = local.wait(local.upload("matched"), "undelivered")
+    wait = datetime.fromisoformat(pair["due"]) - local.world.cloud.clock.now()
+    assert 40 <= wait.total_seconds() / 60 <= 60
+    local.pass_time(60)
+    assert local.wait(pair["id"])["outcome"] == "matched"
+
+
+def _real_now() -> float:
+    """This process's clock is the cloud's; another process reads the real one."""
+    return float(subprocess.check_output([sys.executable, "-c", "import time; print(time.time())"]))
+
+
+def test_a_program_that_is_not_there_is_no_delivery(local: Local) -> None:
+    """The row says that nobody answered, and the message that nobody was there."""
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}/webhook"
+    local.world.connect(url)
+    try:
+        pair = local.wait(local.upload("matched"), "undelivered")
+    finally:
+        local.world.connect("")
+    assert "no answer: ClientConnectorError" in pair["answer"]
+    local.pass_time(10)
+    assert [each["status"] for each in local.wait(pair["id"])["sent"][0]["attempts"]] == [None, None, 204]
+
+
+def test_a_message_can_be_sent_again_by_hand(local: Local, program: Receiver) -> None:
+    """It is shown as sent again, with its answer, and is no step of the function's."""
     pair = local.wait(local.upload("matched"))
-    assert [each["status"] for each in _forwarded(local, pair["id"], 2)] == [500, 503]
-    (message,) = pair["sent"]
-    answer = local.ask("POST", f"/api/messages/{message['id']}/resend")
-    assert (answer["status"], answer["ok"]) == (200, True)
-    copies = {body for found, body, _ in receiver.got if found == message["id"]}
-    assert copies == {message["body"].encode()}
-    assert len(_forwarded(local, pair["id"], 3)) == 3
-
-
-def _forwarded(local: Local, pair_id: str, count: int) -> list[dict[str, Any]]:
-    """What was answered to a pair's forwarded message, once that many answers are there."""
-    for _ in local.states():
-        found: list[dict[str, Any]] = local.pair(pair_id)["sent"][0]["forwarded"]
-        if len(found) >= count:
-            return found
-    raise AssertionError("the stream of states has ended")
+    program.answers = [418]
+    answer = local.ask("POST", f"/api/messages/{pair['sent'][0]['id']}/resend")
+    assert (answer["status"], answer["said"][:5]) == (418, "noted")
+    again = local.pair(pair["id"])
+    assert (again["state"], again["answer"]) == ("delivered", None)
+    assert [attempt["resent"] for attempt in again["sent"][0]["attempts"]] == [False, True]
 
 
 def test_without_a_program_of_ones_own_a_message_goes_to_the_consumer_again(local: Local) -> None:
     """Which drops the repeat; it is shown as sent again and is no step of the function's."""
     pair = local.wait(local.upload("matched"))
-    url, local.forwarder.url = local.forwarder.url, None
-    try:
-        answer = local.ask("POST", f"/api/messages/{pair['sent'][0]['id']}/resend")
-    finally:
-        local.forwarder.url = url
+    answer = local.ask("POST", f"/api/messages/{pair['sent'][0]['id']}/resend")
     assert answer["status"] == 204
     again = local.pair(pair["id"])
     assert [attempt["resent"] for attempt in again["sent"][0]["attempts"]] == [False, True]
@@ -355,7 +519,7 @@ def test_without_a_program_of_ones_own_a_message_goes_to_the_consumer_again(loca
         "",
     ],
 )
-def test_messages_are_forwarded_on_this_machine_only(url: str) -> None:
+def test_messages_go_to_programs_on_this_machine_only(url: str) -> None:
     """Anything else is refused, and the error says what was expected."""
     with pytest.raises(ValueError, match="on this machine"):
         check_target(url)
@@ -435,7 +599,10 @@ def test_a_recording_of_ones_own_gets_the_verdict_that_was_chosen(local: Local) 
     """The local API can judge samples only, so whoever uploads says what it is to answer."""
     local.ask("PUT", "/api/uploads/own/image", data=samples.image(format="png"))
     local.ask("PUT", "/api/uploads/own/live?verdict=mismatched", data=b"\x1f\x8ba recording")
-    assert local.wait("own")["outcome"] == "mismatched"
+    own = local.wait("own")
+    assert (own["outcome"], own["similarity"], own["min_similarity"]) == ("mismatched", 12.5, 70.0)
+    notes = [row["note"] for chapter in own["chapters"] for row in chapter["rows"]]
+    assert "Success, similarity 12.5, below 70" in notes
     local.ask("PUT", "/api/uploads/blurred/image", data=samples.image("blur"))
     local.ask("PUT", "/api/uploads/blurred/live?verdict=matched", data=b"\x1f\x8banother recording")
     assert local.wait("blurred")["code"] == "FailedOperation.ImageBlur"
@@ -480,9 +647,15 @@ def test_a_webhook_that_was_down_is_told_later(local: Local) -> None:
     assert "settle" not in local.labels(pair["id"])
     local.switch("down", False)
     local.pass_time(10)
-    (message,) = local.wait(pair["id"])["sent"]
+    told = local.wait(pair["id"])
+    (message,) = told["sent"]
     assert [attempt["status"] for attempt in message["attempts"]] == [500, 500, 204]
     assert local.labels(pair["id"]).count("settle") == 1
+    assert (pair["answer"], told["answer"]) == ("500", None)
+    first, *_, last = told["chapters"]
+    apart = (datetime.fromisoformat(last["at"]) - datetime.fromisoformat(first["at"])).total_seconds()
+    assert abs(told["took"] - apart) < 10, "the row's clock is the timeline's"
+    assert apart > 200
 
 
 def test_a_slow_webhook_is_waited_for(local: Local) -> None:
@@ -500,8 +673,17 @@ def test_what_cos_refused_is_found_by_reconcile(local: Local) -> None:
     local.wait(pair, "left to reconcile")
     local.switch("cos", False)
     local.pass_time(11)
-    local.ask("POST", "/api/reconcile")
+    says = local.ask("POST", "/api/reconcile")["says"]
+    assert re.fullmatch(r"Reconcile looked at \d+ uploads older than ten minutes. Outcomes told: .*", says)
+    assert "matched" in says
     assert local.wait(pair)["outcome"] == "matched"
+
+
+def test_a_reconcile_that_fails_says_why() -> None:
+    """With the last line of its error, and what comes next."""
+    now = datetime.now(timezone.utc)
+    done = Invocation("1", "livepair", "timer", {}, 1, now, "error", error="Traceback\nCosDown: 503\n")
+    assert story.reconciled(done).startswith("Reconcile failed: CosDown: 503. The platform tries it again")
 
 
 @pytest.mark.parametrize("data", [b"{", b"[]", b"{}", b"\xff"])
@@ -532,10 +714,11 @@ def test_what_the_page_asks_for_stays_in_memory(local: Local, tmp_path: Path) ->
 # --- the process ------------------------------------------------------------------------------------
 
 
-def _start(**environment: str) -> subprocess.Popen[str]:
+def _start(folder: Path, **environment: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "tests.local"],
-        env={**os.environ, **environment},
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(PROJECT), **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -554,14 +737,14 @@ def _until(process: subprocess.Popen[str], text: str) -> str:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_everything(number: signal.Signals) -> None:
+def test_a_signal_ends_everything(number: signal.Signals, tmp_path: Path) -> None:
     """Exit 0, no traceback, while a page is connected and work goes on; no process and no port stays.
 
-    The port that is asked for is taken, so the next free one is used, which is said.
+    The port that is asked for is taken, so others are used, which is said. The settings stay.
     """
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        process = _start(PORT=str(port))
+        process = _start(tmp_path, PORT=str(port))
         said = _until(process, "Ctrl-C")
         (url,) = re.findall(r"Page +(\S+)", said)
         assert f"Port {port} is taken" in said
@@ -574,6 +757,10 @@ def test_a_signal_ends_everything(number: signal.Signals) -> None:
             rest, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, rest
     assert "Traceback" not in rest
+    settings = tmp_path / "local.env"
+    assert "local.env" in said
+    assert settings.stat().st_mode & 0o777 == 0o600
+    assert f"LOCAL_CLOUD={re.findall(r'  LOCAL_CLOUD +(http.+)', said)[0]}\n" in settings.read_text()
     assert children
     assert not any(Path(f"/proc/{child}").exists() for child in children)
     with pytest.raises(requests.ConnectionError):
@@ -589,15 +776,52 @@ def _children(pid: int) -> list[str]:
 
 @pytest.mark.parametrize(
     ("environment", "says"),
-    [({"PORT": "x"}, "PORT is 'x'"), ({"FORWARD_TO": "https://example.com"}, "on this machine")],
+    [
+        ({"PORT": "x"}, "PORT is 'x'"),
+        ({"CONSUMER": "https://example.com"}, "on this machine"),
+        ({"FORWARD_TO": "http://localhost:3000"}, "CONSUMER"),
+    ],
 )
-def test_a_wrong_setting_is_refused_before_anything_starts(environment: dict[str, str], says: str) -> None:
+def test_a_wrong_setting_is_refused_before_anything_starts(
+    tmp_path: Path, environment: dict[str, str], says: str
+) -> None:
     """Exit 2, and one line that says what was expected."""
-    process = _start(**environment)
+    process = _start(tmp_path, **environment)
     said, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 2
     assert says in said
     assert said.count("\n") == 1
+
+
+def test_the_ports_stay_the_same_where_they_are_free() -> None:
+    """Page, proxy and webhook: all three move together, and the one that was taken is known."""
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        port = found.getsockname()[1] - 1
+        moved, taken = free_ports(port)
+        assert moved > port
+        assert (moved - port) % 10 == 0
+        assert taken in (port, port + 1)
+    assert free_ports(moved) == (moved, None)
+
+
+def test_settings_of_ones_own_are_not_written_over(tmp_path: Path) -> None:
+    """Neither a file of somebody's, nor what a link leads to."""
+    own, link = tmp_path / "local.env", tmp_path / "link.env"
+    own.write_text("BUCKET=mine\n")
+    link.symlink_to(own)
+    assert [env_file.write(path, ["BUCKET=local"]) for path in (own, link)] == [False, False]
+    assert own.read_text() == "BUCKET=mine\n"
+    assert env_file.secret(own) == ""
+
+
+def test_the_secret_stays_from_start_to_start(tmp_path: Path) -> None:
+    """A consumer need not learn a new one; one that is none, or a file taken away, brings a fresh one."""
+    path, kept = tmp_path / "local.env", fresh_secret()
+    assert env_file.secret(path) == ""
+    assert env_file.write(path, [f"WEBHOOK_SECRET={kept}"])
+    assert env_file.secret(path) == kept
+    assert env_file.write(path, ["WEBHOOK_SECRET=whsec_short"])
+    assert env_file.secret(path) == ""
 
 
 # --- in a browser -----------------------------------------------------------------------------------
@@ -618,7 +842,15 @@ def page(chromium: Browser, local: Local) -> Iterator[Page]:
     opened = context.new_page()
     opened.set_default_timeout(PATIENCE * 1000)
     wrong: list[str] = []
-    opened.on("console", lambda said: wrong.append(said.text) if said.type in ("error", "warning") else None)
+    # What the server refuses is told on the page; the browser tells its console, too.
+    opened.on(
+        "console",
+        lambda said: (
+            wrong.append(said.text)
+            if said.type in ("error", "warning") and "status of 400" not in said.text
+            else None
+        ),
+    )
     opened.on("pageerror", lambda error: wrong.append(str(error)))
     opened.on("dialog", lambda dialog: wrong.append(dialog.message))
     opened.on("request", lambda each: None if each.url.startswith(local.url) else wrong.append(each.url))
@@ -639,7 +871,7 @@ def _click(page: Page, name: str) -> Locator:
     return pair
 
 
-def _becomes(pair: Locator, outcome: str, state: str = "delivered") -> None:
+def _becomes(pair: Locator, outcome: str, state: str | re.Pattern[str] = "delivered") -> None:
     expect(pair.locator(".badge")).to_have_text(outcome)
     expect(pair.locator(".state")).to_have_text(state)
 
@@ -706,16 +938,21 @@ def test_repeated_events_are_shown_with_their_one_call(page: Page) -> None:
 
 
 @needs_browser
-def test_what_ones_own_program_answers_is_shown_as_text(page: Page, receiver: Receiver) -> None:
-    """At once and after `Send it again`; markup in an answer is no markup."""
+def test_what_ones_own_program_answers_is_shown_as_text(page: Page, program: Receiver) -> None:
+    """At once and after `Send it again`; a failure is red on the row; markup in an answer is no markup."""
+    program.answers = [500, 500]
     pair = _click(page, "The same person")
-    answers = pair.locator("li", has_text=receiver.url)
-    expect(answers).to_have_count(1)
-    expect(answers.first).to_contain_text("200 noted <b>xxx")
-    receiver.answers = [418]
-    pair.get_by_role("button", name="Send it again").click()
+    _becomes(pair, "matched", re.compile(r"^answered 500, again at \d\d:\d\d$"))
+    colour = "getComputedStyle(document.querySelector('.badge[data-of=rejected]')).color"
+    expect(pair.locator(".state")).to_have_css("color", page.evaluate(colour))
+    answers = pair.locator(".message li")
     expect(answers).to_have_count(2)
-    expect(answers.nth(1)).to_contain_text("418 noted <b>xxx")
+    expect(answers.first).to_contain_text("answered 500 “noted <b>xxx")
+    pair.get_by_role("button", name="Send it again").click()
+    expect(answers).to_have_count(3)
+    expect(answers.nth(2)).to_contain_text("sent again, answered 200 “noted <b>xxx")
+    page.get_by_role("button", name="An hour passes").click()
+    _becomes(pair, "matched")
     assert pair.locator(".message b").count() == 0
 
 
@@ -757,11 +994,126 @@ def test_a_file_that_is_neither_half_is_refused_in_words(page: Page) -> None:
 
 
 @needs_browser
-def test_a_page_that_lost_its_cloud_finds_the_next_one(chromium: Browser) -> None:
+def test_a_refused_upload_is_told_at_its_button_and_keeps_the_files(page: Page) -> None:
+    """A pair's name that makes no key; with another one the same files go through, and say where to."""
+    page.get_by_text("Files of your own").click()
+    page.locator("#files").set_input_files(
+        [_file("a.gz", samples.live(seed=99)), _file("a.jpg", samples.image())]
+    )
+    page.locator("#pair").fill("a/b")
+    send = page.get_by_role("button", name="Upload", exact=True)
+    send.click()
+    alert = page.locator("#own").get_by_role("alert")
+    expect(alert).to_contain_text("no slash")
+    expect(page.locator("#chosen li")).to_have_count(2)
+    page.locator("#pair").fill("a-b")
+    send.click()
+    expect(alert).to_be_hidden()
+    expect(page.locator("#chosen li")).to_have_count(0)
+    expect(page.locator("#own #made")).to_have_text(re.compile("a-b: matched, delivered."))
+    _becomes(page.locator(".pair", has_text="a-b").first, "matched")
+
+
+@needs_browser
+def test_on_a_phone_a_clicked_sample_opens_in_view(page: Page) -> None:
+    """And at the button stands what became of it, with a way there."""
+    page.set_viewport_size({"width": 390, "height": 740})
+    pair = _click(page, "Another person")
+    _becomes(pair, "mismatched")
+    expect(pair.locator("button").first).to_be_in_viewport()
+    expect(pair.locator(".detail dl").first).to_be_in_viewport()
+    said = page.locator("#made")
+    expect(said).to_contain_text("mismatched, delivered.")
+    said.scroll_into_view_if_needed()
+    expect(pair.locator("button").first).not_to_be_in_viewport()
+    said.get_by_role("button", name="Show it").click()
+    expect(pair.locator("button").first).to_be_in_viewport()
+    expect(pair.locator("button").first).to_be_focused()
+
+
+@needs_browser
+def test_similarity_stands_beside_what_was_asked(page: Page) -> None:
+    """On the row, in the pair, and where the API was called."""
+    pair = _click(page, "Another person")
+    _becomes(pair, "mismatched")
+    expect(pair.locator("small")).to_have_text("BelowMinSimilarity, similarity 12.5 < 70")
+    row = pair.locator('.row[data-step="call the API"]')
+    expect(row.locator(".note")).to_have_text("Success, similarity 12.5, below 70")
+
+
+@needs_browser
+def test_ids_are_whole_and_copied_at_a_click(page: Page, local: Local) -> None:
+    """Also a name too long for its row; what the pair is called to the operator's commands, too."""
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    pair_id = "long-" + "w" * 90
+    local.world.upload(pair_id, "image", samples.image())
+    local.world.upload(pair_id, "live", samples.live(seed=123))
+    pair = page.locator(".pair", has_text=pair_id)
+    _becomes(pair, "matched")
+    pair.locator("button").first.click()
+    ids = dict(local.pair(pair_id)["ids"])
+    assert {"Pair", "Live key", "Image key", "Verification", "API request"} == ids.keys()
+    for name, value in ids.items():
+        expect(pair.locator(".ids code", has_text=value).first).to_be_visible()
+        pair.get_by_role("button", name=f"Copy {name}", exact=True).click()
+        page.wait_for_function(
+            "wanted => navigator.clipboard.readText().then(text => text === wanted)", arg=value
+        )
+    shown = pair.locator("b").first
+    assert shown.evaluate("at => at.scrollWidth <= at.clientWidth"), (
+        "the row of an open pair shows its name whole"
+    )
+
+
+@needs_browser
+def test_what_matches_nothing_and_what_reconcile_did_is_seen(page: Page, local: Local) -> None:
+    """An upload under another name, with what would have matched; the daily timer answers in words."""
+    local.world.cloud.upload("uploads/<b>79</b>/image.png", b"x")
+    strays = page.locator("#strays li", has_text="79")
+    expect(strays).to_contain_text("matches no template")
+    expect(strays).to_contain_text("uploads/b>/image.jpg would match")
+    expect(page.locator("#templates")).to_contain_text("uploads/{id}/live.gz")
+    page.get_by_role("button", name="Reconcile").click()
+    expect(page.locator("#note")).to_contain_text("Reconcile looked at")
+
+
+def _axe(page: Page) -> list[str]:
+    """What axe-core finds wrong with the page as it stands."""
+    page.evaluate((PACKAGES / "axe-core" / "axe.min.js").read_text(encoding="utf-8"))
+    found = page.evaluate("axe.run()")["violations"]
+    return [f"{each['id']}: {node['html']}" for each in found for node in each["nodes"]]
+
+
+@needs_browser
+@needs_node("axe-core")
+def test_everybody_can_use_it(page: Page, local: Local) -> None:
+    """axe-core finds nothing, in light and dark, wide and on a phone, with all that can be open open."""
+    schemes: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+    local.world.cloud.upload("uploads/nowhere.png", b"x")
+    page.get_by_text("Files of your own").click()
+    page.locator("#files").set_input_files(_file("notes.txt", b"x"))
+    page.get_by_role("switch", name="Webhook down").click()
+    _becomes(_click(page, "Suspected fake"), "rejected", re.compile("^answered 500"))
+    page.get_by_role("switch", name="Webhook down").click()
+    pair = _click(page, "Another person")
+    _becomes(pair, "mismatched")
+    page.get_by_role("button", name="Reconcile").click()
+    expect(page.locator("#note")).to_be_visible()
+    for text in ("The message, laid out", "Headers and exact bytes", "The function’s log"):
+        pair.get_by_text(text).click()
+    for width in (1280, 390):
+        page.set_viewport_size({"width": width, "height": 800})
+        for scheme in schemes:
+            page.emulate_media(color_scheme=scheme)
+            assert _axe(page) == [], (width, scheme)
+
+
+@needs_browser
+def test_a_page_that_lost_its_cloud_finds_the_next_one(chromium: Browser, tmp_path: Path) -> None:
     """It says that it is not connected, tries again by itself, and shows the new cloud's state only."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-    process = _start(PORT=port)
+    process = _start(tmp_path, PORT=port)
     url = re.findall(r"Page +(\S+)", _until(process, "Ctrl-C"))[0]
     page = chromium.new_page()
     try:
@@ -772,7 +1124,7 @@ def test_a_page_that_lost_its_cloud_finds_the_next_one(chromium: Browser) -> Non
         expect(page.locator("#link")).to_have_text(re.compile("not connected"))
         page.get_by_role("button", name="Image only").click()
         expect(page.get_by_role("alert")).to_contain_text("does not answer")
-        process = _start(PORT=port)
+        process = _start(tmp_path, PORT=port)
         assert url in _until(process, "Ctrl-C")
         expect(page.locator("#link")).to_have_text("live")
         expect(page.get_by_text("Nothing has been uploaded yet.")).to_be_visible()
@@ -783,7 +1135,7 @@ def test_a_page_that_lost_its_cloud_finds_the_next_one(chromium: Browser) -> Non
 
 
 @needs_browser
-def test_everything_is_reached_and_done_by_keyboard(page: Page) -> None:
+def test_everything_is_reached_and_done_by_keyboard(page: Page, program: Receiver) -> None:
     """Tab comes to every control, each shows that it has focus; Enter and Space do what a click does."""
 
     def focused() -> str:
@@ -818,7 +1170,7 @@ def test_everything_is_reached_and_done_by_keyboard(page: Page) -> None:
     page.keyboard.press("Enter")
     expect(pair.locator("pre").first).to_be_visible()
     tab_to("Send it again")
-    answers = pair.locator("li", has_text="200 noted")
+    answers = pair.locator("li", has_text="200 “noted")
     expect(answers).to_have_count(1)
     page.keyboard.press("Enter")
     expect(answers).to_have_count(2)

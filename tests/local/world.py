@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import hashlib
 import itertools
 import secrets
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -15,20 +17,25 @@ from pathlib import Path
 from typing import Any
 
 from handler.rules.agenda import MINUTE
-from handler.rules.pairing import Role, parse_templates
+from handler.rules.pairing import Role
+from handler.rules.settings import load_settings
 from tests.cloud import Cloud, faults, samples
+from tests.cloud.consumer import Attempt, Behaviour
 from tests.cloud.faceid import COMPARE, Answer
-from tests.cloud.function import DAILY
+from tests.cloud.function import DAILY, Invocation
 from tests.cloud.scf import bundle
+from tests.local.program import Program
+from tests.support.backend import backend_keys
 from tests.support.project import PROJECT
 
 BUCKET, STATE_BUCKET = "faces-1250000000", "faces-state-1250000000"
-LIVE_KEY = "uploads/{id}/live.gz"
-IMAGE_KEY = "uploads/{id}/image.jpg, uploads/{id}/image.png"
+PREFIX = "uploads/"
+"""What the COS trigger asks for."""
 STATE = f"livepair/{BUCKET}/"
 CLIENT = "client"
 """The name of the port that uploads from outside come in by."""
 
+SECRET_BYTES = 32
 LARGEST_UPLOAD = 60_000_000
 MINUTE_SPAN = timedelta(minutes=1)
 SLOW = 5.0  # seconds
@@ -36,9 +43,13 @@ LATENCY = 0.3  # seconds that the engine takes to look at a pair
 WARM = 2  # instances that are started at once, one for each half of a pair
 PATIENCE = 30.0  # real seconds that time waits for the work of a minute
 
-_templates, _faults = parse_templates(LIVE_KEY, IMAGE_KEY, STATE)
-assert _templates is not None, _faults
-TEMPLATES = _templates
+_NOBODYS = "whsec_" + base64.b64encode(bytes(SECRET_BYTES)).decode()
+_defaults = load_settings(
+    {"BUCKET": BUCKET, "WEBHOOK_URL": "https://example.com/webhook", "WEBHOOK_SECRET": _NOBODYS}
+)
+TEMPLATES, MIN_SIMILARITY = _defaults.templates, _defaults.min_similarity
+"""The function's defaults."""
+
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +85,8 @@ SAMPLES = {
 
 FAULTS = {
     "throttled": ("API throttled", "every call is answered RequestLimitExceeded"),
-    "down": ("Webhook down", "the consumer answers 500"),
-    "slow": ("Webhook slow", f"the consumer answers after {SLOW:g} s"),
+    "down": ("Webhook down", "the webhook answers 500"),
+    "slow": ("Webhook slow", f"the webhook answers after {SLOW:g} s"),
     "duplicated": ("Events repeated", "each upload event comes three times, at once"),
     "killed": ("Kill once", "at the next API call: judged and billed, but the answer is lost"),
     "cos": ("COS answers 503", "to the function; uploads still go through"),
@@ -85,14 +96,29 @@ FAULTS = {
 class World:
     """The cloud and the function, until `close`. All methods may be called from any thread; some block."""
 
-    def __init__(self, folder: Path, port: int = 0, slow: float = SLOW) -> None:
-        """`folder` takes the function's code. Clients come in at `port`, or any where that is taken.
+    def __init__(
+        self, folder: Path, port: int = 0, slow: float = SLOW, consumer: str = "", secret: str = ""
+    ) -> None:
+        """`folder` takes the function's code. `consumer`: the URL of a program that answers the messages.
 
-        `slow`: real seconds that a slow webhook takes to answer.
+        Clients come in at `port` and messages at the next one, or at any where that is taken. `slow`: real
+        seconds that a slow webhook takes to answer. `secret` signs the messages; without it a new one does.
         """
-        self._slowness = slow
+        self._slowness, self._delay = slow, 0.0
         self.folder = folder
-        self.cloud = Cloud(bucket=BUCKET, state_bucket=STATE_BUCKET, secret=fresh_secret())
+        self.cloud = Cloud(
+            bucket=BUCKET,
+            state_bucket=STATE_BUCKET,
+            secret=secret or fresh_secret(),
+            webhook_port=port and port + 1,
+        )
+        clock = self.cloud.clock
+        clock.outside.add(CLIENT)
+        self.cloud.consumer.other_clock = lambda: clock.timestamp() - clock.offset
+        self.backend = backend_keys(self.cloud)
+        """What the application's backend signs with: `policy.backend.json` says what it may do."""
+        self.program: Program | None = None
+        self.connect(consumer)
         try:
             self.url = self.cloud.proxy.listen(CLIENT, port)
         except OSError:
@@ -104,8 +130,7 @@ class World:
         self._time = threading.Lock()
         self._minute = _whole(self.cloud.clock.now())
         self._closing = False
-        settings = {"LIVE_KEY": LIVE_KEY, "IMAGE_KEY": IMAGE_KEY}
-        self.cloud.deploy(bundle(PROJECT, folder / "code"), settings, timeout=90, reconcile=DAILY)
+        self.cloud.deploy(bundle(PROJECT, folder / "code"), prefix=PREFIX, timeout=90, reconcile=DAILY)
         self.cloud.faceid.latency = LATENCY
         for _ in range(WARM):
             self.cloud.scf.tick()
@@ -113,14 +138,20 @@ class World:
 
     def variables(self) -> list[str]:
         """What the operator's commands need to work on this cloud, as lines of an .env file."""
-        settings = {"LIVE_KEY": LIVE_KEY, "IMAGE_KEY": IMAGE_KEY, "LOCAL_CLOUD": self.url}
         own = self.cloud.credentials
         return [
-            *(f"{name}={value}" for name, value in self.cloud.environment(**settings).items()),
+            *(f"{name}={value}" for name, value in self.cloud.environment(LOCAL_CLOUD=self.url).items()),
             f"REGION={self.cloud.region}",
+            f"BACKEND_SECRET_ID={self.backend.secret_id}",
+            f"BACKEND_SECRET_KEY={self.backend.secret_key}",
             f"TENCENT_SECRET_ID={own.secret_id}",
             f"TENCENT_SECRET_KEY={own.secret_key}",
         ]
+
+    def connect(self, consumer: str) -> None:
+        """Have the program at this URL answer the messages; empty: none does."""
+        self.program = Program(consumer, self.cloud.secret, self.cloud.clock) if consumer else None
+        self.cloud.consumer.program = self._ask if consumer else None
 
     def close(self) -> None:
         """End every process and thread."""
@@ -151,8 +182,8 @@ class World:
 
         Raises ValueError for an id that makes no key, KeyError for a verdict that is none.
         """
-        name = "image.png" if data.startswith(samples.PNG_SIGNATURE) else "image.jpg"
-        key = f"uploads/{pair_id}/{'live.gz' if role == 'live' else name}"
+        templates = TEMPLATES.live if role == "live" else TEMPLATES.image
+        key = templates[0].key({"id": pair_id})
         found = TEMPLATES.match(key) if pair_id.strip(".") and pair_id.isprintable() else None
         if found is None or len(pair_id) > 100:
             raise ValueError("a pair's id has 1 to 100 characters, no slash, and is not made of dots")
@@ -195,7 +226,15 @@ class World:
         return self._answer(500)
 
     def _slow(self) -> Callable[[], object]:
-        return self._answer(204, delay=self._slowness)
+        if self.program is None:
+            return self._answer(204, delay=self._slowness)
+        self._delay = self._slowness
+        return lambda: setattr(self, "_delay", 0.0)
+
+    async def _ask(self, attempt: Attempt) -> Behaviour:
+        assert self.program is not None
+        await asyncio.sleep(self._delay)
+        return await self.program.ask(attempt)
 
     def _answer(self, status: int, delay: float = 0.0) -> Callable[[], object]:
         behaviour = self.cloud.consumer.answer(status, delay=delay, times=None)
@@ -249,12 +288,22 @@ class World:
                 self._fire()
                 self._settle()
 
-    def reconcile(self) -> None:
-        """Fire the daily timer that looks for uploads no event told of."""
+    def reconcile(self) -> Invocation:
+        """Fire the daily timer that looks for uploads no event told of. Returns the invocation when it ends.
+
+        Raises TimeoutError where that takes longer than `PATIENCE`.
+        """
         now = f"{self.cloud.clock.now():%Y-%m-%dT%H:%M:%SZ}"
-        self.cloud.scf.invoke_async(
+        asked = self.cloud.scf.invoke_async(
             {"Type": "Timer", "TriggerName": "reconcile", "Time": now, "Message": "reconcile"}
         )
+        until = time.monotonic() + PATIENCE
+        while time.monotonic() < until:
+            for each in self.cloud.scf.invocations:
+                if each.request_id == asked and each.status != "running":
+                    return each
+            time.sleep(0.05)
+        raise TimeoutError("reconcile is still at work")
 
     def real(self, at: datetime) -> float:
         """A time of the cloud's clock in seconds since 1970, without the time that was skipped."""
@@ -292,7 +341,7 @@ def fresh_secret() -> str:
 
     Everybody can read the tests' own, and a consumer that is built here may be deployed with what it knows.
     """
-    return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
+    return "whsec_" + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
 
 
 def minute_of(key: str) -> datetime | None:
