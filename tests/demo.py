@@ -5,6 +5,7 @@ Exits 0 only if every outcome, every number of API calls and every signature is 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import threading
@@ -36,6 +37,7 @@ from tests.cloud import Cloud, samples
 from tests.cloud.app import App
 from tests.cloud.faults import Operation
 from tests.cloud.scf import bundle
+from tests.derive import samples as samples_of_messages
 from tests.support.backend import Backend
 from tests.support.project import PROJECT
 
@@ -44,6 +46,8 @@ STATE = "state-1250000000"
 PAIR_TIMEOUT = 3600
 FROM_AN_APP = "an app, the whole way"
 PATIENCE = 60.0  # real seconds without news after which the demo gives up
+WARM = 2  # instances of each function that are started first, one for each half of a pair
+FILE_WIDTH = 200  # columns of what is no terminal: nothing is wrapped
 
 FUNCTIONS = {
     FACES: {"IMAGE_KEY": "uploads/{id}/image.jpg, uploads/{id}/image.png"},
@@ -66,6 +70,8 @@ class Deployment:
         """The bucket and the prefix of the agenda."""
         return self.state_bucket, f"livepair/{bucket}/agenda/"
 
+
+SIGNED = ("webhook-id", "webhook-timestamp", "webhook-signature")
 
 PLAIN = {bucket: Deployment() for bucket in FUNCTIONS}
 
@@ -242,7 +248,7 @@ def _scenarios() -> list[Scenario]:
         ),
         filmed,
         Scenario(
-            "half a pair, 1 hour later",
+            "half a pair for an hour",
             FACES,
             lambda up: up.put("uploads/half/live.gz", live()),
             [Expected(("half",), "incomplete", "Livepair.ImageMissing", calls=0)],
@@ -277,8 +283,9 @@ def _calls(cloud: Cloud) -> Counter[str]:
     )
 
 
-def _table(cloud: Cloud, scenarios: list[Scenario]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+def _table(calls: Mapping[str, int], scenarios: list[Scenario]) -> Table:
+    """What became of each upload, by the calls for each live package. 80 columns hold it."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for name in ("uploads", "outcome", "why", "calls", "after"):
         table.add_column(
             name,
@@ -286,7 +293,6 @@ def _table(cloud: Cloud, scenarios: list[Scenario]) -> Table:
             overflow="fold",
             justify="right" if name in ("calls", "after") else "left",
         )
-    calls = _calls(cloud)
     for scenario in scenarios:
         for number, expected in enumerate(scenario.expected):
             data = scenario.arrived.get(expected.pair)
@@ -295,7 +301,7 @@ def _table(cloud: Cloud, scenarios: list[Scenario]) -> Table:
                 table.add_row(shows, "…" if scenario.began else "")
                 continue
             live = data["live"]
-            made = calls[live["md5"]] if live and live["md5"] else 0
+            made = calls.get(live["md5"], 0) if live else 0
             colour = "red" if _fault(expected, data, made) else "green"
             similarity = "" if data["similarity"] is None else f" {data['similarity']:.1f}"
             table.add_row(
@@ -353,13 +359,15 @@ def _faults(cloud: Cloud, scenarios: list[Scenario], deployed: Mapping[str, Depl
 
 
 def main() -> int:
-    return play(Console(highlight=False))
+    console = Console(highlight=False)
+    return play(console if console.is_terminal else Console(highlight=False, width=FILE_WIDTH))
 
 
 def play(console: Console, deployed: Mapping[str, Deployment] = PLAIN) -> int:
     """Show the main job. Returns 0 if all came as expected; else what did not is printed."""
     scenarios = _scenarios()
     total = sum(len(scenario.expected) for scenario in scenarios)
+    alone = 0.0
     with (
         TemporaryDirectory(prefix="livepair-demo-") as folder,
         Cloud(bucket=FACES) as cloud,
@@ -383,13 +391,16 @@ def play(console: Console, deployed: Mapping[str, Deployment] = PLAIN) -> int:
             )
         backend = running.enter_context(Backend("python", Path(folder) / "app", cloud))
         app = running.enter_context(App(backend.url, cloud.url, languages="th"))
+        for _ in range(WARM):
+            cloud.scf.tick()
+        cloud.scf.wait_idle()
         status.stop()
         with Live(console=console, refresh_per_second=8, transient=True) as shown:
 
             def show(doing: str) -> int:
                 count = _collect(cloud, scenarios)
                 if console.is_terminal:
-                    table = _table(cloud, scenarios)
+                    table = _table(_calls(cloud), scenarios)
                     table.caption = f"{doing}   {count} of {total} outcomes"
                     table.caption_justify = "left"
                     shown.update(table)
@@ -401,6 +412,8 @@ def play(console: Console, deployed: Mapping[str, Deployment] = PLAIN) -> int:
                     console.print(f"uploading: {scenario.shows} …")
                 scenario.began = time.monotonic()
                 scenario.uploads(Uploads(cloud, scenario.bucket, app))
+                if scenario is scenarios[0]:
+                    alone = _wait_alone(cloud, scenario)
             _wait(cloud, show, total - 1, "waiting for the answers …")
             screen = _screen(cloud, scenarios, backend, app)
             for scenario in scenarios:
@@ -409,7 +422,12 @@ def play(console: Console, deployed: Mapping[str, Deployment] = PLAIN) -> int:
             _wait(cloud, show, total, "an hour passes …")
         cloud.scf.advance_minutes(2)
         _collect(cloud, scenarios)
-        console.print(_table(cloud, scenarios))
+        _show_message(console, cloud)
+        console.print(_table(_calls(cloud), scenarios))
+        console.print(
+            f"{scenarios[0].shows} was alone: {alone:.1f} s from its upload to its verified message; the "
+            "local API answers at once. The others came together, and share the cores of this machine.\n"
+        )
         faults = _faults(cloud, scenarios, deployed)
         if screen["status"] != "done":
             faults.append(f"{FROM_AN_APP}: expected status done, found {screen}")
@@ -434,7 +452,8 @@ def play(console: Console, deployed: Mapping[str, Deployment] = PLAIN) -> int:
             return 1
         console.print(f"\nThe app's screen, in Thai: {screen['words']}")
         console.print(
-            "\nWhere to look next:\n"
+            "\nType next: [bold]make local[/], the same cloud with a page, where you upload, let things "
+            "fail, and watch.\n\nWhere to look next:\n"
             "  how an app gets there     examples/backend/README.md\n"
             "  what your consumer gets   events/verification.matched.json\n"
             "  how an upload is handled  handler/README.md\n"
@@ -473,6 +492,26 @@ def _screen(cloud: Cloud, scenarios: Iterable[Scenario], backend: Backend, app: 
         if json.loads(attempt.body)["data"].get("pair") == {"id": attempt_id}:
             requests.post(backend.webhook, attempt.body, headers=attempt.headers, timeout=10)
     return app.answer(attempt_id, wait=20)
+
+
+def _wait_alone(cloud: Cloud, scenario: Scenario) -> float:
+    """Seconds until the only pair there is has been told; where it never is, the table says so."""
+    with contextlib.suppress(TimeoutError):
+        cloud.consumer.wait_for(lambda consumer: bool(consumer.messages), PATIENCE)
+    took = time.monotonic() - scenario.began
+    _collect(cloud, [scenario])
+    return took
+
+
+def _show_message(console: Console, cloud: Cloud) -> None:
+    """The first message that was told, with the headers that sign it, never wrapped."""
+    attempt = next((each for each in cloud.consumer.attempts if each.verified), None)
+    if attempt is None:
+        return
+    signed = [f"{name}: {attempt.headers[name]}" for name in SIGNED]
+    text = "\n".join((*signed, "", samples_of_messages.laid_out(json.loads(attempt.body))))
+    console.print("\nOne of the messages, as your webhook gets it:\n", style="bold")
+    console.print(text, markup=False, soft_wrap=True)
 
 
 def _wait(cloud: Cloud, show: Callable[[str], int], wanted: int, doing: str) -> None:

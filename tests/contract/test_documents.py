@@ -165,7 +165,7 @@ def test_the_sample_message_is_like_the_real_ones(livepair: Livepair) -> None:
 def test_the_demo_shows_what_the_front_page_says() -> None:
     """Each row of its output is one of the demo's, with the outcome and calls that the demo insists on."""
     (shown,) = re.findall(r"^\$ make demo\n(.*?)^\n", read("README.md"), re.MULTILINE | re.DOTALL)
-    rows = re.findall(r"^ (\S.{25}) +(\w+)(?: [\d.]+)? +(\w*) +(\d) +[\d.]+ s$", shown, re.MULTILINE)
+    rows = re.findall(r"^ (\S.{23}) +(\w+)(?: [\d.]+)? +(\w*) +(\d) +[\d.]+ s$", shown, re.MULTILINE)
     found = {scenario.shows: scenario.expected for scenario in demo._scenarios()}
     total = sum(map(len, found.values()))
     for shows, outcome, why, calls in rows:

@@ -140,6 +140,11 @@ def example() -> str:
     message = matched()
     inner = {name: value for name, value in message["data"].items() if isinstance(value, dict)}
     message["data"].update(json.loads(re.sub("[0-9a-f-]{32,}", "…", json.dumps(inner))))
+    return f"```json\n{laid_out(message)}\n```\n"
+
+
+def laid_out(message: Message) -> str:
+    """A message as JSON in few lines, one for each object in it."""
     rows = [f'  "{name}": {_text(value)},' for name, value in message.items() if name != "data"]
     lines = ["    "]
     for name, value in message["data"].items():
@@ -151,7 +156,7 @@ def example() -> str:
         if alone:
             lines.append("    ")
     data = "\n".join(line.rstrip() for line in lines if line.strip()).removesuffix(",")
-    return "\n".join(["```json", "{", *rows, '  "data": {', data, "  }", "}", "```", ""])
+    return "\n".join(["{", *rows, '  "data": {', data, "  }", "}"])
 
 
 def _compact(value: object, column: int) -> str:

@@ -407,8 +407,7 @@ def test_the_operators_commands_work_on_it(
     said = command("doctor")
     assert re.search(r"backend", said)
     local.wait(local.upload("matched"))
-    told = CliRunner().invoke(commands, ["--env-file", "local.env", "report", "--no-cache", "--json"])
-    assert json.loads(told.stdout)["outcomes"]["matched"] >= 1
+    assert json.loads(command("report", "--no-cache", "--json"))["outcomes"]["matched"] >= 1
     assert any("webhook.test" in line for line in local.said)
     assert any(b"webhook.test" in body for _, body, _ in program.got)
     state = local.ask("GET", "/api/state")
