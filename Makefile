@@ -20,7 +20,7 @@ help: ## show the targets
 demo: $(READY) ## show the main job on the local cloud
 	@$(RUN) -m tests.demo
 
-local: $(READY) ## the local cloud, staying up, with a page (PORT=8787, FORWARD_TO=http://localhost:3000/…)
+local: $(READY) ## the local cloud, staying up, with a page (PORT=8787, CONSUMER=http://localhost:3000/…)
 	@$(RUN) -m tests.local
 
 test: $(READY) $(NODE) ## run the tests (ARGS=tests/edges: some of them)

@@ -195,6 +195,8 @@ def verify(
     output.value(result)
     output.table(("", ""), [(name, "" if value is None else value) for name, value in result.items()])
     output.say(f"`python -m handler forget {upload.erased_by(pair.pair)}` erases it.")
+    if smoke and delivered and record.outcome == "rejected":
+        output.say("`rejected` is what --smoke is to bring: the whole chain works, and no person was judged.")
     if not delivered:
         output.say("The webhook did not take the message: `doctor` says why.")
     return delivered and record.outcome != "failed"

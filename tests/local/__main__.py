@@ -100,7 +100,9 @@ def _tell(site: Site, taken: int | None, is_written: bool) -> None:
         print(f"Port {taken} is taken: the page, LOCAL_CLOUD and the webhook have other ports than usual.")
     for name, value in about(site).items():
         print(f"  {name:<15} {value}")
-    if not is_written:
+    if is_written:
+        print(f"\nFor the operator's commands: --env-file {env_file.NAME}, written now, for you alone.")
+    else:
         print(f"\n{env_file.NAME} is a file of yours, and stays. For python -m handler --env-file …:")
         print("\n".join(site.world.variables()))
     print("\nOpen the page and upload something. Ctrl-C ends it.", flush=True)

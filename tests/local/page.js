@@ -173,7 +173,7 @@ function follow(id, button) {
   [made, opening] = [id, id];
   $("made").hidden = false;
   setText($("made").firstElementChild, `${id}: uploaded.`);
-  button.closest("ul, button").after($("made"));
+  (button.closest("ul") ?? button).after($("made"));
   renderPairs();
 }
 
@@ -290,11 +290,11 @@ function renderDetail(detail, pair) {
     pair.refused && `the last upload was refused: ${pair.refused}`];
   detail.replaceChildren(
     h("p", { class: "quiet" }, facts.filter(Boolean).join("; ")),
-    renderIds(pair),
     ...(missing ? [h("p", {}, h("button", { type: "button", "data-key": "missing", click: complete },
       `Upload the missing ${missing === "live" ? "live package" : "image"}`))] : []),
     ...pair.chapters.map(renderChapter),
     ...pair.sent.map(renderMessage),
+    renderIds(pair),
     h("details", { "data-key": "log" }, h("summary", {}, `The function’s log, ${pair.log.length} lines`),
       block(pair.log.join("\n"), "the log")));
   for (const each of detail.querySelectorAll("[data-key]")) {
@@ -323,7 +323,8 @@ function renderOnce() {
       h("i", { "aria-hidden": "true" }), h("b", {}, fault.label), h("small", {}, fault.says))));
   }
   for (const [name, value] of Object.entries(state.about)) {
-    if (value) $("about").append(h("div", {}, h("dt", {}, name), h("dd", {}, value, " ", copy(value, name))));
+    const button = value.startsWith("not ") ? null : copy(value, name);
+    $("about").append(h("div", {}, h("dt", {}, name), h("dd", {}, value, " ", button ?? "")));
   }
   for (const [name, text] of Object.entries(state.blocks)) $("blocks").append(h("h3", {}, name), block(text, name));
   for (const [name, text] of Object.entries(state.templates)) {

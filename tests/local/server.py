@@ -329,12 +329,13 @@ def about(site: Site) -> dict[str, str]:
     return {
         "Page": f"http://127.0.0.1:{site.port}",
         "LOCAL_CLOUD": site.world.url,
-        "Bucket": f"{BUCKET} ({cloud.region})",
+        "Bucket": BUCKET,
+        "Region": cloud.region,
         "SecretId": site.world.backend.secret_id,
         "SecretKey": site.world.backend.secret_key,
         "WEBHOOK_SECRET": cloud.secret,
         "CONSUMER": site.world.program.url if site.world.program else "not set; messages are answered 204",
-        "Settings": f"{site.env_file} (for the commands; readable by you alone)" if site.env_file else "",
+        "Settings file": site.env_file or "not written",
     }
 
 

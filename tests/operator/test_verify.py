@@ -77,13 +77,14 @@ def test_a_deployment_is_checked_proved_and_cleaned_up(cloud: Cloud, folder: Pat
 
 
 def test_verify_shows_the_outcome_of_ones_own_files(cloud: Cloud, folder: Path) -> None:
-    """And fails where there was no verdict, or where the files cannot be judged at all."""
+    """And fails without a verdict, or where the files cannot be judged; --smoke says what it is to bring."""
     (folder / "live.gz").write_bytes(samples.live(sim=88.5))
     (folder / "image.jpg").write_bytes(samples.image())
     told = json.loads(run(folder, "verify", "live.gz", "image.jpg", "--json"))
     assert (told["outcome"], told["similarity"], told["delivered"]) == ("matched", 88.5, True)
     cloud.faceid.script(Answer(error="FailedOperation.BrandNew"))
     assert "failed" in run(folder, "verify", "live.gz", "image.jpg", status=1)
+    assert "`rejected` is what --smoke is to bring" in run(folder, "verify", "--smoke")
     assert "nowhere.gz cannot be read: No such file" in run(
         folder, "verify", "nowhere.gz", "image.jpg", status=1
     )

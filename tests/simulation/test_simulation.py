@@ -117,35 +117,16 @@ def test_repeated_events_skip_no_back_off() -> None:
         assert calls() > 3 * with_back_off
 
 
-_SECOND_BODY = {
-    "window": "a claim that was written over after the settle is noticed only where versions are kept",
-}
-
-
-@pytest.mark.parametrize(
-    "assumption",
-    [
-        pytest.param(
-            each,
-            id=each.name,
-            marks=[pytest.mark.xfail(reason=_SECOND_BODY[each.name], strict=True)]
-            if each.name in _SECOND_BODY
-            else [],
-        )
-        for each in ASSUMPTIONS
-    ],
-)
+@pytest.mark.parametrize("assumption", ASSUMPTIONS, ids=lambda assumption: assumption.name)
 def test_what_is_assumed_may_be_wrong(assumption: Assumption) -> None:
-    """It can cost verdicts, but no upload is lost for it, and no message has two bodies."""
+    """It can cost what is said of it, most often a verdict, and nothing worse."""
     options = f"--break {assumption.name}"
     play = partial(run, profile=assumption.broken, skew=assumption.skew, options=options)
     assert told(run_many(range(100), play), assumption.costs) == []
 
 
-@pytest.mark.parametrize("name", _SECOND_BODY)
-def test_a_second_body_costs_no_upload(name: str) -> None:
-    """Where a message can be told with two bodies, nothing worse comes of it."""
-    (assumption,) = (each for each in ASSUMPTIONS if each.name == name)
-    play = partial(run, profile=assumption.broken, skew=assumption.skew)
-    texts = [text for result in run_many(range(50), play) for text in result.violations]
-    assert {text.split(":")[0] for text in texts} <= {"verdict", "message"}
+def test_the_wide_window_is_seen_to_cost_a_second_body() -> None:
+    """What handler/README.md says of it is so; once it is not, that is to be said, and its costs go down."""
+    (window,) = (each for each in ASSUMPTIONS if each.name == "window")
+    results = run_many(range(100), partial(run, profile=window.broken, skew=window.skew))
+    assert "message" in {text.split(":")[0] for result in results for text in result.violations}
