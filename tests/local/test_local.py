@@ -1077,9 +1077,9 @@ def test_what_matches_nothing_and_what_reconcile_did_is_seen(page: Page, local: 
 
 
 def _axe(page: Page) -> list[str]:
-    """What axe-core finds wrong with the page as it stands."""
+    """What axe-core finds wrong with the page as it stands; three pairs will do."""
     page.evaluate((PACKAGES / "axe-core" / "axe.min.js").read_text(encoding="utf-8"))
-    found = page.evaluate("axe.run()")["violations"]
+    found = page.evaluate("axe.run({ exclude: [['.pair:nth-child(n + 4)']] })")["violations"]
     return [f"{each['id']}: {node['html']}" for each in found for node in each["nodes"]]
 
 

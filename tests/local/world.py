@@ -51,7 +51,6 @@ TEMPLATES, MIN_SIMILARITY = _defaults.templates, _defaults.min_similarity
 """The function's defaults."""
 
 
-
 @dataclass(frozen=True, slots=True)
 class Sample:
     """A pair to upload. `live` is what the API will say of the live package, `size` its length if it matters.

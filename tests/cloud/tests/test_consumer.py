@@ -10,7 +10,7 @@ import urllib3
 from standardwebhooks import Webhook
 
 from tests.cloud.clock import Clock
-from tests.cloud.consumer import SECRET, Consumer
+from tests.cloud.consumer import SECRET, Attempt, Behaviour, Consumer
 
 OTHER = "whsec_" + "b3RoZXItZmFrZS1zZWNyZXQtb2YtdGhlLWNsb3VkISE="
 
@@ -202,3 +202,51 @@ def test_waiting_ends_when_the_condition_holds_or_says_what_came(consumer: Consu
         consumer.wait_for(lambda seen: len(seen.messages) == 2, timeout=0.05)
     consumer.forget()
     assert consumer.attempts == []
+
+
+def test_a_program_behind_it_answers_what_no_script_is_for(consumer: Consumer) -> None:
+    """Its status and headers go back, 2xx is accepted, and a message that is not genuine never reaches it."""
+    asked: list[str] = []
+
+    async def program(attempt: Attempt) -> Behaviour:
+        asked.append(attempt.id)
+        return Behaviour(204 if attempt.id == "msg_2" else 503, {"Retry-After": "7"})
+
+    consumer.program = program
+    consumer.answer(500)
+    answers = [post(consumer, "msg_0"), post(consumer, "msg_1"), post(consumer, "msg_2")]
+    assert [answer.status for answer in answers] == [500, 503, 204]
+    assert answers[1].headers["Retry-After"] == "7"
+    assert post(consumer, "msg_3", secret=OTHER).status == 401
+    assert (asked, consumer.accepted) == (["msg_1", "msg_2"], {"msg_2"})
+    assert [attempt.status for attempt in consumer.attempts] == [500, 503, 204, 401]
+
+
+def test_a_sender_from_outside_may_sign_by_another_clock(consumer: Consumer) -> None:
+    """Within five minutes of it, with a secret of ours, and only where there is such a clock."""
+    hour_ago = datetime.now(timezone.utc) - timedelta(hours=1)
+    assert post(consumer, at=hour_ago).status == 401
+    consumer.other_clock = hour_ago.timestamp
+    assert post(consumer, at=hour_ago).status == 204
+    assert post(consumer, at=hour_ago - timedelta(minutes=6)).status == 401
+    assert post(consumer, at=hour_ago, secret=OTHER).status == 401
+
+
+def test_it_listens_where_it_is_asked_to_if_that_is_free() -> None:
+    """Else on any port."""
+    first = Consumer()
+    first.start()
+    port = int(first.url.split(":")[2].split("/")[0])
+    second = Consumer(port=port)
+    second.start()
+    try:
+        assert second.url != first.url
+        first.stop()
+        second.stop()
+        third = Consumer(port=port)
+        third.start()
+        assert third.url == first.url
+        third.stop()
+    finally:
+        first.stop()
+        second.stop()
