@@ -1091,6 +1091,10 @@ def test_everybody_can_use_it(page: Page, local: Local) -> None:
     local.world.cloud.upload("uploads/nowhere.png", b"x")
     page.get_by_text("Files of your own").click()
     page.locator("#files").set_input_files(_file("notes.txt", b"x"))
+    page.get_by_text("From an app, the whole way").click()
+    page.get_by_role("button", name="Film").click()
+    expect(page.locator("#app-screen")).to_have_attribute("data-of", "done")
+    assert not [key for key in map(str, local.ask("GET", "/api/state")["strays"]) if "device-data" in key]
     page.get_by_role("switch", name="Webhook down").click()
     _becomes(_click(page, "Suspected fake"), "rejected", re.compile("^answered 500"))
     page.get_by_role("switch", name="Webhook down").click()
