@@ -5,20 +5,19 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
-import re
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, TypedDict
 
 from handler.cli.deployment import Deployment, Problem
-from handler.cli.find import certain_pair
 from handler.cli.first_bytes import kind_of, what_is_wrong
 from handler.cli.output import Output, span
+from handler.cli.reference import pair_of_values
 from handler.edges.cos import CREATE_ONLY
 from handler.rules.claiming import Claim
 from handler.rules.outcome import Verification, verification
-from handler.rules.pairing import MAX_KEY_BYTES, Pair, Role
+from handler.rules.pairing import Pair, Role
 from handler.rules.records import Record
 from handler.rules.uploads import Seen, Stored
 
@@ -32,60 +31,6 @@ SMOKE_IMAGE = base64.b64decode(
     "AAAAAAAAAAAAAAAAAAAAAP/Z"
 )
 """A grey square, 64 pixels wide."""
-
-
-# --- pairs by their values ------------------------------------------------------------------------------
-
-
-def pair_of_values(deployment: Deployment, texts: Sequence[str]) -> Pair:
-    """The pair with these placeholder values: `name=value`, or a bare value for the only placeholder.
-
-    Raises Problem.
-    """
-    names = deployment.settings.templates.live[0].names
-    values = _named(texts, names)
-    missing = [name for name in names if name not in values]
-    if missing:
-        raise Problem(f"LIVE_KEY has the placeholders {', '.join(names)}; {missing[0]}=… is missing")
-    _check_values(values.values())
-    pair = _read_back(deployment, values)
-    longest = max(len(key.encode()) for key in (*pair.live_keys, *pair.image_keys))
-    if longest > MAX_KEY_BYTES:
-        raise Problem(f"these values make a key of {longest} bytes, and COS allows {MAX_KEY_BYTES}")
-    return pair
-
-
-def _named(texts: Sequence[str], names: Sequence[str]) -> dict[str, str]:
-    """Placeholder values by their names."""
-    values: dict[str, str] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals and len(names) == 1:
-            name, value = names[0], text
-        if name not in names or not value or name in values:
-            wanted = " ".join(f"{name}=…" for name in names)
-            raise Problem(f"{text!r} is not what LIVE_KEY asks for; write {wanted}")
-        values[name] = value
-    return values
-
-
-def _check_values(values: Iterable[str]) -> None:
-    text = "".join(values)
-    if "/" in text:
-        raise Problem("a placeholder's value holds no /")
-    if any("\ud800" <= each <= "\udfff" for each in text):
-        raise Problem("a placeholder's value is not UTF-8")
-
-
-def _read_back(deployment: Deployment, values: dict[str, str]) -> Pair:
-    """The pair as the function reads it from the live key that these values make."""
-    template = deployment.settings.templates.live[0]
-    key = template.key(values)
-    pair = certain_pair(deployment, key)
-    if not isinstance(pair, Pair) or dict(pair.values) != values:
-        marks = re.sub(r"\{[^}]*\}|[\w/.]", "", template.text) or "/"
-        raise Problem(f"{key} does not read back as the same values; choose values without {marks!r}")
-    return pair
 
 
 # --- links ----------------------------------------------------------------------------------------------

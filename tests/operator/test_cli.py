@@ -219,6 +219,66 @@ def test_an_image_that_serves_many_shows_who_waits_for_it(
     assert "ada/1" in shown
 
 
+def test_a_pair_is_meant_by_its_id(livepair: Livepair, operator: Operator) -> None:
+    """Each command that takes a pair takes what its operator holds, and costs with the pair alone."""
+    livepair.cloud.faceid.script(Answer(error="FailedOperation.BrandNew"))
+    assert livepair.pair() == ["failed"]
+    verification = livepair.messages[0]["data"]["verification_id"]
+    told = operator.json("show", LIVE)
+    livepair.forget()
+    assert [operator.json("show", given) for given in ("42", "id=42")] == [told] * 2
+    assert operator.json("redeliver", "42")["redelivered"] == [verification]
+    assert not [each for each in livepair.cloud.log if each.key.endswith("records/")]
+    assert operator.json("show", f"msg_{verification}")["events"]
+    assert operator.json("retry", "42")["run"] == 2
+    livepair.cloud.clock.advance(3600)
+    assert len(operator.json("forget", "42", "--yes", status=1)["erased"]) > 3  # a sweep may be at work on it
+    livepair.cloud.clock.advance(3600)
+    assert operator.json("forget", "42", "--yes")["left"] == []
+    assert "nothing was decided about the pair id=43" in operator.error("retry", "43")
+
+
+def test_a_pair_of_several_values_is_meant_by_all_of_them(
+    configured: Callable[..., Livepair], operator: Operator
+) -> None:
+    """Named, bare in LIVE_KEY's order, or as `list` prints them; of fewer it is said what they could be."""
+    livepair = configured(LIVE_KEY="uploads/{user}/{attempt}/live.gz", IMAGE_KEY="faces/{user}.jpg")
+    for attempt in "12":
+        livepair.put(f"uploads/ada lee/{attempt}/live.gz", samples.live())
+    livepair.run()
+    for given in (("user=ada lee", "attempt=2"), ("ada lee", "2"), ("ada lee/2",), ("ada%20lee/2",)):
+        assert operator.json("show", *given)["pair"] == {"user": "ada lee", "attempt": "2"}
+    for given in (("ada lee",), ("user=ada lee",)):
+        said = operator.error("forget", *given, "--yes")
+        assert "could be user=ada lee attempt=1 or user=ada lee attempt=2: give all values" in said
+    assert "nor a pair's user=… attempt=…" in operator.error("show", "bob")
+    assert "serves many pairs" in operator.error("redeliver", "faces/ada lee.jpg")
+
+
+def test_what_could_be_several_is_named_and_not_guessed(livepair: Livepair, operator: Operator) -> None:
+    """A pair's id that is a verification's ID too, and one that reads like another's in `list`."""
+    livepair.pair()
+    verification = livepair.messages[0]["data"]["verification_id"]
+    livepair.put(f"uploads/{verification}/live.gz", samples.live())
+    livepair.run()
+    said = operator.error("show", verification)
+    assert f"could be the verification msg_{verification} or the pair id={verification}: give that" in said
+    assert operator.json("show", f"id={verification}")["pair"] == {"id": verification}
+    assert operator.json("show", f"msg_{verification}")["pair"] == {"id": "42"}
+    for name in ("a b", "a%20b"):
+        livepair.put(f"uploads/{name}/live.gz", samples.live())
+    assert "could be the pair id=a%20b or the pair id=a b" in operator.error("show", "a%20b")
+    assert operator.json("show", "a b")["pair"] == {"id": "a b"}
+
+
+def test_a_verification_that_is_not_decided_is_found(livepair: Livepair, operator: Operator) -> None:
+    """By the ID that `list` shows of it."""
+    livepair.cloud.faceid.script(*[Answer(error="FailedOperation.DownLoadError")] * 2)
+    livepair.pair()
+    (item,) = operator.json("list")["items"]
+    assert "claim 1" in {event["what"] for event in operator.json("show", item["verification"])["events"]}
+
+
 def test_text_that_uploaders_chose_cannot_command_a_terminal(livepair: Livepair, operator: Operator) -> None:
     """Neither escape sequences nor the markup of the table's library."""
     key = "uploads/\x9b31m\u202e[red]evil\r\n/live.gz"
