@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from handler.cli.deployment import Deployment, Problem
 from handler.cli.named import Named, named
+from handler.cli.output import when
 from handler.clock import together
 from handler.rules.agenda import Deliver, TakeOver, Task, Walk
 from handler.rules.outcome import Verification
@@ -189,6 +190,14 @@ def _path(deployment: Deployment, task: Task | None) -> str:
         return task.verification.path
     pair = certain_pair(deployment, task.key)
     return pair.path if pair else ""
+
+
+def last_answer(task: Task | None) -> str:
+    """What came of the attempt before a delivery, in words; empty where none is known."""
+    if not isinstance(task, Deliver) or task.last is None:
+        return ""
+    number, at, error = task.last
+    return f"{error} (attempt {number}, {when(at)})"
 
 
 # --- state objects as they stand ------------------------------------------------------------------------

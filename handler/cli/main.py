@@ -197,13 +197,14 @@ def verify(
         "api_request_id": answer.get("request_id"),
         "calls": answer.get("calls", 0),
         "delivered": delivered,
+        "given_up": upload.why_given_up(deployment, record),
         "seconds": round(seconds, 1),
     }
     output.value(result)
     output.table(("", ""), [(name, "" if value is None else value) for name, value in result.items()])
     output.say(f"`python -m handler forget {upload.erased_by(pair.pair)}` erases it.")
     if not delivered:
-        output.say("The webhook did not take the message: `doctor` says why.")
+        output.say(f"The webhook did not take the message: {result['given_up']}. `doctor` tells more.")
     return delivered and record.outcome != "failed"
 
 

@@ -11,6 +11,7 @@ from handler.cli.at_work import is_guard
 from handler.cli.deployment import Deployment
 from handler.cli.find import (
     agenda,
+    last_answer,
     path_of,
     side_by_side,
     stored_json,
@@ -59,16 +60,19 @@ def show_story(deployment: Deployment, output: Output, reference: Reference) -> 
     now = deployment.clock.now()
     output.value({"pair": dict(pair.values), "events": [event._asdict() for event in in_order]})
     output.say(f"pair {values_text(pair.values)}")
-    output.table(
-        ("when (UTC)", "what", "more", "verification"),
-        [_row(event, now) for event in in_order],
-        empty="Nothing is stored about it: never uploaded, or erased.",
-    )
+    names: tuple[str, ...] = ("when (UTC)", "what", "more", "verification")
+    rows = [_row(event, now) for event in in_order]
+    ids = {event.verification for event in in_order} - {""}
+    if len(ids) < 2:  # said once, it leaves room for the rest
+        for each in ids:
+            output.say(f"verification {each}")
+        names, rows = names[:-1], [row[:-1] for row in rows]
+    output.table(names, rows, empty="Nothing is stored about it: never uploaded, or erased.")
 
 
-def _row(event: Event, now: datetime) -> tuple[object, ...]:
-    due = "due " if event.at > now else ""
-    return due + when(event.at), event.what, event.detail, event.verification
+def _row(event: Event, now: datetime) -> tuple[str, ...]:
+    due = "due: " if event.at > now else ""
+    return when(event.at), due + event.what, event.detail, event.verification
 
 
 def _of_pair(deployment: Deployment, pair: Pair) -> Iterator[Event]:
@@ -196,6 +200,8 @@ def _asked(task: Task) -> Iterator[str]:
     """What an entry asks for, part by part, and how often its work failed."""
     if isinstance(task, Deliver):
         yield f"attempt {task.attempt}"
+        if task.last:
+            yield f"after {last_answer(task)}"
     elif isinstance(task, Look) and task.run:
         yield f"run {task.run}"
     if task.failures:

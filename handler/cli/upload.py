@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import NamedTuple, TypedDict
 
 from handler.cli.deployment import Deployment, Problem
+from handler.cli.find import agenda, last_answer, stored_json
 from handler.cli.first_bytes import kind_of, what_is_wrong
-from handler.cli.output import Output, span
+from handler.cli.output import Output, span, when
 from handler.cli.reference import pair_of_values
 from handler.edges.cos import CREATE_ONLY
+from handler.rules.agenda import Deliver
 from handler.rules.claiming import Claim
 from handler.rules.outcome import Verification, verification
 from handler.rules.pairing import Pair, Role
@@ -171,7 +173,8 @@ def verify(deployment: Deployment, output: Output, upload: Upload, seconds: floa
             record = deployment.ledger.record(expected)
             if record is not None and (record.delivered_at or record.dead_at):
                 return Verified(record, clock.elapsed() - began)
-            how_far = _how_far(record, None if record else deployment.ledger.claim(expected, 1))
+            claim = None if record else deployment.ledger.claim(expected, 1)
+            how_far = _how_far_told(deployment, record) if record else _how_far_judged(claim)
             if clock.elapsed() > until:
                 raise Problem(
                     f"no outcome was told in {span(seconds)}: {how_far}. `doctor` and "
@@ -181,9 +184,27 @@ def verify(deployment: Deployment, output: Output, upload: Upload, seconds: floa
             clock.sleep(POLL_SECONDS)
 
 
-def _how_far(record: Record | None, claim: Claim | None) -> str:
-    if record is not None:
-        return f"{record.outcome}, not yet taken by the webhook after {record.attempts} attempts"
+def why_given_up(deployment: Deployment, record: Record) -> str | None:
+    """What the webhook answered last, or what went wrong, where a delivery was given up."""
+    if record.dead_at is None:
+        return None
+    error = stored_json(deployment, deployment.ledger.dead_key(record.verification)).get("error")
+    return f"{error or 'given up'} (attempt {record.attempts}, {when(record.dead_at)})"
+
+
+def _how_far_told(deployment: Deployment, record: Record) -> str:
+    """What the agenda's entry for its next attempt tells: the record counts attempts only once it is told."""
+    id_ = record.verification.id
+    entries = agenda(deployment, lambda entry: entry.verification == id_)
+    told = [
+        f"{last_answer(entry.task)}, attempt {entry.task.attempt} is due at {when(entry.due)}"
+        for entry in entries
+        if isinstance(entry.task, Deliver) and entry.task.verification.id == id_ and entry.task.last
+    ]
+    return f"{record.outcome}, not taken by the webhook yet: {(told or ['no answer is known yet'])[0]}"
+
+
+def _how_far_judged(claim: Claim | None) -> str:
     if claim is None:
         return "no instance has taken it up: see that the COS trigger is there and enabled"
     if claim.retry_at is not None:

@@ -239,7 +239,7 @@ def _local_cloud(text: str) -> str:
 
 
 def _optional(read: Callable[[str], T]) -> Callable[[str], T | None]:
-    """None for an empty text, else what `read` makes of it."""
+    # None for an empty text, else what `read` makes of it.
     return lambda text: read(text) if text else None
 
 

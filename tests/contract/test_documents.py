@@ -254,7 +254,6 @@ NOTHING_TO_CHECK = {
     "pair_timeout": "any time does",
     "pass_resources": "either way does; the rights for it are the function's role's, which `doctor` is not",
     "delete_uploads": "the right to delete is the role's, too",
-    "keep_best_frame": "the state bucket is looked at either way",
     "max_live_bytes": "any size does",
     "max_image_bytes": "any size does",
     "max_verdicts": "any number does",

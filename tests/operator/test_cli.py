@@ -10,10 +10,11 @@ from datetime import datetime, timedelta
 import pytest
 import requests
 
+from handler.cli import deployment
 from tests.cloud import Cloud, faults, samples
 from tests.cloud.faceid import COMPARE, Answer
 from tests.support import deployed
-from tests.support.harness import BUCKET, IMAGE, LIVE, Livepair
+from tests.support.harness import BUCKET, IMAGE, LIVE, Livepair, SkippingClock
 from tests.support.operator import Operator
 from tests.support.project import PROJECT
 
@@ -126,7 +127,7 @@ def test_list_tells_what_is_under_way(livepair: Livepair, operator: Operator) ->
     ]
     assert items["waiting"]["detail"] == "live was uploaded"
     assert items["running"]["detail"].startswith("RequestLimitExceeded, tried 1 time; next try from ")
-    assert items["undelivered"]["detail"] == "matched, 2 attempts so far"
+    assert items["undelivered"]["detail"].startswith("matched, answered 500 (attempt 2, ")
     assert items["dead"]["detail"] == "answered 410"
     assert all(item["since"] for item in items.values())
     shown = operator.fine("list")
@@ -287,6 +288,50 @@ def test_text_that_uploaders_chose_cannot_command_a_terminal(livepair: Livepair,
     for shown in (operator.fine(*each) for each in (("list",), ("show", key), ("list", "--json"))):
         assert not {"\x9b", "\r", "\u202e"}.intersection(shown)
     assert "\\x9b31m\\u202e[red]evil\\r\\n" in operator.fine("show", key)
+
+
+def test_list_and_show_tell_the_webhooks_last_answer(livepair: Livepair, operator: Operator) -> None:
+    """Which attempt got it, when, and when the next is made; also of one that a sweep made."""
+    livepair.cloud.consumer.answer(500, times=2)
+    livepair.cloud.consumer.answer(503, times=None)
+    livepair.pair()
+    (item,) = operator.json("list")["items"]
+    assert item["last"] == {"attempt": 2, "at": item["last"]["at"], "error": "answered 500"}
+    assert (item["state"], item["failures"]) == ("undelivered", 0)
+    assert item["last"]["at"] < item["due"]
+    assert "answered 500 (attempt 2, 20" in operator.fine("list")
+    (due,) = [event for event in operator.json("show", "42")["events"] if event["what"] == "deliver"]
+    assert due["detail"].startswith("attempt 3, after answered 500 (attempt 2, 20")
+    livepair.sweep(6)
+    (item,) = operator.json("list")["items"]
+    assert (item["last"]["attempt"], item["last"]["error"]) == (3, "answered 503")
+    assert len(livepair.state("agenda/")) == 1
+
+
+class AtWork(SkippingClock):
+    """A clock whose owner waits while the function handles what was uploaded."""
+
+    def __init__(self, livepair: Livepair) -> None:
+        super().__init__(livepair.cloud.clock)
+        self.livepair = livepair
+
+    def sleep(self, seconds: float) -> None:
+        self.livepair.run()
+        super().sleep(seconds)
+
+
+def test_verify_tells_the_webhooks_last_answer(
+    livepair: Livepair, operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Why it waits, and when the next attempt is; and why a delivery was given up."""
+    monkeypatch.setattr(deployment, "_clock", AtWork(livepair))
+    livepair.cloud.consumer.answer(500, times=2)
+    said = operator("verify", "--smoke", "--timeout", "60").stderr
+    assert "not taken by the webhook yet: answered 500 (attempt 2, 20" in said
+    assert "), attempt 3 is due at 20" in said
+    livepair.cloud.consumer.answer(410)
+    said = operator("verify", "--smoke").stdout
+    assert "The webhook did not take the message: answered 410 (attempt 1, 20" in said
 
 
 # --- redeliver, retry, reconcile ----------------------------------------------------------------------
