@@ -87,11 +87,13 @@ class Output:
             box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), show_header=any(names)
         )
         for name, width in zip(names, widths, strict=True):
-            table.add_column(name, width=width)
+            table.add_column(name, width=width, no_wrap=True, overflow="ignore")
         for row in cells:
-            table.add_row(*row)
+            wrapped = map(_wrapped, row, widths)
+            table.add_row(*(Text("\n").join(lines) for lines in wrapped))
         whole = sum(widths) + GAP * (len(widths) - 1)
-        Console(highlight=False, width=max(whole, 1)).print(table)
+        terminal, file = console.is_terminal, console.file
+        Console(highlight=False, width=max(whole, 1), force_terminal=terminal, file=file).print(table)
 
     @contextmanager
     def counting(self, what: str) -> Generator[Callable[[], None], None, None]:
