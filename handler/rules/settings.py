@@ -30,7 +30,6 @@ _SECRET_BYTES = (24, 64)
 """How long a secret of the webhook is, by Standard Webhooks."""
 
 _MAKE_ONE = "make one with: echo whsec_$(head -c 32 /dev/urandom | base64)"
-
 _PUBLISHED = "whsec_ZmFrZS1zZWNyZXQtb2YtdGhlLWxvY2FsLWNsb3VkISE="
 """The secret that the local cloud's source tells everybody."""
 

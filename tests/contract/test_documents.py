@@ -257,6 +257,7 @@ NOTHING_TO_CHECK = {
     "max_live_bytes": "any size does",
     "max_image_bytes": "any size does",
     "max_verdicts": "any number does",
+    "pass_metadata": "any name does: an upload without it has none",
     "api_rate": "Tencent tells no account's rate",
     "log_level": "any level does",
 }
