@@ -106,12 +106,16 @@ def pair_of_path(deployment: Deployment, path: str) -> Pair | None:
 
 
 def meant(
-    deployment: Deployment, reference: Reference, done: Callable[[], object] = nothing
+    deployment: Deployment,
+    reference: Reference,
+    done: Callable[[], object] = nothing,
+    kinds: Sequence[str] = ("uploads", *KINDS),
 ) -> Record | Pair | SharedImage:
     """What a reference stands for: a verification's record, a pair, or an image that serves many.
 
     An ID does not say where its record lies: for it all are listed, up to that one, `done` being called for
-    each. All else costs with its pair. Raises Problem; where it could be several, that names them.
+    each. All else costs with its pair. Where it could be several, those count that there is anything of the
+    `kinds` about. Raises Problem; where it is several still, that names them.
     """
     texts = (reference,) if isinstance(reference, str) else tuple(reference)
     if len(texts) == 1:
@@ -121,7 +125,7 @@ def meant(
             raise Problem(str(error)) from None
         if of_key is not None:
             return of_key
-    could_be = _could_be(deployment, texts, done)
+    could_be = _could_be(deployment, texts, done, kinds)
     if len(could_be) > 1:
         raise Problem(f"{' '.join(texts)!r} could be {' or '.join(map(_named, could_be))}: give that")
     if could_be:
@@ -130,19 +134,21 @@ def meant(
 
 
 def _could_be(
-    deployment: Deployment, texts: Sequence[str], done: Callable[[], object]
+    deployment: Deployment, texts: Sequence[str], done: Callable[[], object], kinds: Sequence[str]
 ) -> list[Record | Pair]:
     wanted = id_in(texts[0]) if len(texts) == 1 else None
     pairs: list[Record | Pair] = [*{pair.path: pair for pair in _readings(deployment, texts)}.values()]
     if wanted is None and len(pairs) < 2:
         return pairs
     found = _of_id(deployment, wanted, done) if wanted else None
-    known = [each for each in pairs if isinstance(each, Pair) and _is_known(deployment, each)]
+    known = [each for each in pairs if isinstance(each, Pair) and _is_known(deployment, each, kinds)]
     return [*([found] if found else []), *known] or ([] if wanted else pairs[:1])
 
 
 def _readings(deployment: Deployment, texts: Sequence[str]) -> Iterator[Pair]:
     """The pairs that texts may be the values of, as they are typed or as `list` prints them."""
+    if len(texts) == 1 and texts[0].startswith("msg_"):
+        return  # a message's id; a pair's that begins like it has to be named
     forms = (texts, texts[0].split("/"), [unquote(part) for part in texts[0].split("/")])
     for form in forms if len(texts) == 1 else (texts,):
         try:
@@ -151,12 +157,12 @@ def _readings(deployment: Deployment, texts: Sequence[str]) -> Iterator[Pair]:
             continue
 
 
-def _is_known(deployment: Deployment, pair: Pair) -> bool:
-    """Whether there is an upload of a pair, or anything in the state about it."""
-    keys = (*pair.live_keys, *pair.image_keys)
-    if any(side_by_side(partial(deployment.uploads.objects.head, key) for key in keys)):
+def _is_known(deployment: Deployment, pair: Pair, kinds: Sequence[str]) -> bool:
+    """Whether there is an upload of a pair, or anything of these kinds in the state about it."""
+    if any(next(iter(under(deployment, kind, pair.path)), None) for kind in kinds if kind != "uploads"):
         return True
-    return any(next(iter(under(deployment, kind, pair.path)), None) for kind in KINDS)
+    keys = (*pair.live_keys, *pair.image_keys) if "uploads" in kinds else ()
+    return any(side_by_side(partial(deployment.uploads.objects.head, key) for key in keys))
 
 
 def _of_id(deployment: Deployment, wanted: str, done: Callable[[], object]) -> Record | Pair | None:
@@ -220,7 +226,7 @@ def _begun_with(deployment: Deployment, texts: Sequence[str]) -> Iterator[str]:
 
 def find_record(deployment: Deployment, reference: Reference, done: Callable[[], object] = nothing) -> Record:
     """The record of a verification; or a pair's last, where the reference is a pair's. Raises Problem."""
-    found = meant(deployment, reference, done)
+    found = meant(deployment, reference, done, ("records",))
     if isinstance(found, Record):
         return found
     if isinstance(found, SharedImage):
