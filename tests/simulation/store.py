@@ -257,6 +257,8 @@ class Books:
     stores: dict[str, Store] = field(default_factory=dict)
     verdicts: list[Verdict] = field(default_factory=list)
     calls: int = 0
+    cos: int = 0
+    """Requests to COS."""
     claimed: dict[str, dict[str, float]] = field(default_factory=dict)
     """When each verification was first claimed, by pair."""
     taken: deque[float] = field(default_factory=deque)
