@@ -167,6 +167,11 @@ def is_delivery(name: str) -> bool:
     return name.rpartition("/")[2].startswith("deliver-")
 
 
+def is_take_over(name: str) -> bool:
+    """Whether the entry of this name comes back to a claim."""
+    return name.rpartition("/")[2].startswith("take_over-")
+
+
 def part_of(name: str, parts: int) -> int:
     """Which of so many parts of the agenda, counting from 1, the entry of this name falls to.
 

@@ -34,13 +34,19 @@ class Burst:
     last_s: float
     calls: int
     drained: float
-    """Share of the rate at which 95 of 100 that were left to sweeps were told, from the first one's begin on."""
+    """Share of the rate at which 95 of 100 that sweeps told were told, from the first one's begin on."""
     refused: int
     violations: list[str]
 
 
 def burst(
-    pairs: int, seed: int, *, rate: int = 5, mood: Mood | None = None, most_instances: int = 10_000, parts: int = 1
+    pairs: int,
+    seed: int,
+    *,
+    rate: int = 5,
+    mood: Mood | None = None,
+    most_instances: int = 10_000,
+    parts: int = 1,
 ) -> Burst:
     """Upload `pairs` pairs within a second, both halves together, and wait until the world is quiet.
 
@@ -67,7 +73,7 @@ def burst(
 
 @dataclass(frozen=True, slots=True)
 class Steady:
-    """What came of pairs that came steadily. `latencies`: seconds from a pair's last upload to its message."""
+    """What came of pairs that come steadily. `latencies`: seconds from the last upload to the message."""
 
     pairs: int
     latencies: list[float]
