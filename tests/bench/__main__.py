@@ -23,6 +23,7 @@ from tests.cloud import samples
 from tests.support.project import PROJECT
 
 HERE = Path(__file__).resolve().parent
+MONTHS = (1000, 100_000, 10_000_000)
 PARTS = ("cold", "warm", "requests", "burst", "history", "memory", "walk", "steady")
 
 
@@ -117,7 +118,8 @@ def _costs(stage: Stage, cos_requests: int) -> list[cost.Cost]:
     second = stage.invoke("livepair", stage.event_of(live, samples.live(seed=3)))
     sweep = stage.invoke("livepair", {"Type": "Timer", "TriggerName": "sweep", "Message": ""})
     stage.quick()
-    return cost.thousand(cos_requests, first.duration + second.duration, sweep.duration)
+    costs = cost.thousand(cos_requests, first.duration + second.duration, sweep.duration)
+    return [*costs, *(cost.months(costs, many) for many in MONTHS)]
 
 
 def _machine(python: str, seconds: float) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 from tests.bench.figures import Figure, Say, Series, counted
@@ -86,6 +85,11 @@ def _least(name: str, share: float, least: float) -> Figure:
     return Figure(name, share, "of the rate", "what is allowed", 1.0, 1 / share, 1 / least, f"≥ {least:g}")
 
 
+def _shown(name: str, value: float) -> Figure:
+    """What is counted and has no target."""
+    return Figure(name, value, "", "counted", None, value, value, "")
+
+
 def steadily(say: Say) -> tuple[list[Figure], list[Series]]:
     """Pairs that come steadily: the first row has a target, the others show where it ends."""
     figures: list[Figure] = []
@@ -97,13 +101,13 @@ def steadily(say: Say) -> tuple[list[Figure], list[Series]]:
         if came.violations or len(came.latencies) != came.pairs:
             raise RuntimeError(f"{name}: {len(came.latencies)} told, {came.violations}")
         at = {label: came.quantile(1 - 1 / many) for many, label in QUANTILES.items()}
-        most = 3.0 if not figures else math.inf
-        target = "≤ 3 ×" if not figures else ""
+        times = at["p99"] / at["p50"]
+        most, target = (times, "") if figures else (3.0, "≤ 3 ×")
         text = f"{name}: p99 (p999 {at['p999']:.1f} s)"
         figures += [
-            Figure(text, at["p99"], "s", "p50", at["p50"], at["p99"] / at["p50"], most, target),
-            counted("its refused calls a pair", came.refused / came.pairs, "", math.inf, ""),
-            counted("its COS requests a pair", came.cos / came.pairs, "", math.inf, ""),
+            Figure(text, at["p99"], "s", "p50", at["p50"], times, most, target),
+            _shown("its refused calls a pair", came.refused / came.pairs),
+            _shown("its COS requests a pair", came.cos / came.pairs),
         ]
         points = tuple((many, at[label]) for many, label in QUANTILES.items())
         drawn.append(Series(name, "one of so many pairs takes longer", "s", points))
