@@ -15,7 +15,7 @@ from handler.rules.outcome import Answer
 from handler.rules.uploads import Stored
 
 SWEEP_SECONDS = 50.0
-"""How long a sweep, or a step of a walk, takes up new work: the next sweep starts a minute after it."""
+"""How long a step of a walk goes on: the next sweep, which may begin a minute after it, takes up the rest."""
 
 PACE = 1.05
 """How much longer than 1 / API_RATE the gap between two calls is, or jitter on their way has some refused."""
