@@ -139,7 +139,7 @@ def _handle(instance: _Instance, event: object, invocation: _Invocation) -> list
         from handler.flow.sweep import sweep
 
         services = _services(instance, _region(instance.settings, None), invocation)
-        return reconcile(services) if found.message == "reconcile" else sweep(services)
+        return reconcile(services) if found.message == "reconcile" else sweep(services, found.part)
     outcomes: list[str] = []
     failed: Exception | None = None
     log = invocation.log

@@ -20,7 +20,7 @@ from urllib3.exceptions import HTTPError
 from handler.edges.connections import CONNECT_SECONDS, POOLS, Exchange, Refused, current
 
 MAX_ANSWER = 4 * 1024 * 1024  # bytes of an answer that is read whole
-POOL = 32  # connections kept to one host
+POOL = 64  # connections kept to one host: a sweep may have 48 calls under way
 _CHUNK = 64 * 1024
 
 API, COS, FRAME, RELAY, WEBHOOK = "api", "cos", "best_frame", "relay", "webhook"

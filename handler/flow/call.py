@@ -28,6 +28,8 @@ BEFORE_CALL = 4.0  # seconds for looking up, and for a claim to settle where ver
 AFTER_CALL = 8.0  # seconds kept for best frame and record
 RELAY_SECONDS = 20.0  # for passing one upload through the relay
 FRAME_SECONDS = 3.0
+QUEUE_SECONDS = 15.0  # for which an event waits for its turn where the API throttles
+QUEUE_LENGTH = 6.0  # seconds of calls that may be before it
 LINK_MARGIN = 60  # seconds that a link outlives the call it is made for
 
 _NOT_FETCHED = (
@@ -120,29 +122,55 @@ def call(visit: Visit, held: Held) -> Step:
 
 
 def _ask(visit: Visit, held: Held) -> tuple[Answer, Held]:
-    """Call the API, at most twice. Returns the last answer, and the claim with all its calls counted.
+    """Call the API, mostly once. Returns the last answer, and the claim with all its calls counted.
 
     Raises _NoTime and Replaced, the claim given back for whoever comes next.
     """
     services = visit.services
-    may_repeat, billed = True, 0
+    until = services.clock.elapsed() + QUEUE_SECONDS
+    made = billed = 0
     while True:
         try:
-            if may_repeat and not has_time(services, held.lease):
+            if not made and not has_time(services, held.lease):
                 raise _NoTime
             answer = _call_once(visit, held)
         except (_NoTime, Replaced):
             services.ledger.give_back(held.claim._replace(retry_at=services.clock.now()))
             raise
         held = held._replace(claim=counted(held.claim, answer))
-        billed += code_row(answer.code).billed
+        made, billed = made + 1, billed + code_row(answer.code).billed
         visit.trace.note(billed=billed)
-        may_repeat = may_repeat and calls_at_once(held.claim, answer.code, sweeping=visit.cause.sweeping)
-        pause = 0.2 + services.draw()
-        if not may_repeat or not has_time(services, held.lease, pause):
+        pause = _pause(visit, held, answer, made)
+        if pause is None or services.clock.elapsed() + pause > until:
             return answer, held
-        may_repeat = False
+        if not has_time(services, held.lease, pause):
+            return answer, held
         services.clock.sleep(pause)
+
+
+def _pause(visit: Visit, held: Held, answer: Answer, made: int) -> float | None:
+    """Seconds until the next call, `made` having been made; None where there is none.
+
+    The second one is made at once. More are made of an event that the API throttles, as long as few are
+    before it: it waits for a turn. Where many are, as in a burst, sweeps call for all of them.
+    """
+    services, sweeping = visit.services, visit.cause.sweeping
+    throttled = code_row(answer.code).klass == "throttled"
+    if made == 1:
+        again = calls_at_once(held.claim, answer.code, sweeping=sweeping)
+    else:
+        again = throttled and not sweeping and _few_wait(services)
+    if not again:
+        return None
+    return 0.1 + 0.5 * services.draw() if throttled else 0.2 + services.draw()
+
+
+def _few_wait(services: Services) -> bool:
+    """Whether no more claims are in hand, or wait, than the API takes in `QUEUE_LENGTH`."""
+    try:
+        return services.ledger.in_hand() <= services.settings.api_rate * QUEUE_LENGTH
+    except CosError:
+        return False
 
 
 def _call_once(visit: Visit, held: Held) -> Answer:

@@ -10,14 +10,18 @@ from handler.edges.bucket import Bucket
 from handler.edges.faceid import Api, Resource
 from handler.edges.webhook import Consumer, Delivery
 from handler.flow.call import AFTER_CALL, CALL_LEFT
+from handler.rules.codes import code_row
 from handler.rules.outcome import Answer
 from handler.rules.uploads import Stored
 
 SWEEP_SECONDS = 50.0
-"""How long a sweep, or a step of a walk, takes up new work: the next sweep starts a minute after it."""
+"""How long a step of a walk goes on: the next sweep, which may begin a minute after it, takes up the rest."""
 
 PACE = 1.05
 """How much longer than 1 / API_RATE the gap between two calls is, or jitter on their way has some refused."""
+
+TURNS = 3
+"""How often a pair is called for in one sweep, as long as the API throttles."""
 
 TIMEOUTS = 3  # deliveries in a row without an answer in time, after which the rest wait for the next sweep
 
@@ -38,15 +42,29 @@ class PacedApi:
         self._api.open()
 
     def compare(self, live: Resource, image: Resource, seconds: float) -> Answer:
+        """Call in turn; where others use the rate too and it is refused, in further turns."""
+        until = self._clock.elapsed() + seconds
+        for _ in range(TURNS):
+            left = until - self._clock.elapsed()
+            wait = self._turn(left - CALL_LEFT + AFTER_CALL)
+            if wait is None:
+                self.over = True
+                return Answer("RequestLimitExceeded", "API_RATE leaves no turn in time", executed=False)
+            self._clock.sleep(wait)
+            answer = self._api.compare(live, image, left - wait)
+            if code_row(answer.code).klass != "throttled":
+                break
+        return answer
+
+    def _turn(self, most: float) -> float | None:
+        """Seconds until the next turn, which is then taken; None where it comes later than in `most`."""
         with self._lock:
             now = self._clock.elapsed()
             turn = max(self._next, now)
-            if turn - now > seconds - CALL_LEFT + AFTER_CALL:
-                self.over = True
-                return Answer("RequestLimitExceeded", "API_RATE leaves no turn in time", executed=False)
+            if turn - now > most:
+                return None
             self._next = turn + self._gap
-        self._clock.sleep(turn - now)
-        return self._api.compare(live, image, seconds - (turn - now))
+        return turn - now
 
     def relay(self, bucket: Bucket, stored: Stored, md5: str, seconds: float) -> Resource:
         return self._api.relay(bucket, stored, md5, seconds)

@@ -3,6 +3,9 @@
 A sweep lists what is due and nothing else, so it costs with the work due and not with history. Calls and
 deliveries have lanes of their own: a webhook that hangs does not keep the API waiting, nor the other way
 round. What a sweep does not get to stays on the agenda for the next.
+
+Where one instance is not enough, several timers fire at once, each for its part: what an entry is for says
+whose it is, and each part has its share of API_RATE. So no two of them do the same, and nobody has to ask.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
@@ -17,11 +21,12 @@ from handler.edges.bucket import CosError
 from handler.edges.webhook import POST_SECONDS
 from handler.flow.call import seconds_needed
 from handler.flow.finish import tell_now
-from handler.flow.pacing import SWEEP_SECONDS, PacedApi, Patience
+from handler.flow.pacing import PacedApi, Patience
 from handler.flow.reconcile import walk
 from handler.flow.steps import HandOver, Tell
 from handler.flow.visit import put_off, work_off
-from handler.rules.agenda import Task, Walk, is_delivery
+from handler.rules.agenda import Task, Walk, is_delivery, part_of
+from handler.rules.events import WHOLE, Part
 from handler.rules.schedule import CLOCK_MARGIN, is_out_of_patience
 from handler.services import Services
 from handler.state.objects import CorruptState
@@ -31,16 +36,24 @@ T = TypeVar("T")
 CALL_LATENCY = 3.0
 """Seconds that one pair is thought to take: with API_RATE it says how many are in hand at once."""
 
-MOST_CALLS, MOST_DELIVERIES = 16, 6  # pairs and deliveries in hand at once
+MOST_CALLS = 48  # pairs in hand at once: 16 calls a second, which is about what one core does
+LEAST_DELIVERIES = 6  # lanes for deliveries; where there are many for calls, one for three of them
 MOST_DUE = 5000  # entries that one sweep looks at
+
+TAKING_UP = 57.0
+"""Seconds for which a sweep takes up new work: what it began then has had its turn when the next begins."""
+
+LEFT_BEHIND = timedelta(minutes=5)
+"""How long an entry is due before any part takes it up: a timer may be missing."""
 
 
 class _Sweep:
     """One sweep's queues, and what has come of them."""
 
-    def __init__(self, services: Services, keys: list[str]) -> None:
+    def __init__(self, services: Services, keys: list[str], rate: float) -> None:
         self.patience = Patience(services.consumer)
-        self.api = PacedApi(services.api, services.settings.api_rate, services.clock)
+        self.rate = rate
+        self.api = PacedApi(services.api, rate, services.clock)
         self.calls = deque(key for key in keys if not is_delivery(key))
         self.deliveries = deque(key for key in keys if is_delivery(key))
         self.handed: deque[Tell] = deque()
@@ -49,7 +62,7 @@ class _Sweep:
         self.outcomes: list[str] = []
         self.failed: Exception | None = None
         self._known: set[str] = set()
-        self._until = services.clock.elapsed() + SWEEP_SECONDS
+        self._until = services.clock.elapsed() + TAKING_UP
         self._services = services._replace(api=self.api, consumer=self.patience)
 
     @property
@@ -97,9 +110,9 @@ class _Sweep:
 
     def run(self) -> None:
         """Run all lanes side by side until they have ended."""
-        rate = self._services.settings.api_rate
-        calling = self.calling = min(MOST_CALLS, len(self.calls), math.ceil(rate * CALL_LATENCY))
-        delivering = min(MOST_DELIVERIES, len(self.calls) + len(self.deliveries))
+        lanes = min(MOST_CALLS, math.ceil(self.rate * CALL_LATENCY))
+        calling = self.calling = min(lanes, len(self.calls))
+        delivering = min(max(LEAST_DELIVERIES, lanes // 3), len(self.calls) + len(self.deliveries))
         self._services.together([*[self._call_lane] * calling, *[self._delivery_lane] * delivering])
 
     def _do(self, work: Callable[[], list[str]]) -> None:
@@ -121,28 +134,44 @@ def _next(queue: deque[T]) -> T | None:
         return None
 
 
-def sweep(services: Services) -> list[str]:
-    """Do what is due, oldest first, as far as the time goes. Returns the outcomes told.
+def sweep(services: Services, part: Part = WHOLE) -> list[str]:
+    """Do what is due, oldest first, as far as the time goes; of several sweeps one `part`. Returns the
+    outcomes told.
 
     Raises the first failure, once everything else has had its turn.
     """
     began_at = services.clock.now()
     # The timer fires at second 0; a clock that is a moment behind would leave the whole minute to the next.
-    keys = services.ledger.due(began_at + CLOCK_MARGIN, MOST_DUE)
-    run = _Sweep(services, keys)
+    due = services.ledger.due(began_at + CLOCK_MARGIN, MOST_DUE * part.parts)
+    keys = _own(services, due, part, began_at)
+    run = _Sweep(services, keys, services.settings.api_rate / part.parts)
     run.run()
-    oldest = services.ledger.minute_of(keys[0]) if keys else None
+    oldest = services.ledger.minute_of(due[0]) if due else None
     services.log(
         "sweep",
         due=len(keys),
         done=run.done,
         left=run.left,
+        part=f"{part.number}/{part.parts}" if part.parts > 1 else None,
         oldest_s=max(0.0, (began_at - oldest).total_seconds()) if oldest else None,
         webhook_gave_up=run.patience.over or None,
     )
     if run.failed is not None:
         raise run.failed
     return run.outcomes
+
+
+def _own(services: Services, due: list[str], part: Part, now: datetime) -> list[str]:
+    """Of what is due, a part's own; then what the others should have done long ago."""
+    if part.parts == 1:
+        return due
+    own, behind = [], []
+    for key in due:
+        if part_of(key, part.parts) == part.number:
+            own.append(key)
+        elif (at := services.ledger.minute_of(key)) is not None and at <= now - LEFT_BEHIND:
+            behind.append(key)
+    return [*own, *behind][:MOST_DUE]
 
 
 def _work_off(services: Services, key: str, hand_over: HandOver | None) -> list[str]:

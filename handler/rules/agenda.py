@@ -6,6 +6,7 @@ that writing it twice is one entry, and whoever settles a pair knows which entri
 
 import hashlib
 import json
+import zlib
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from typing import NamedTuple
@@ -172,6 +173,20 @@ def minute_of(name: str) -> datetime | None:
 def is_delivery(name: str) -> bool:
     """Whether the entry of this name asks for a delivery."""
     return name.rpartition("/")[2].startswith("deliver-")
+
+
+def is_take_over(name: str) -> bool:
+    """Whether the entry of this name comes back to a claim."""
+    return name.rpartition("/")[2].startswith("take_over-")
+
+
+def part_of(name: str, parts: int) -> int:
+    """Which of so many parts of the agenda, counting from 1, the entry of this name falls to.
+
+    The digest in it decides, so all that comes back to a verification falls to the same.
+    """
+    digest = name.rpartition("/")[2].partition("-")[2].partition("-")[0]
+    return zlib.crc32(digest.encode()) % parts + 1
 
 
 def verification_in(name: str) -> str | None:

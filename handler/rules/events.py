@@ -46,10 +46,36 @@ class EventError(ValueError):
     """An event that livepair cannot handle; the message says what was expected and what came."""
 
 
+class Part(NamedTuple):
+    """Which of several sweeps that begin at the same moment this is, counting from 1."""
+
+    number: int
+    parts: int
+
+
+WHOLE = Part(1, 1)
+
+_PART = re.compile(r"sweep (\d{1,3})/(\d{1,3})", re.ASCII)
+
+
 class TimerEvent(NamedTuple):
     """The timer fired. `message` is the trigger's argument."""
 
     message: str
+
+    @property
+    def part(self) -> Part:
+        """Of `sweep 2/4` the second part of four; of any other message the whole. Raises EventError."""
+        found = _PART.fullmatch(self.message)
+        if found is None:
+            return WHOLE
+        part = Part(int(found[1]), int(found[2]))
+        if not 1 <= part.number <= part.parts:
+            raise EventError(
+                f"the timer's argument is {self.message!r}, which is no part; of three sweeps it is "
+                "'sweep 1/3', 'sweep 2/3' and 'sweep 3/3'"
+            )
+        return part
 
 
 class UploadEvent(NamedTuple):

@@ -23,7 +23,7 @@ from typing import Any
 
 from handler.clock import Clock, Together
 from handler.edges.bucket import Bucket, Exists, Unavailable
-from handler.rules.agenda import Entry, Look, Task, minute_of, minute_text, verification_in
+from handler.rules.agenda import Entry, Look, Task, is_take_over, minute_of, minute_text, verification_in
 from handler.rules.claiming import Claim, Standing
 from handler.rules.outcome import Verification
 from handler.rules.records import Record, agrees
@@ -114,6 +114,11 @@ class Ledger:
     def pending(self) -> frozenset[str]:
         """The ids of the verifications that the agenda will come back to. May miss what is very new."""
         return frozenset(filter(None, map(verification_in, self.objects.keys(f"{self.prefix}agenda/"))))
+
+    def in_hand(self) -> int:
+        """How many claims the agenda comes back to, as one LIST shows it; of a longer agenda its length."""
+        page, more = self.bucket.list(f"{self.prefix}agenda/")
+        return len(page) if more else sum(is_take_over(stored.key) for stored in page)
 
     def minute_of(self, key: str) -> datetime | None:
         """When an agenda key was due; None where it is no agenda key."""

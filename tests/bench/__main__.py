@@ -23,7 +23,8 @@ from tests.cloud import samples
 from tests.support.project import PROJECT
 
 HERE = Path(__file__).resolve().parent
-PARTS = ("cold", "warm", "requests", "burst", "history", "memory", "walk")
+MONTHS = (1000, 100_000, 10_000_000)
+PARTS = ("cold", "warm", "requests", "burst", "history", "memory", "walk", "steady")
 
 
 class _Found:
@@ -32,6 +33,7 @@ class _Found:
     def __init__(self) -> None:
         self.figures: list[Figure] = []
         self.series: list[Series] = []
+        self.steady: list[Series] = []
         self.costs: list[cost.Cost] = []
         self.bars: list[warm.Bar] = []
 
@@ -66,6 +68,8 @@ def main() -> int:
             (HERE / "waterfall.svg").write_text(drawing.waterfall(found.bars))
         if found.series:
             (HERE / "growth.svg").write_text(drawing.growth(found.series))
+        if found.steady:
+            (HERE / "steady.svg").write_text(drawing.growth(found.steady))
     if chosen.json:
         print(json.dumps(_told(found, machine), indent=1))
     else:
@@ -99,8 +103,11 @@ def _measure(found: _Found, parts: Any, bundle: Path, python: str, folder: Path)
                 found.series += series
     if "burst" in parts:
         figures, *series = scale.bursts(_say)
-        found.figures += figures
+        found.figures += figures + scale.fast(_say)
         found.series += series
+    if "steady" in parts:
+        figures, found.steady = scale.steadily(_say)
+        found.figures += figures
 
 
 def _costs(stage: Stage, cos_requests: int) -> list[cost.Cost]:
@@ -111,7 +118,8 @@ def _costs(stage: Stage, cos_requests: int) -> list[cost.Cost]:
     second = stage.invoke("livepair", stage.event_of(live, samples.live(seed=3)))
     sweep = stage.invoke("livepair", {"Type": "Timer", "TriggerName": "sweep", "Message": ""})
     stage.quick()
-    return cost.thousand(cos_requests, first.duration + second.duration, sweep.duration)
+    costs = cost.thousand(cos_requests, first.duration + second.duration, sweep.duration)
+    return [*costs, *(cost.months(costs, many) for many in MONTHS)]
 
 
 def _machine(python: str, seconds: float) -> dict[str, Any]:
@@ -133,7 +141,7 @@ def _told(found: _Found, machine: dict[str, Any]) -> dict[str, Any]:
     return {
         "machine": machine,
         "figures": [each.told() for each in found.figures],
-        "series": [each._asdict() for each in found.series],
+        "series": [each._asdict() for each in found.series + found.steady],
         "costs": [cost.told(each) for each in found.costs],
         "waterfall": [each._asdict() for each in found.bars],
     }
@@ -142,8 +150,8 @@ def _told(found: _Found, machine: dict[str, Any]) -> dict[str, Any]:
 def _show(found: _Found, machine: dict[str, Any]) -> None:
     console = Console(width=None if sys.stdout.isatty() else 150)
     console.print(table(found.figures))
-    if found.series:
-        console.print(series_table(found.series))
+    if found.series or found.steady:
+        console.print(series_table(found.series + found.steady))
     if found.costs:
         made = Table(title="Besides the API itself, before any free tier", title_justify="left", box=None)
         for line in map(cost.text, found.costs):

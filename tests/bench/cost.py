@@ -75,6 +75,15 @@ def thousand(
     ]
 
 
+def months(costs: list[Cost], verifications: int) -> Cost:
+    """What so many verifications cost in a month of 30 days, without what may not be billed."""
+    billed = [each for each in costs if each.usd is not None and "if billed" not in each.what]
+    each_thousand = sum(each.usd or 0.0 for each in billed if each.what.startswith("1,000 "))
+    each_day = sum(each.usd or 0.0 for each in billed if not each.what.startswith("1,000 "))
+    usd = verifications / 1000 * each_thousand + 30 * each_day
+    return Cost("a month", float(verifications), "verifications", usd)
+
+
 def _line(what: str, amount: float, unit: str, price: float | None, per: int) -> Cost:
     return Cost(what, amount, unit, None if price is None else amount / per * price)
 

@@ -8,9 +8,18 @@ from tests.bench.figures import Figure, Say, Series, counted
 from tests.bench.stage import Stage
 from tests.cloud import samples
 from tests.cloud.function import Function
-from tests.simulation.burst import burst
+from tests.simulation.burst import burst, steady
 
 BURSTS = (10, 100, 500, 1000, 5000)
+FAST = ((50, 3), (100, 5))
+"""API_RATE, and how many timers sweep then, each its part."""
+
+STEADY = ((4.5, True, 60), (5.0, True, 10), (3.0, False, 10), (4.0, False, 10), (4.5, False, 10))
+"""Pairs a second, whether they come evenly, and for how many minutes; the API takes five calls a second."""
+
+QUANTILES = {2: "p50", 10: "p90", 100: "p99", 1000: "p999"}
+"""That one of so many pairs takes longer."""
+
 HISTORY = (0, 1000, 10_000, 100_000)
 SIZES_MB = (1, 10, 100, 1000)
 PATIENT = """
@@ -53,6 +62,56 @@ def bursts(say: Say) -> tuple[list[Figure], Series, Series]:
         Series("Seconds of a burst, for each pair", x, "s", tuple((n, at / n) for n, at in last)),
         Series("Refused calls, for each pair", x, "calls", tuple(refused)),
     )
+
+
+def fast(say: Say) -> list[Figure]:
+    """Five thousand pairs within a second where the account allows more, in virtual time."""
+    figures = []
+    for rate, parts in FAST:
+        say(f"burst of 5,000 at {rate} calls a second, {parts} timers")
+        came = burst(5000, 1, rate=rate, parts=parts)
+        if came.violations or came.told != came.pairs:
+            raise RuntimeError(f"a burst at {rate}: {came.told} told, {came.violations}")
+        figures += [
+            _least(f"drain of 5,000 at API_RATE {rate}, {parts} sweeps", came.drained, 0.9),
+            counted("its last outcome", came.last_s, "s", 60 + 5000 / rate / 0.9),
+            counted("its refused calls a pair", came.refused / came.pairs, "", 2),
+        ]
+    return figures
+
+
+def _least(name: str, share: float, least: float) -> Figure:
+    """A share of what is allowed, which is at least so great."""
+    return Figure(name, share, "of the rate", "what is allowed", 1.0, 1 / share, 1 / least, f"≥ {least:g}")
+
+
+def _shown(name: str, value: float) -> Figure:
+    """What is counted and has no target."""
+    return Figure(name, value, "", "counted", None, value, value, "")
+
+
+def steadily(say: Say) -> tuple[list[Figure], list[Series]]:
+    """Pairs that come steadily: the first row has a target, the others show where it ends."""
+    figures: list[Figure] = []
+    drawn = []
+    for each_second, evenly, minutes in STEADY:
+        name = f"{each_second:g} a second, {'evenly' if evenly else 'by chance'}"
+        say(f"{name}, {minutes} minutes")
+        came = steady(each_second, minutes, 3, evenly=evenly)
+        if came.violations or len(came.latencies) != came.pairs:
+            raise RuntimeError(f"{name}: {len(came.latencies)} told, {came.violations}")
+        at = {label: came.quantile(1 - 1 / many) for many, label in QUANTILES.items()}
+        times = at["p99"] / at["p50"]
+        most, target = (times, "") if figures else (3.0, "≤ 3 ×")
+        text = f"{name}: p99 (p999 {at['p999']:.1f} s)"
+        figures += [
+            Figure(text, at["p99"], "s", "p50", at["p50"], times, most, target),
+            _shown("its refused calls a pair", came.refused / came.pairs),
+            _shown("its COS requests a pair", came.cos / came.pairs),
+        ]
+        points = tuple((many, at[label]) for many, label in QUANTILES.items())
+        drawn.append(Series(name, "one of so many pairs takes longer", "s", points))
+    return figures, drawn
 
 
 def history(stage: Stage, say: Say) -> tuple[list[Figure], Series, Series]:

@@ -57,6 +57,16 @@ def test_a_target_is_met_up_to_its_bound(value: int, ok: bool) -> None:
     assert counted("x", value, "", 4).ok is ok
 
 
+def test_a_month_is_its_verifications_and_its_days() -> None:
+    """What may not be billed is left out, and thirty days are paid for also where hardly anything comes."""
+    costs = cost.thousand(13, 1.0, 0.05)
+    lines = {each.what: each.usd or 0.0 for each in costs}
+    thousand = sum(usd for what, usd in lines.items() if what[:6] == "1,000 " and "if billed" not in what)
+    day = sum(usd for what, usd in lines.items() if what[:6] != "1,000 ")
+    assert cost.months(costs, 0).usd == pytest.approx(30 * day)
+    assert cost.months(costs, 5000).usd == pytest.approx(5 * thousand + 30 * day)
+
+
 def test_what_has_no_known_price_is_not_free() -> None:
     """It is said to be unknown, and counted all the same; with a price it is reckoned."""
     prices = cost.Prices(2.0, 1.0, None, 0.5, 0.25, None)

@@ -28,6 +28,7 @@ LENGTHS = {
     "SECURITY.md": 60,
     "events/README.md": 260,
     "handler/README.md": 240,
+    "handler/HOW-FAR.md": 120,
     "handler/cli/README.md": 340,
     "handler/cli/REPORT.md": 120,
     "tests/README.md": 120,

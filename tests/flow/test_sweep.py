@@ -8,6 +8,7 @@ import pytest
 
 from handler.flow.sweep import MOST_DUE, sweep
 from handler.rules.agenda import Entry, Look, take_over
+from handler.rules.events import Part
 from handler.rules.schedule import PATIENCE
 from handler.rules.uploads import Stored
 from tests.support.scene import Scene, forbidden, unavailable
@@ -94,3 +95,31 @@ def test_a_refusal_is_no_failure_of_the_entry() -> None:
     scene.uploads.refuses[LIVE.key] = forbidden(LIVE.key)
     scene.event("live")
     assert [task.failures for task in scene.tasks] == [0]
+
+
+def test_the_parts_of_a_sweep_share_the_work_and_no_two_do_the_same() -> None:
+    """Each pair is visited by one of three parts, and none by two; each part has about a third."""
+    done: list[int] = []
+    for number in (1, 2, 3):
+        scene = Scene()
+        for pair in range(300):
+            key = f"uploads/other-{pair}/live.gz"
+            scene.ledger.put_on(Entry(NOON - MINUTE, Look(BUCKET, key, "live", NOON - HOUR)))
+        before = len(scene.tasks)
+        sweep(scene.services(), Part(number, 3))
+        done.append(before - len(scene.tasks))
+    assert sum(done) == 300
+    assert min(done) > 70
+
+
+def test_what_a_missing_timer_leaves_is_done_by_the_other_parts() -> None:
+    """Five minutes later; until then each part keeps to its own."""
+    scene = Scene()
+    for pair in range(30):
+        key = f"uploads/other-{pair}/live.gz"
+        scene.ledger.put_on(Entry(NOON - MINUTE, Look(BUCKET, key, "live", NOON - HOUR)))
+    sweep(scene.services(), Part(1, 2))
+    assert 0 < len(scene.tasks) < 30
+    scene.clock.waited = 300.0
+    sweep(scene.services(), Part(1, 2))
+    assert scene.tasks == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -50,10 +51,13 @@ def test_a_throttled_call_is_repeated_at_once_and_not_counted(livepair: Livepair
     ],
 )
 def test_what_stays_throttled_is_left_to_a_sweep(livepair: Livepair, code: str) -> None:
-    """Two tries in the invocation, then the agenda; the sweep finishes it, and one call is counted."""
-    livepair.cloud.faults.add(COMPARE, then=faults.refuse(200, code), times=2)
+    """A quarter of a minute of tries in the invocation, then the agenda; one call is counted."""
+    fault = livepair.cloud.faults.add(COMPARE, then=faults.refuse(200, code), times=None)
+    began = livepair.clock.elapsed()
     assert livepair.pair() == []
-    assert len(livepair.asked) == 2
+    assert 2 < len(livepair.asked) <= 150
+    assert livepair.clock.elapsed() - began < 20
+    livepair.cloud.faults.remove(fault)
     assert livepair.due() == ["matched"]
     assert livepair.data["api"]["calls"] == 1
     assert livepair.state("agenda/") == []
@@ -66,12 +70,32 @@ def test_a_throttled_result_is_a_throttled_call(livepair: Livepair) -> None:
     assert livepair.data["api"]["calls"] == 1
 
 
-def test_a_sweep_asks_once_and_comes_back(livepair: Livepair) -> None:
+def test_an_event_waits_for_its_turn_where_few_are_before_it(livepair: Livepair) -> None:
+    """Somebody waits for the answer: it comes within seconds, and not with the next sweep."""
+    livepair.cloud.faults.add(COMPARE, then=faults.refuse(200, "RequestLimitExceeded"), times=4)
+    assert livepair.pair() == ["matched"]
+    assert len(livepair.asked) == 5
+
+
+def test_an_event_leaves_a_long_queue_to_sweeps(configured: Callable[..., Livepair]) -> None:
+    """Two tries, as many are before it: more than the API takes in six seconds."""
+    livepair = configured(API_RATE="1")
+    for number in range(8):
+        entry = f"take_over-{number:032x}-1-20990101T000000Z-{number}"
+        livepair.bucket.put(f"livepair/agenda/20990101T0000Z/{entry}", b"{}", silent=True)
+    livepair.cloud.faults.add(COMPARE, then=faults.refuse(200, "RequestLimitExceeded"), times=2)
+    assert livepair.pair() == []
+    assert len(livepair.asked) == 2
+
+
+def test_a_sweep_asks_three_times_in_turn_and_comes_back(livepair: Livepair) -> None:
     """A burst drains at the allowed rate instead of storming it."""
-    livepair.cloud.faults.add(COMPARE, then=faults.refuse(200, "RequestLimitExceeded"), times=3)
+    fault = livepair.cloud.faults.add(COMPARE, then=faults.refuse(200, "RequestLimitExceeded"), times=None)
     livepair.pair()
+    before = len(livepair.asked)
     assert livepair.due() == []
-    assert len(livepair.asked) == 3
+    assert len(livepair.asked) == before + 3
+    livepair.cloud.faults.remove(fault)
     assert livepair.due() == ["matched"]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from handler.edges.bucket import CosError
+from handler.rules.events import EventError
 from handler.rules.settings import SettingsError
 from tests.cloud import faults, samples
 from tests.cloud.faceid import COMPARE, Answer
@@ -340,3 +341,44 @@ def test_a_state_bucket_of_its_own_holds_all_state(configured: Callable[..., Liv
     assert livepair.data["best_frame"]["bucket"] == STATE
     written = [logged for logged in livepair.requests("PutObject") if logged.bucket == BUCKET]
     assert written == []
+
+
+def test_two_functions_with_one_state_bucket_never_meet(configured: Callable[..., Livepair]) -> None:
+    """Each has its uploads' bucket: the same keys and bytes end in two outcomes, each told by its own.
+
+    Neither asks for anything of the other's, whatever it is woken by: uploads, a sweep or a walk.
+    """
+    buckets = (BUCKET, "others-1250000000")
+    livepair = configured(STATE_BUCKET=STATE)
+    livepair.cloud.cos.create_bucket(buckets[1], livepair.cloud.region)
+    fault = livepair.cloud.faults.add(COMPARE, then=faults.refuse(200, "RequestLimitExceeded"), times=None)
+    for bucket in buckets:
+        for key, data in ((IMAGE, samples.image()), (LIVE, samples.live())):
+            livepair.cloud.cos.bucket(bucket).put(key, data)
+    events = {name: [each for each in livepair.events if _is_of(each, name)] for name in buckets}
+    asked: dict[str, set[str]] = {}
+    for bucket, other in (buckets, buckets[::-1]):
+        livepair.configure(BUCKET=bucket, STATE_BUCKET=STATE)
+        livepair.forget()
+        assert [livepair.handle(event) for event in events[bucket]] == [{"outcomes": []}] * 2
+        asked[bucket] = {f"{each.bucket}/{each.key}" for each in livepair.requests()}
+        with pytest.raises(EventError, match=other):
+            livepair.handle(events[other][0])
+    livepair.cloud.faults.remove(fault)
+    livepair.cloud.clock.advance(1200)
+    for bucket in buckets:
+        livepair.configure(BUCKET=bucket, STATE_BUCKET=STATE)
+        livepair.forget()
+        assert livepair.handle(SWEEP) == {"outcomes": ["matched"]}
+        assert livepair.handle(RECONCILE) == {"outcomes": []}
+        asked[bucket] |= {f"{each.bucket}/{each.key}" for each in livepair.requests()}
+    told = [message["data"]["live"] for message in livepair.messages]
+    assert [(live["bucket"], live["key"]) for live in told] == [(bucket, LIVE) for bucket in buckets]
+    assert [each for each in asked[BUCKET] if buckets[1] in each] == []
+    assert [each for each in asked[buckets[1]] if BUCKET in each] == []
+
+
+def _is_of(event: dict[str, Any], bucket: str) -> bool:
+    """Whether an event tells of an upload to the bucket."""
+    told = event["Records"][0]["cos"]["cosBucket"]
+    return f"{told['name']}-{told['appid']}" == bucket

@@ -9,7 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handler.rules.events import SHORT_REGIONS, EventError, Ignored, TimerEvent, UploadEvent, records, upload
+from handler.rules.events import (
+    SHORT_REGIONS,
+    WHOLE,
+    EventError,
+    Ignored,
+    Part,
+    TimerEvent,
+    UploadEvent,
+    records,
+    upload,
+)
 from handler.rules.pairing import MAX_KEY_BYTES
 
 SIGNATURE = "q-sign-algorithm=sha1&q-ak=AKIDuploader&q-signature=0123abcd"
@@ -78,6 +88,30 @@ def test_a_cos_event_gives_each_of_its_records() -> None:
     first, second = raw_record("uploads/1/live.gz"), raw_record("uploads/2/live.gz")
     assert records({"Records": [first]}) == [first]
     assert records({"Records": [first, second]}) == [first, second]
+
+
+@pytest.mark.parametrize(
+    ("message", "part"),
+    [
+        ("sweep", WHOLE),
+        ("", WHOLE),
+        ("sweep 1/1", WHOLE),
+        ("sweep 2/4", Part(2, 4)),
+        ("sweep 12/12", Part(12, 12)),
+        ("Sweep 2/4 ", WHOLE),
+        ("sweeping", WHOLE),
+    ],
+)
+def test_a_timer_may_ask_for_a_part(message: str, part: Part) -> None:
+    """`sweep 2/4`; whatever else it says, it means all that is due."""
+    assert TimerEvent(message).part == part
+
+
+@pytest.mark.parametrize("message", ["sweep 0/4", "sweep 5/4", "sweep 0/0"])
+def test_a_part_that_there_is_not_is_refused(message: str) -> None:
+    """Loudly, and it says how three are named."""
+    with pytest.raises(EventError, match="sweep 3/3"):
+        _ = TimerEvent(message).part
 
 
 @pytest.mark.parametrize(

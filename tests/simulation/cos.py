@@ -202,6 +202,7 @@ class SimulatedBucket(Remote):
         took: float = 0.0,
     ) -> T:
         mood, draw = self.books.mood, self.world.draw
+        self.books.cos += 1
         down = mood.cos_down[0] <= self.world.now < mood.cos_down[1]
         refused, committed, unanswered = mood.refused, mood.committed, mood.unanswered
         if down:

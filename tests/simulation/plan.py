@@ -121,6 +121,8 @@ class Plan:
     """The functions' time limit."""
     timer: tuple[float, ...] = (0.0,)
     """At which seconds of a minute the timer fires."""
+    parts: int = 1
+    """How many timers fire then, each for its part of what is due."""
     merged_s: float = 0.0
     """For how many seconds events are gathered, to come as the records of one; 0: each comes alone."""
     redeploys: tuple[Redeploy, ...] = ()

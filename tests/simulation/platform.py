@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from handler.clock import Deadline
 from handler.edges.bucket import CosError
 from handler.flow.sweep import sweep
+from handler.rules.events import Part
 from handler.rules.pairing import Pair
 from handler.rules.settings import Settings
 from handler.services import Services
@@ -207,7 +208,9 @@ class Function:
         if any((due_second(key) or 0) <= at for key in self.state.names(self.agenda)):
             self.history.count_sweep()
             for seconds in self.history.plan.timer:
-                self.world.at(at + seconds, lambda: self.invoke(f"sweep{self.number}", sweep))
+                for number in range(self.history.plan.parts):
+                    work = partial(sweep, part=Part(number + 1, self.history.plan.parts))
+                    self.world.at(at + seconds, partial(self.invoke, f"sweep{self.number}", work))
             self._tick_at(at + 60)
 
 

@@ -6,8 +6,9 @@ What is bounded here is what the protocol assumes: see the constants.
 from __future__ import annotations
 
 import json
+from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -100,6 +101,8 @@ class Store:
         self.versioned = versioned
         self.page = page
         self.objects: dict[str, list[Version]] = {}
+        self._keys: list[str] = []
+        """The keys of `objects`, in order: LIST costs with what it shows, and not with what is there."""
         self.changed: dict[str, float] = {}
         """When each key was last written or deleted."""
         self.on_put: Callable[[str], None] | None = None
@@ -137,15 +140,28 @@ class Store:
         if versions is None:
             if data is not None:
                 self.objects[key] = [version]
+                insort(self._keys, key)
         else:
             versions.append(version)
             # What neither HEAD nor LIST can show any more is forgotten.
             while len(versions) > 1 and versions[1].seen_at <= now and versions[1].listed_at <= now:
                 del versions[0]
             if len(versions) == 1 and data is None:
-                del self.objects[key]
+                self._drop(key)
         if self.on_put is not None and data is not None:
             self.on_put(key)
+
+    def _drop(self, key: str) -> None:
+        del self.objects[key]
+        del self._keys[bisect_left(self._keys, key)]
+
+    def _under(self, prefix: str, after: str = "") -> Iterator[str]:
+        """The keys under a prefix that come after one, in order."""
+        keys = self._keys
+        for place in range(bisect_left(keys, max(prefix, after)), len(keys)):
+            if not keys[place].startswith(prefix):
+                return
+            yield keys[place]
 
     def now(self, key: str) -> Version | None:
         """The object as it is."""
@@ -161,35 +177,28 @@ class Store:
 
     def names(self, prefix: str = "") -> list[str]:
         """The keys that are there, in order."""
-        return sorted(
-            key
-            for key, versions in self.objects.items()
-            if key.startswith(prefix) and versions[-1].data is not None
-        )
+        return [key for key in self._under(prefix) if self.objects[key][-1].data is not None]
 
     def listed(self, prefix: str, after: str) -> tuple[list[Stored], bool]:
         """A page of what LIST shows."""
         now = self.world.now
-        found = []
+        found: list[Stored] = []
         gone = []
-        for key, versions in self.objects.items():
-            if not key.startswith(prefix):
-                continue
+        for key in self._under(prefix, after):
+            if len(found) > self.page:
+                break  # one more tells that there is more
+            versions = self.objects[key]
             for version in reversed(versions):
                 if version.listed_at <= now:
                     if version.data is not None:
                         if key > after:
-                            found.append((key, version))
+                            found.append(Stored(key, version.etag, None, version.size, version.modified))
                     elif version is versions[-1] and version.seen_at <= now:
                         gone.append(key)
                     break
         for key in gone:
-            del self.objects[key]
-        found.sort(key=lambda item: item[0])
-        page = found[: self.page]
-        return [
-            Stored(key, version.etag, None, version.size, version.modified) for key, version in page
-        ], len(page) < len(found)
+            self._drop(key)
+        return found[: self.page], len(found) > self.page
 
 
 @lru_cache(10_000)
@@ -248,6 +257,8 @@ class Books:
     stores: dict[str, Store] = field(default_factory=dict)
     verdicts: list[Verdict] = field(default_factory=list)
     calls: int = 0
+    cos: int = 0
+    """Requests to COS."""
     claimed: dict[str, dict[str, float]] = field(default_factory=dict)
     """When each verification was first claimed, by pair."""
     taken: deque[float] = field(default_factory=deque)
