@@ -12,7 +12,7 @@ NODE = tests/node/node_modules/ready
 COVERAGE ?= 1
 MEASURED = $(RUN) $(if $(COVERAGE),-m slipcover --immediate --source handler --omit 'handler/cli/*' --skip-covered --missing-width 60)
 
-.PHONY: help demo local test quick simulate prove mutants check lint types format docs bundle bench deploy lock clean
+.PHONY: help demo local test quick simulate prove mutants check lint types format docs bundle bench deploy release lock clean
 
 help: ## show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | sort
@@ -68,13 +68,16 @@ deploy: $(READY) ## bundle, deploy by scf or Terraform (TOOL=…, TERRAFORM_ROOT
 	@$(RUN) -m handler.cli.bundle
 	@$(RUN) -m handler.cli.deploy
 
+release: $(READY) ## the archives of a release, in release/: the same bytes from the same tree
+	@$(RUN) -m handler.cli.release
+
 lock: $(READY) ## pin the requirements anew, with hashes and without an index
 	$(LOCK) --group build -o requirements-build.txt
 	$(LOCK) --group function -o requirements.txt
 	$(LOCK) --group function --extra dev pyproject.toml -o requirements-dev.txt
 
 clean: ## remove what was made
-	rm -rf .venv .venv-* mutants dist livepair.zip livepair-????????????.zip livepair.cdx.json .bundle-* tests/node/node_modules examples/*/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-* mutants dist release livepair.zip livepair-????????????.zip livepair.cdx.json .bundle-* tests/node/node_modules examples/*/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(READY): requirements-dev.txt requirements-build.txt
 	@test -n "$(PYTHON)" || { echo 'livepair needs Python 3.10 or newer, and none was found.' \
