@@ -67,6 +67,11 @@ def timer(cron: str, argument: str = "", enable: int = 1) -> dict[str, Any]:
     return {"Type": "timer", "TriggerDesc": cron, "CustomArgument": argument, "Enable": enable}
 
 
+def parts(*names: str) -> list[dict[str, Any]]:
+    """Timers of sweeps in parts."""
+    return [timer("0 * * * * * *", f"sweep {name}") for name in names]
+
+
 LIVE = cos_trigger({"event": CREATED, "filter": {"Prefix": "live/"}})
 IMAGES = cos_trigger({"event": CREATED, "filter": {"Prefix": "images/"}})
 MINUTE, DAY = timer("0 * * * * * *"), timer("30 17 3 * * * *", "reconcile")
@@ -79,6 +84,10 @@ MINUTE, DAY = timer("0 * * * * * *"), timer("30 17 3 * * * *", "reconcile")
         ([LIVE, MINUTE, DAY], [("COS trigger", "fail")]),
         ([LIVE, IMAGES, timer("0 */5 * * * * *"), DAY], [("sweep timer", "warn")]),
         ([LIVE, IMAGES, timer("0 0 * * * * *"), MINUTE, DAY], []),
+        ([LIVE, IMAGES, *parts("1/2", "2/2"), DAY], []),
+        ([LIVE, IMAGES, *parts("1/3", "3/3"), DAY], [("sweep timer", "fail")]),
+        ([LIVE, IMAGES, *parts("1/2", "3/2"), DAY], [("sweep timer", "fail")]),
+        ([LIVE, IMAGES, MINUTE, *parts("1/2"), DAY], []),
         ([LIVE, IMAGES, MINUTE], [("reconcile timer", "fail")]),
         (
             [LIVE, IMAGES, timer("0 * * * * * *", enable=0), DAY],

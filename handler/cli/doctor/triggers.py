@@ -10,6 +10,7 @@ from handler.cli.deployment import Deployment
 from handler.cli.doctor.check import Check
 from handler.cli.doctor.tencent import Service
 from handler.cli.doctor.trouble import about_api
+from handler.rules.events import WHOLE, EventError, Part, TimerEvent
 
 MOST = 100  # triggers that are asked for; the platform allows fewer
 
@@ -136,6 +137,20 @@ def _sweep(uploads: Uploads, every: list[Trigger]) -> Iterator[Check]:
     yield _timer("sweep timer", timers, f"add {EACH_MINUTE}")
     if timers and not any(timer.cron.startswith("0 * ") for timer in timers):
         yield Check("sweep timer", "warn", "it does not fire each minute", f"set {EACH_MINUTE}")
+    wrong = _wrong_parts([timer.argument for timer in timers])
+    if wrong:
+        yield Check("sweep timer", "fail", wrong, f"give each part a timer with {EACH_MINUTE}")
+
+
+def _wrong_parts(arguments: list[str]) -> str | None:
+    """What is wrong with sweeps in parts: each part needs a timer, or the others do its work minutes later."""
+    try:
+        parts = {TimerEvent(argument).part for argument in arguments}
+    except EventError as error:
+        return str(error)
+    most = max((part.parts for part in parts), default=1)
+    missing = [f"sweep {n}/{most}" for n in range(1, most + 1) if Part(n, most) not in parts]
+    return f"no timer has the argument {', '.join(missing)}" if missing and WHOLE not in parts else None
 
 
 def _reconcile(uploads: Uploads, every: list[Trigger]) -> Iterator[Check]:
