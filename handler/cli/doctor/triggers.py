@@ -143,12 +143,12 @@ def _sweep(uploads: Uploads, every: list[Trigger]) -> Iterator[Check]:
 
 
 def _wrong_parts(arguments: list[str]) -> str | None:
-    """What is wrong with sweeps in parts: each part needs a timer, or the others do its work minutes later."""
+    """What is wrong with sweeps in parts: what a missing one leaves is done minutes later, by the others."""
     try:
         parts = {TimerEvent(argument).part for argument in arguments}
     except EventError as error:
         return str(error)
-    most = max((part.parts for part in parts), default=1)
+    most = max((part.parts for part in parts), default=0)
     missing = [f"sweep {n}/{most}" for n in range(1, most + 1) if Part(n, most) not in parts]
     return f"no timer has the argument {', '.join(missing)}" if missing and WHOLE not in parts else None
 
