@@ -52,9 +52,10 @@ lint: $(READY) ## rules and layout of the code, and which way its imports run
 types: $(READY) ## types
 	$(RUN) -m mypy
 
-format: $(READY) ## lay the code out and mend what can be mended
-	$(RUN) -m ruff check --fix .
+format: $(READY) ## mend what can be mended, lay the code out, and say what is left
+	$(RUN) -m ruff check --fix-only --quiet .
 	$(RUN) -m ruff format .
+	$(RUN) -m ruff check .
 
 docs: $(READY) ## write the parts of the documents that are made from the code
 	$(RUN) -m tests.docs

@@ -48,9 +48,11 @@ class _Instance:
         self.settings = settings
         self.wire = Wire(settings.local_cloud)
         self.cos_session = self.wire.session()
-        self.webhook = WebhookClient(self.wire, settings.webhook_url, settings.webhook_secrets)
+        self.webhook = WebhookClient(
+            self.wire, settings.webhook_url.reveal(), settings.webhook_secrets.reveal()
+        )
         self.memory = Memory()
-        self.seals = Seals(settings.state_secrets)
+        self.seals = Seals(settings.state_secrets.reveal())
         self.clients: dict[str, FaceidClient] = {}
 
 

@@ -12,8 +12,9 @@ from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from handler.cli.deployment import Deployment, Problem
-from handler.cli.find import AT_ONCE, agenda, find_record, nobody, nothing, side_by_side, verification_of_key
+from handler.cli.find import AT_ONCE, agenda, nobody, nothing, side_by_side, verification_of_key
 from handler.cli.output import Output, when
+from handler.cli.reference import Reference, find_record
 from handler.flow.reconcile import OVERLAP
 from handler.rules.agenda import Entry, Look, Walk, delivery, is_delivery, verification_in
 from handler.rules.codes import TOO_MANY_VERDICTS
@@ -162,7 +163,9 @@ def _unreadable(results: Iterable[object]) -> dict[str, str]:
 # --- retry ----------------------------------------------------------------------------------------------
 
 
-def retry(deployment: Deployment, reference: str, done: Callable[[], object] = nothing) -> tuple[Record, int]:
+def retry(
+    deployment: Deployment, reference: Reference, done: Callable[[], object] = nothing
+) -> tuple[Record, int]:
     """Ask for another run of what ended `failed` or `incomplete`, or what MAX_VERDICTS held up.
 
     Returns its record and the run. The limit does not hold up a run that was asked for.

@@ -64,7 +64,7 @@ class Deployment:
         if self.settings.state_bucket != self.settings.bucket:
             self.state = self._bucket(self.settings.state_bucket)
         self._environ = environ
-        seals = Seals(self.settings.state_secrets)
+        seals = Seals(self.settings.state_secrets.reveal())
         prefix = self.settings.state_prefix
         self.ledger = Ledger(self.state.objects, prefix, seals, self.clock, together, Memory())
 

@@ -1,4 +1,4 @@
-"""From an ID or a key to a pair, and what is stored about it."""
+"""What is stored about pairs, as commands look for it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any, NamedTuple, TypeVar
 
 from handler.cli.deployment import Deployment, Problem
 from handler.cli.named import Named, named
+from handler.cli.output import when
 from handler.clock import together
 from handler.rules.agenda import Deliver, TakeOver, Task, Walk
 from handler.rules.outcome import Verification
 from handler.rules.pairing import AmbiguousKey, Pair, SharedImage
-from handler.rules.records import Record
 from handler.rules.uploads import Stored
 from handler.state.objects import CorruptState
 
@@ -88,59 +88,10 @@ def id_in(reference: str) -> str | None:
     return match[1] if match else None
 
 
-def find_record(deployment: Deployment, reference: str, done: Callable[[], object] = nothing) -> Record:
-    """The record of a verification by its ID, with or without `msg_`; or a pair's last, by an upload's key.
-
-    An ID does not say where its record lies: for it all are listed, up to that one, `done` being called for
-    each. A key costs with its pair. Raises Problem.
-    """
-    wanted = id_in(reference)
-    if wanted is None:
-        return _last_record(deployment, reference)
-    for stored in deployment.state.every(deployment.state_prefix("records")):
-        done()
-        if stored.key.endswith(f"/{wanted}.json"):
-            record = deployment.ledger.record(verification_of_key(deployment, stored.key))
-            if record is not None:
-                return record
-    raise Problem(
-        f"no record of the verification {wanted} in {deployment.state.name}; is it of this BUCKET, "
-        "decided, and not erased? `list` shows what is under way. If it is a pair's id, give an upload's key"
-    )
-
-
-def _last_record(deployment: Deployment, key: str) -> Record:
-    pair = certain_pair(deployment, key)
-    if not isinstance(pair, Pair):
-        raise Problem(
-            f"{key!r} is neither a verification's ID, 32 hex digits as in the message's id, nor the key of a "
-            "pair's upload"
-        )
-    records = deployment.ledger.records(pair.path)
-    if not records:
-        raise Problem(f"nothing was decided about the pair of {key!r} yet; `show` tells what is known of it")
-    return max(records, key=lambda record: (record.decided_at, record.verification.run))
-
-
 def verification_of_key(deployment: Deployment, record_key: str) -> Verification:
     """The verification that a record's key names; its run stands in the record."""
     path, _, name = record_key.removeprefix(deployment.state_prefix("records")).rpartition("/")
     return Verification(name.removesuffix(".json"), 1, path)
-
-
-def find_pair(
-    deployment: Deployment, reference: str, done: Callable[[], object] = nothing
-) -> Pair | SharedImage:
-    """The pair that an ID or an upload's key names. Raises Problem."""
-    key = find_record(deployment, reference, done).live_key if id_in(reference) else reference
-    try:
-        pair = pair_of_key(deployment, key)
-    except AmbiguousKey as error:
-        raise Problem(str(error)) from None
-    if pair is None:
-        wanted = ", ".join(template.text for template in deployment.templates)
-        raise Problem(f"{reference!r} is neither a verification's ID nor a key like {wanted}")
-    return pair
 
 
 # --- the agenda -----------------------------------------------------------------------------------------
@@ -239,6 +190,14 @@ def _path(deployment: Deployment, task: Task | None) -> str:
         return task.verification.path
     pair = certain_pair(deployment, task.key)
     return pair.path if pair else ""
+
+
+def last_answer(task: Task | None) -> str:
+    """What came of the attempt before a delivery, in words; empty where none is known."""
+    if not isinstance(task, Deliver) or task.last is None:
+        return ""
+    number, at, error = task.last
+    return f"{error} (attempt {number}, {when(at)})"
 
 
 # --- state objects as they stand ------------------------------------------------------------------------

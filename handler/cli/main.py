@@ -13,11 +13,12 @@ from handler.cli import act, story, under_way, upload
 from handler.cli.command import Options, command
 from handler.cli.consumer.commands import consumer_check, trigger
 from handler.cli.doctor.examination import RETENTION, SECTIONS, WEBHOOK, examine
-from handler.cli.find import find_pair, find_record, moment
+from handler.cli.find import moment
 from handler.cli.forget import Erasure, forget
 from handler.cli.inventory import subject_of, take_inventory, walks_at
 from handler.cli.outcome import outcome
 from handler.cli.output import Output, count, span, when
+from handler.cli.reference import WHICH, find_pair, find_record
 from handler.cli.report.cache import forget_erased
 from handler.cli.report.command import report
 from handler.cli.support.command import support
@@ -69,7 +70,13 @@ def doctor_command(chosen: Options, output: Output, no_webhook: bool, retention:
 
 
 @main.command("list")
-@click.option("--limit", default=20, show_default=True, help="How many of each state are read and shown.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=0),
+    default=20,
+    show_default=True,
+    help="How many of each state are read and shown.",
+)
 @command
 def list_command(chosen: Options, output: Output, limit: int) -> None:
     """What is waiting, running, undelivered or dead: counts and ages."""
@@ -77,42 +84,42 @@ def list_command(chosen: Options, output: Output, limit: int) -> None:
 
 
 @main.command(short_help="The story of a verification or a pair.")
-@click.argument("reference", metavar="ID|KEY")
+@click.argument("reference", metavar=WHICH, nargs=-1, required=True)
 @command
-def show(chosen: Options, output: Output, reference: str) -> None:
-    """The story of a verification (by its ID or its message's) or of a pair (by an upload's key)."""
+def show(chosen: Options, output: Output, reference: tuple[str, ...]) -> None:
+    """The story of a pair (by its id or an upload's key) or of a verification (by an ID or its message's)."""
     story.show_story(chosen.deployment(), output, reference)
 
 
 @main.command(short_help="Have messages posted once more.")
-@click.argument("reference", metavar="[ID|KEY]", required=False)
+@click.argument("reference", metavar=f"[{WHICH}]", nargs=-1)
 @click.option("--dead", is_flag=True, help="All whose delivery was given up.")
 @click.option("--since", metavar="WHEN", help="All decided since: 2026-11-22T12:00Z, 90m, 6h, 3d.")
 @click.option("--limit", type=click.IntRange(min=1), help="So many at the most; run it again for the next.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @command
 def redeliver(
-    chosen: Options, output: Output, reference: str | None, limit: int | None, yes: bool, **which: Any
+    chosen: Options, output: Output, reference: tuple[str, ...], limit: int | None, yes: bool, **which: Any
 ) -> bool:
     """Have messages posted once more: the same id, the same bytes, a fresh signature.
 
-    With the key of an upload it is the last message about its pair. With --limit those come first whose
-    records have not changed for longest, so that running it again goes on with the next.
+    With a pair's id, or the key of an upload, it is the last message about the pair. With --limit those come
+    first whose records have not changed for longest, so that running it again goes on with the next.
 
     A record that cannot be read is named, and keeps no other from being posted; the exit status is then 1.
     """
     dead, since = which["dead"], which["since"]
-    if (reference is not None) + dead + (since is not None) != 1:
-        raise click.UsageError("Give one of ID, --dead and --since.")
+    if bool(reference) + dead + (since is not None) != 1:
+        raise click.UsageError("Give a pair, a key or an ID; or --dead; or --since.")
     deployment = chosen.deployment()
-    if reference is not None:
+    if reference:
         with output.counting("looking for the record") as advance:
             found = act.Found([find_record(deployment, reference, advance)], {})
     elif dead:
         found = act.dead(deployment, output, limit)
     else:
         found = act.decided_since(deployment, output, moment(since, deployment.clock.now()), limit)
-    if found.records and reference is None and not yes:
+    if found.records and not reference and not yes:
         click.confirm(f"Post {count(len(found.records), 'message')} again?", abort=True, err=True)
     done, unreadable = act.redeliver(deployment, output, found.records)
     unreadable = {**found.unreadable, **unreadable}
@@ -124,9 +131,9 @@ def redeliver(
 
 
 @main.command(short_help="Have what ended failed or incomplete judged again.")
-@click.argument("reference", metavar="ID|KEY")
+@click.argument("reference", metavar=WHICH, nargs=-1, required=True)
 @command
-def retry(chosen: Options, output: Output, reference: str) -> None:
+def retry(chosen: Options, output: Output, reference: tuple[str, ...]) -> None:
     """Have what ended failed or incomplete judged once more, as another run."""
     with output.counting("looking for the record") as advance:
         record, run = act.retry(chosen.deployment(), reference, advance)
@@ -190,18 +197,19 @@ def verify(
         "api_request_id": answer.get("request_id"),
         "calls": answer.get("calls", 0),
         "delivered": delivered,
+        "given_up": upload.why_given_up(deployment, record),
         "seconds": round(seconds, 1),
     }
     output.value(result)
     output.table(("", ""), [(name, "" if value is None else value) for name, value in result.items()])
     output.say(f"`python -m handler forget {upload.erased_by(pair.pair)}` erases it.")
     if not delivered:
-        output.say("The webhook did not take the message: `doctor` says why.")
+        output.say(f"The webhook did not take the message: {result['given_up']}. `doctor` tells more.")
     return delivered and record.outcome != "failed"
 
 
 @main.command(short_help="Presigned links to upload one pair.")
-@click.argument("values", nargs=-1, required=True, metavar="ID|NAME=VALUE…")
+@click.argument("values", nargs=-1, required=True, metavar="PAIR")
 @click.option("--seconds", type=click.IntRange(30, 3600), default=upload.LINK_SECONDS, show_default=True)
 @command
 def links(chosen: Options, output: Output, values: tuple[str, ...], seconds: int) -> None:
@@ -223,11 +231,13 @@ def links(chosen: Options, output: Output, values: tuple[str, ...], seconds: int
 
 
 @main.command("forget", short_help="Erase everything about a person's pair.")
-@click.argument("reference", metavar="ID|KEY")
+@click.argument("reference", metavar=WHICH, nargs=-1, required=True)
 @click.option("--wait", is_flag=True, help="Wait for an instance at work, then erase what it wrote.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @command
-def forget_command(chosen: Options, output: Output, reference: str, wait: bool, yes: bool) -> bool:
+def forget_command(
+    chosen: Options, output: Output, reference: tuple[str, ...], wait: bool, yes: bool
+) -> bool:
     """Erase everything about a person's pair: uploads, all verifications, best frames, all versions.
 
     The key of an image that serves many stands for all its pairs. What the webhook's consumer and the log
@@ -255,7 +265,7 @@ def forget_command(chosen: Options, output: Output, reference: str, wait: bool, 
         output.say(
             f"The image serves others too and was left: `forget {pair.image_keys[0]}` erases them all."
         )
-    _say_what_may_come(output, erasure, pair.live_keys[0] if isinstance(pair, Pair) else reference)
+    _say_what_may_come(output, erasure, pair.live_keys[0] if isinstance(pair, Pair) else pair.image_keys[0])
     return erasure.complete
 
 

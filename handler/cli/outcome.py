@@ -10,9 +10,9 @@ import click
 
 from handler.cli.command import Options, command
 from handler.cli.deployment import Deployment, Problem
-from handler.cli.find import find_record, id_in, pair_of_key
+from handler.cli.find import id_in, pair_of_key
 from handler.cli.output import Output, when
-from handler.cli.upload import pair_of_values
+from handler.cli.reference import WHICH, find_record, pair_of_values
 from handler.rules.pairing import AmbiguousKey, Pair
 from handler.rules.records import Record
 
@@ -22,7 +22,7 @@ NOT_MATCHED, NOT_DECIDED = 3, 4
 
 
 @click.command(short_help="What was decided about a pair or a verification.")
-@click.argument("reference", nargs=-1, required=True, metavar="ID|KEY|NAME=VALUE…")
+@click.argument("reference", nargs=-1, required=True, metavar=WHICH)
 @click.option("--wait", type=click.FloatRange(0, 900), default=0.0, help="Seconds to wait for it.")
 @command
 def outcome(chosen: Options, output: Output, reference: tuple[str, ...], wait: float) -> None:

@@ -65,18 +65,35 @@ class Output:
             sys.stdout.flush()  # so that a reader who is gone is noticed here
 
     def table(self, names: Sequence[str], rows: Iterable[Sequence[object]], empty: str = "nothing") -> None:
-        """A table for people. Cells that are Text keep their colours."""
+        """A table for people, in which no word is ever broken, so that ids and keys can be copied.
+
+        Where a terminal is too narrow for its words, each row is a block of lines. What is piped is as wide
+        as it needs to be. Cells that are Text keep their colours.
+        """
         if self.as_json:
             return
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_header=any(names))
-        for name in names:
-            table.add_column(name, overflow="fold")
-        for row in rows:
-            table.add_row(*(cell if isinstance(cell, Text) else Text(plain(cell)) for cell in row))
-        if table.row_count:
-            Console(highlight=False).print(table)
-        else:
+        cells = [[cell if isinstance(cell, Text) else Text(plain(cell)) for cell in row] for row in rows]
+        if not cells:
             self.say(empty)
+            return
+        console = self.out
+        widths = _widths(
+            [[Text(name) for name in names], *cells], console.width if console.is_terminal else None
+        )
+        if widths is None:
+            _print_blocks(console, names, cells)
+            return
+        table = Table(
+            box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), show_header=any(names)
+        )
+        for name, width in zip(names, widths, strict=True):
+            table.add_column(name, width=width, no_wrap=True, overflow="ignore")
+        for row in cells:
+            wrapped = map(_wrapped, row, widths)
+            table.add_row(*(Text("\n").join(lines) for lines in wrapped))
+        whole = sum(widths) + GAP * (len(widths) - 1)
+        terminal, file = console.is_terminal, console.file
+        Console(highlight=False, width=max(whole, 1), force_terminal=terminal, file=file).print(table)
 
     @contextmanager
     def counting(self, what: str) -> Generator[Callable[[], None], None, None]:
@@ -96,6 +113,60 @@ class Output:
             transient=True,
             disable=not self.err.is_terminal,
         )
+
+
+GAP = 2
+"""Columns between two cells of a table."""
+
+
+SHORT = 24
+"""A column that is no wider is not wrapped: a moment, a state."""
+
+
+def _widths(rows: Sequence[Sequence[Text]], most: int | None) -> list[int] | None:
+    """How wide each column is in `most` columns, so that no word is broken; None where that cannot be.
+
+    What is left after each column's longest word goes to those with the longest texts.
+    """
+    columns = list(zip(*rows, strict=True))
+    wanted = [max(cell.cell_len for cell in column) for column in columns]
+    if most is None:
+        return wanted
+    words = [max(_longest_word(cell) for cell in column) for column in columns]
+    least = [full if full <= SHORT else word for full, word in zip(wanted, words, strict=True)]
+    left = most - sum(least) - GAP * (len(columns) - 1)
+    if left < 0:
+        return None
+    short = [full - word for full, word in zip(wanted, least, strict=True)]
+    share = min(1.0, left / (sum(short) or 1))
+    return [word + int(missing * share) for word, missing in zip(least, short, strict=True)]
+
+
+def _longest_word(cell: Text) -> int:
+    return max((Text(word).cell_len for word in cell.plain.split()), default=0)
+
+
+def _print_blocks(console: Console, names: Sequence[str], rows: Iterable[Sequence[Text]]) -> None:
+    """Each row as lines: its first two cells, then each other with its name, wrapped between words only."""
+    named = max(map(len, names[2:]), default=0)
+    for row in rows:
+        console.print(Text("  ").join(cell for cell in row[:2] if cell))
+        for name, cell in zip(names[2:], row[2:], strict=True):
+            begin = f"    {name:<{named}}  "
+            lines = _wrapped(cell, console.width - len(begin))
+            for number, line in enumerate(lines):
+                console.print(Text(begin if number == 0 else " " * len(begin)) + line)
+
+
+def _wrapped(cell: Text, width: int) -> list[Text]:
+    """A cell in lines, broken between words only: a word that is longer has a line of its own."""
+    lines: list[Text] = []
+    for word in cell.split(" ") if cell else []:
+        if lines and lines[-1].cell_len + 1 + word.cell_len <= width:
+            lines[-1] = lines[-1] + Text(" ") + word
+        else:
+            lines.append(word)
+    return lines
 
 
 def _simple(value: object) -> object:

@@ -11,8 +11,7 @@ from handler.cli.at_work import is_guard
 from handler.cli.deployment import Deployment
 from handler.cli.find import (
     agenda,
-    find_pair,
-    id_in,
+    last_answer,
     path_of,
     side_by_side,
     stored_json,
@@ -21,6 +20,7 @@ from handler.cli.find import (
 )
 from handler.cli.first_bytes import LOOKED_AT, what_is_wrong
 from handler.cli.output import Output, count, when
+from handler.cli.reference import Reference, meant, pair_of, values_text
 from handler.edges.bucket import CosError
 from handler.rules.agenda import Deliver, Look, Task, kind_of
 from handler.rules.codes import code_row
@@ -47,28 +47,32 @@ class Event(NamedTuple):
     verification: str = ""
 
 
-def show_story(deployment: Deployment, output: Output, reference: str) -> None:
-    """Everything that is known of a verification (by its ID) or of a pair (by a key), in order of time."""
+def show_story(deployment: Deployment, output: Output, reference: Reference) -> None:
+    """Everything that is known of a verification, or of a pair, in order of time."""
     with output.counting("looking for the record") as advance:
-        pair = find_pair(deployment, reference, advance)
-    only = id_in(reference)
+        found = meant(deployment, reference, advance)
+    pair = pair_of(deployment, found)
+    only = found.verification.id if isinstance(found, Record) else None
     events = _of_image(deployment, pair) if isinstance(pair, SharedImage) else _of_pair(deployment, pair)
     if only:
         events = (event for event in events if event.verification in ("", only))
     in_order = sorted(events, key=lambda event: event.at)
     now = deployment.clock.now()
     output.value({"pair": dict(pair.values), "events": [event._asdict() for event in in_order]})
-    output.say("pair " + ", ".join(f"{name}={value}" for name, value in pair.values))
-    output.table(
-        ("when (UTC)", "what", "more", "verification"),
-        [_row(event, now) for event in in_order],
-        empty="Nothing is stored about it: never uploaded, or erased.",
-    )
+    output.say(f"pair {values_text(pair.values)}")
+    names: tuple[str, ...] = ("when (UTC)", "what", "more", "verification")
+    rows = [_row(event, now) for event in in_order]
+    ids = {event.verification for event in in_order} - {""}
+    if len(ids) < 2:  # said once, it leaves room for the rest
+        for each in ids:
+            output.say(f"verification {each}")
+        names, rows = names[:-1], [row[:-1] for row in rows]
+    output.table(names, rows, empty="Nothing is stored about it: never uploaded, or erased.")
 
 
-def _row(event: Event, now: datetime) -> tuple[object, ...]:
-    due = "due " if event.at > now else ""
-    return due + when(event.at), event.what, event.detail, event.verification
+def _row(event: Event, now: datetime) -> tuple[str, ...]:
+    due = "due: " if event.at > now else ""
+    return when(event.at), due + event.what, event.detail, event.verification
 
 
 def _of_pair(deployment: Deployment, pair: Pair) -> Iterator[Event]:
@@ -196,6 +200,8 @@ def _asked(task: Task) -> Iterator[str]:
     """What an entry asks for, part by part, and how often its work failed."""
     if isinstance(task, Deliver):
         yield f"attempt {task.attempt}"
+        if task.last:
+            yield f"after {last_answer(task)}"
     elif isinstance(task, Look) and task.run:
         yield f"run {task.run}"
     if task.failures:

@@ -13,6 +13,7 @@ from handler.cli.deployment import Deployment
 from handler.cli.find import (
     Scheduled,
     agenda_keys,
+    last_answer,
     path_of,
     scheduled,
     side_by_side,
@@ -21,7 +22,7 @@ from handler.cli.find import (
 )
 from handler.cli.named import Named, named
 from handler.cli.output import Output, count, span, when
-from handler.rules.agenda import Deliver, Look, TakeOver, Task
+from handler.rules.agenda import Deliver, LastAnswer, Look, TakeOver, Task
 from handler.rules.claiming import Claim
 from handler.rules.outcome import Verification
 from handler.rules.records import Record
@@ -40,8 +41,8 @@ STATES = {
 class Item(NamedTuple):
     """Something under way. `since` is its upload, its first try or its decision; `due` when it goes on.
 
-    `pair` is the pair's path, `verification` an ID, `failures` how often its work failed; a command with
-    `--json` prints these fields.
+    `pair` is the pair's path, `verification` an ID, `failures` how often its work failed, `last` the attempt
+    to tell it that failed last: its number, when, and why. A command with `--json` prints these fields.
     """
 
     state: str
@@ -52,6 +53,7 @@ class Item(NamedTuple):
     due: datetime | None
     detail: str
     failures: int = 0
+    last: LastAnswer | None = None
 
 
 class UnderWay(NamedTuple):
@@ -197,7 +199,9 @@ def _undelivered(item: Item, task: Task, record: Record) -> Item | None:
     if record.settled:
         return None
     made = task.attempt - 1 if isinstance(task, Deliver) else record.attempts
-    detail = f"{record.outcome}, {count(made, 'attempt')} so far"
+    detail = f"{record.outcome}, {last_answer(task) or count(made, 'attempt') + ' so far'}"
+    if isinstance(task, Deliver):
+        item = item._replace(last=task.last)
     return item._replace(state="undelivered", since=record.decided_at, detail=detail)
 
 
@@ -258,9 +262,14 @@ def _as_json(all_of_it: UnderWay) -> dict[str, object]:
     walks = [walk.task.key for walk in all_of_it.walks if walk.task]
     return {
         "counts": {state: len(items) for state, items in all_of_it.by_state().items()},
-        "items": [item._asdict() for item in all_of_it.items],
+        "items": [_item_json(item) for item in all_of_it.items],
         "reconcile_after_key": walks[0] if walks else None,
     }
+
+
+def _item_json(item: Item) -> dict[str, object]:
+    last = item.last and dict(zip(("attempt", "at", "error"), item.last, strict=True))
+    return {**item._asdict(), "last": last}
 
 
 def _summary(by_state: dict[str, list[Item]], now: datetime) -> Iterable[tuple[object, ...]]:

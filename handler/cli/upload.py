@@ -5,20 +5,21 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
-import re
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, TypedDict
 
 from handler.cli.deployment import Deployment, Problem
-from handler.cli.find import certain_pair
+from handler.cli.find import agenda, last_answer, stored_json
 from handler.cli.first_bytes import kind_of, what_is_wrong
-from handler.cli.output import Output, span
+from handler.cli.output import Output, span, when
+from handler.cli.reference import pair_of_values
 from handler.edges.cos import CREATE_ONLY
+from handler.rules.agenda import Deliver
 from handler.rules.claiming import Claim
 from handler.rules.outcome import Verification, verification
-from handler.rules.pairing import MAX_KEY_BYTES, Pair, Role
+from handler.rules.pairing import Pair, Role
 from handler.rules.records import Record
 from handler.rules.uploads import Seen, Stored
 
@@ -32,60 +33,6 @@ SMOKE_IMAGE = base64.b64decode(
     "AAAAAAAAAAAAAAAAAAAAAP/Z"
 )
 """A grey square, 64 pixels wide."""
-
-
-# --- pairs by their values ------------------------------------------------------------------------------
-
-
-def pair_of_values(deployment: Deployment, texts: Sequence[str]) -> Pair:
-    """The pair with these placeholder values: `name=value`, or a bare value for the only placeholder.
-
-    Raises Problem.
-    """
-    names = deployment.settings.templates.live[0].names
-    values = _named(texts, names)
-    missing = [name for name in names if name not in values]
-    if missing:
-        raise Problem(f"LIVE_KEY has the placeholders {', '.join(names)}; {missing[0]}=… is missing")
-    _check_values(values.values())
-    pair = _read_back(deployment, values)
-    longest = max(len(key.encode()) for key in (*pair.live_keys, *pair.image_keys))
-    if longest > MAX_KEY_BYTES:
-        raise Problem(f"these values make a key of {longest} bytes, and COS allows {MAX_KEY_BYTES}")
-    return pair
-
-
-def _named(texts: Sequence[str], names: Sequence[str]) -> dict[str, str]:
-    """Placeholder values by their names."""
-    values: dict[str, str] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals and len(names) == 1:
-            name, value = names[0], text
-        if name not in names or not value or name in values:
-            wanted = " ".join(f"{name}=…" for name in names)
-            raise Problem(f"{text!r} is not what LIVE_KEY asks for; write {wanted}")
-        values[name] = value
-    return values
-
-
-def _check_values(values: Iterable[str]) -> None:
-    text = "".join(values)
-    if "/" in text:
-        raise Problem("a placeholder's value holds no /")
-    if any("\ud800" <= each <= "\udfff" for each in text):
-        raise Problem("a placeholder's value is not UTF-8")
-
-
-def _read_back(deployment: Deployment, values: dict[str, str]) -> Pair:
-    """The pair as the function reads it from the live key that these values make."""
-    template = deployment.settings.templates.live[0]
-    key = template.key(values)
-    pair = certain_pair(deployment, key)
-    if not isinstance(pair, Pair) or dict(pair.values) != values:
-        marks = re.sub(r"\{[^}]*\}|[\w/.]", "", template.text) or "/"
-        raise Problem(f"{key} does not read back as the same values; choose values without {marks!r}")
-    return pair
 
 
 # --- links ----------------------------------------------------------------------------------------------
@@ -226,7 +173,8 @@ def verify(deployment: Deployment, output: Output, upload: Upload, seconds: floa
             record = deployment.ledger.record(expected)
             if record is not None and (record.delivered_at or record.dead_at):
                 return Verified(record, clock.elapsed() - began)
-            how_far = _how_far(record, None if record else deployment.ledger.claim(expected, 1))
+            claim = None if record else deployment.ledger.claim(expected, 1)
+            how_far = _how_far_told(deployment, record) if record else _how_far_judged(claim)
             if clock.elapsed() > until:
                 raise Problem(
                     f"no outcome was told in {span(seconds)}: {how_far}. `doctor` and "
@@ -236,9 +184,27 @@ def verify(deployment: Deployment, output: Output, upload: Upload, seconds: floa
             clock.sleep(POLL_SECONDS)
 
 
-def _how_far(record: Record | None, claim: Claim | None) -> str:
-    if record is not None:
-        return f"{record.outcome}, not yet taken by the webhook after {record.attempts} attempts"
+def why_given_up(deployment: Deployment, record: Record) -> str | None:
+    """What the webhook answered last, or what went wrong, where a delivery was given up."""
+    if record.dead_at is None:
+        return None
+    error = stored_json(deployment, deployment.ledger.dead_key(record.verification)).get("error")
+    return f"{error or 'given up'} (attempt {record.attempts}, {when(record.dead_at)})"
+
+
+def _how_far_told(deployment: Deployment, record: Record) -> str:
+    """What the agenda's entry for its next attempt tells: the record counts attempts only once it is told."""
+    id_ = record.verification.id
+    entries = agenda(deployment, lambda entry: entry.verification == id_)
+    told = [
+        f"{last_answer(entry.task)}, attempt {entry.task.attempt} is due at {when(entry.due)}"
+        for entry in entries
+        if isinstance(entry.task, Deliver) and entry.task.verification.id == id_ and entry.task.last
+    ]
+    return f"{record.outcome}, not taken by the webhook yet: {(told or ['no answer is known yet'])[0]}"
+
+
+def _how_far_judged(claim: Claim | None) -> str:
     if claim is None:
         return "no instance has taken it up: see that the COS trigger is there and enabled"
     if claim.retry_at is not None:

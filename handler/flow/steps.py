@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from handler.clock import Clock
-from handler.rules.agenda import Deliver, Entry, Look, TakeOver, Task
+from handler.rules.agenda import Deliver, Entry, LastAnswer, Look, TakeOver, Task
 from handler.rules.claiming import Asker
 from handler.rules.outcome import verification
 from handler.rules.pairing import Role
@@ -33,12 +33,14 @@ class Tell(NamedTuple):
     """The record is to be told, for the `attempt`-th time; then `clear` comes off the agenda.
 
     `guarded`: what is in `clear` brings it back, and counts as this attempt, should the instance die in it.
+    `last` is what came of the attempt before.
     """
 
     record: Record
     attempt: int
     clear: tuple[str, ...] = ()
     guarded: bool = True
+    last: LastAnswer | None = None
 
 
 Step = Done | Later | Tell

@@ -129,18 +129,17 @@ def put_next_on(services: Services, step: Tell) -> Tell:
     following = next_delivery(*record.schedule, step.attempt, services.clock.now())
     # After the last one there is an entry that finds that it is over.
     number, at = following or (MOST_DELIVERIES + 1, services.clock.now() + LONGEST_RETRY_AFTER)
-    key = ledger.put_on(Entry(at, delivery(record, number)))
+    key = ledger.put_on(Entry(at, delivery(record, number, step.last)))
     ledger.take_off(set(step.clear) - {key})
     return step._replace(clear=(key,))
 
 
 def _deliver(services: Services, step: Tell, trace: Trace, *, patient: bool) -> Record | Later:
     """Post the message until it is taken or given up, or leave the next attempt to the agenda."""
-    record, attempt = step.record, step.attempt
-    error = "no answer was recorded"
+    record, attempt, last = step.record, step.attempt, step.last
     while attempt <= MOST_DELIVERIES:
         if services.deadline.left() < LEAST_SECONDS:
-            return Later(Entry(services.clock.now(), delivery(record, attempt)), step.clear)
+            return Later(Entry(services.clock.now(), delivery(record, attempt, last)), step.clear)
         said = _post(services, record, attempt, trace)
         now = services.clock.now()
         record = record._replace(attempts=attempt)
@@ -148,15 +147,16 @@ def _deliver(services: Services, step: Tell, trace: Trace, *, patient: bool) -> 
             record = record._replace(delivered_at=now)
             services.ledger.mark(record)
             return record
-        error = said.error or "no answer"
+        last = (attempt, now, said.error or "no answer")
         following = next_delivery(*record.schedule, attempt, now, said.retry_after)
         if said.gone or following is None:
             break
         attempt = following.number
         pause = (following.at - now).total_seconds()
         if not patient or attempt > 2 or not _can_wait(services, pause):
-            return Later(Entry(following.at, delivery(record, attempt)), step.clear)
+            return Later(Entry(following.at, delivery(record, attempt, last)), step.clear)
         services.clock.sleep(pause)
+    error = last[2] if last else "no answer was recorded"
     return _bury(services, record._replace(dead_at=services.clock.now()), error)
 
 

@@ -80,8 +80,8 @@ def work_off(services: Services, entry_key: str, task: Task, hand_over: HandOver
         record = services.ledger.record(task.verification)
         if record is not None:
             due = delivery_due(*record.schedule, services.clock.now())
-            attempt = task.attempt if isinstance(task, Deliver) else due
-            step = Tell(record, attempt, (entry_key,), guarded=False)
+            attempt, last = (task.attempt, task.last) if isinstance(task, Deliver) else (due, None)
+            step = Tell(record, attempt, (entry_key,), guarded=False, last=last)
             return tell_or_hand_over(services, step, task.failures, hand_over)
     match = _derived(services, task)
     if match is None:

@@ -59,8 +59,15 @@ class TakeOver(NamedTuple):
     since: datetime | None = None
 
 
+LastAnswer = tuple[int, datetime, str]
+"""What came of an attempt that failed: its number, when it ended, and what was answered or went wrong."""
+
+
 class Deliver(NamedTuple):
-    """Post a verification's message for the `attempt`-th time, counting from 1. It was decided at `since`."""
+    """Post a verification's message for the `attempt`-th time, counting from 1. It was decided at `since`.
+
+    `last` is what came of the attempt before, for operators: no part of what the entry is for.
+    """
 
     bucket: str
     key: str
@@ -68,6 +75,7 @@ class Deliver(NamedTuple):
     attempt: int
     failures: int = 0
     since: datetime | None = None
+    last: LastAnswer | None = None
 
 
 class Walk(NamedTuple):
@@ -217,6 +225,7 @@ def at_lease_end(task: TakeOver, lease_until: datetime) -> Entry:
     return Entry(lease_end(lease_until), task)
 
 
-def delivery(record: Record, attempt: int) -> Deliver:
-    """The task of posting a record's message."""
-    return Deliver(record.bucket, record.live_key, record.verification, attempt, since=record.decided_at)
+def delivery(record: Record, attempt: int, last: LastAnswer | None = None) -> Deliver:
+    """The task of posting a record's message; `last` is what came of the attempt before."""
+    since = record.decided_at
+    return Deliver(record.bucket, record.live_key, record.verification, attempt, since=since, last=last)

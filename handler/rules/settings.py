@@ -4,13 +4,17 @@ import base64
 import re
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Annotated, Any, Generic, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 from handler.rules.pairing import Templates, parse_templates
 
+T = TypeVar("T")
+
 REGIONS = ("ap-bangkok", "ap-hongkong", "ap-singapore")
 """Where DetectReflectLivenessAndCompare is offered (product 1061, page 44246)."""
+
+_NOT_OFFERED = "where DetectReflectLivenessAndCompare is not offered; use a bucket and a function in one of"
 
 PASS_RESOURCES = ("presigned", "upload_url")
 MOST_METADATA = 10
@@ -25,6 +29,7 @@ _STATE_PREFIX = re.compile(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*/\Z")
 _SECRET_BYTES = (24, 64)
 """How long a secret of the webhook is, by Standard Webhooks."""
 
+_MAKE_ONE = "make one with: echo whsec_$(head -c 32 /dev/urandom | base64)"
 _PUBLISHED = "whsec_ZmFrZS1zZWNyZXQtb2YtdGhlLWxvY2FsLWNsb3VkISE="
 """The secret that the local cloud's source tells everybody."""
 
@@ -46,62 +51,82 @@ class SettingsError(Exception):
         super().__init__("the function's settings are wrong:\n" + "\n".join(f"- {fault}" for fault in faults))
 
 
-class Settings(NamedTuple):
-    """Every setting, checked. Sizes in bytes, times in seconds; the README's table says what each does."""
+class Secret(Generic[T]):
+    """A value that is printed as `…` wherever it is printed; `reveal` gives it to who works with it."""
 
-    bucket: str
-    webhook_url: str
-    webhook_secrets: tuple[str, ...]
-    state_secrets: tuple[str, ...]
-    """What records are sealed with: the first one seals, any of them is accepted."""
-    templates: Templates
-    min_similarity: float
-    pair_timeout: int
-    pass_resources: str
-    state_prefix: str
-    """What every state key begins with. With a STATE_BUCKET of its own it ends with `<BUCKET>/`."""
-    state_bucket: str
-    keep_best_frame: bool
-    delete_uploads: str
-    max_live_bytes: int
-    max_image_bytes: int
-    max_verdicts: int
-    """How many verifications of one pair may be judged; 0: any number."""
-    pass_metadata: tuple[str, ...]
-    """Names of `x-cos-meta-*` that the message tells, as they are written."""
-    api_rate: float
-    faceid_endpoint: str
-    log_level: str
-    local_cloud: str | None
+    __slots__ = ("_value",)
+
+    def __init__(self, value: T) -> None:
+        self._value = value
+
+    def reveal(self) -> T:
+        return self._value
 
     def __repr__(self) -> str:
-        hidden = ("webhook_url", "webhook_secrets", "state_secrets")
-        shown = {name: value for name, value in self._asdict().items() if name not in hidden}
-        return f"Settings({', '.join(f'{name}={value!r}' for name, value in shown.items())}, …)"
+        return "…"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and bool(self._value == other._value)
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+
+SHOWN = "may be shown"
+Shown = Annotated[T, SHOWN]
+"""The type of a field that `repr` shows. One of any other type it leaves out."""
+
+
+class Settings(NamedTuple):
+    """Every setting, checked. Sizes in bytes, times in seconds; the operator's table says what each does."""
+
+    bucket: Shown[str]
+    webhook_url: Secret[str]
+    webhook_secrets: Secret[tuple[str, ...]]
+    state_secrets: Secret[tuple[str, ...]]
+    """What records are sealed with: the first one seals, any of them is accepted."""
+    templates: Shown[Templates]
+    min_similarity: Shown[float]
+    pair_timeout: Shown[int]
+    pass_resources: Shown[str]
+    state_prefix: Shown[str]
+    """What every state key begins with. With a STATE_BUCKET of its own it ends with `<BUCKET>/`."""
+    state_bucket: Shown[str]
+    keep_best_frame: Shown[bool]
+    delete_uploads: Shown[str]
+    max_live_bytes: Shown[int]
+    max_image_bytes: Shown[int]
+    max_verdicts: Shown[int]
+    """How many verifications of one pair may be judged; 0: any number."""
+    pass_metadata: Shown[tuple[str, ...]]
+    """Names of `x-cos-meta-*` that the message tells, as they are written."""
+    api_rate: Shown[float]
+    faceid_endpoint: Shown[str]
+    log_level: Shown[str]
+    local_cloud: Shown[str | None]
+
+    def __repr__(self) -> str:
+        kinds = type(self).__annotations__.items()
+        shown = (name for name, kind in kinds if SHOWN in getattr(kind, "__metadata__", ()))
+        return f"Settings({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)}, …)"
 
     @property
     def webhook_origin(self) -> str:
         """Scheme and host of the webhook: all of its URL that may be logged (a path can be a secret)."""
-        parts = urlsplit(self.webhook_url)
+        parts = urlsplit(self.webhook_url.reveal())
         return f"{parts.scheme}://{parts.hostname}"
 
     def check_region(self, region: str) -> None:
         """Raises SettingsError if the API cannot be called in `region` with these settings."""
+        named = _ENDPOINTS[self.faceid_endpoint]
         if region not in REGIONS:
             raise SettingsError(
-                [
-                    f"the bucket {self.bucket} lies in {region}, where DetectReflectLivenessAndCompare is "
-                    f"not offered; use a bucket and a function in one of {', '.join(REGIONS)}"
-                ]
+                [f"the bucket {self.bucket} lies in {region}, {_NOT_OFFERED} {', '.join(REGIONS)}"]
             )
-        named = _ENDPOINTS[self.faceid_endpoint]
         if named and named != region:
-            raise SettingsError(
-                [
-                    f"FACEID_ENDPOINT: {self.faceid_endpoint} is in {named}, the bucket in {region}; "
-                    f"use {self.faceid_endpoint.replace('.' + named, '')}"
-                ]
-            )
+            instead = self.faceid_endpoint.replace(f".{named}", "")
+            found = f"FACEID_ENDPOINT: {self.faceid_endpoint} is in {named}, the bucket in {region}"
+            raise SettingsError([f"{found}; use {instead}"])
 
 
 def _is_loopback(host: str | None) -> bool:
@@ -117,13 +142,13 @@ def _bucket(text: str) -> str:
     return text
 
 
-def _webhook_url(text: str) -> str:
+def _webhook_url(text: str) -> Secret[str]:
     # The URL itself may be a secret: no message repeats it.
     try:
         parts = urlsplit(text)
         host, _ = parts.hostname, parts.port
     except ValueError:
-        raise ValueError("is no URL; give one like https://example.com/webhook") from None
+        parts, host = urlsplit(""), None
     if parts.scheme not in ("http", "https") or not host:
         raise ValueError("is no URL; give one like https://example.com/webhook")
     if parts.scheme == "http" and not _is_loopback(host):
@@ -132,10 +157,10 @@ def _webhook_url(text: str) -> str:
         raise ValueError("must hold no user or password; the signature proves who is calling")
     if parts.fragment or re.search(r"[\s\x00-\x1f]", text):
         raise ValueError("must hold no fragment (#…) and no white space")
-    return text
+    return Secret(text)
 
 
-def _webhook_secrets(text: str) -> tuple[str, ...]:
+def _webhook_secrets(text: str) -> Secret[tuple[str, ...]]:
     secrets = tuple(text.split())
     for number, secret in enumerate(secrets, 1):
         which = f"secret {number} of {len(secrets)}"
@@ -144,16 +169,11 @@ def _webhook_secrets(text: str) -> tuple[str, ...]:
         try:
             key = base64.b64decode(secret[len("whsec_") :], validate=True)
         except ValueError:
-            raise ValueError(
-                f"{which} is not base64 after whsec_; make one with: "
-                "echo whsec_$(head -c 32 /dev/urandom | base64)"
-            ) from None
-        if not _SECRET_BYTES[0] <= len(key) <= _SECRET_BYTES[1]:
-            raise ValueError(
-                f"{which} holds {len(key)} bytes, but {_SECRET_BYTES[0]} to {_SECRET_BYTES[1]} are wanted; "
-                "make one with: echo whsec_$(head -c 32 /dev/urandom | base64)"
-            )
-    return secrets
+            raise ValueError(f"{which} is not base64 after whsec_; {_MAKE_ONE}") from None
+        least, most = _SECRET_BYTES
+        if not least <= len(key) <= most:
+            raise ValueError(f"{which} holds {len(key)} bytes, but {least} to {most} are wanted; {_MAKE_ONE}")
+    return Secret(secrets)
 
 
 def _number(lowest: float, highest: float, text: str) -> float:
@@ -217,17 +237,24 @@ def _local_cloud(text: str) -> str:
     return text.rstrip("/")
 
 
-_SETTINGS: dict[str, tuple[str | None, Callable[[str], Any]]] = {
+def _optional(read: Callable[[str], T]) -> Callable[[str], T | None]:
+    # None for an empty text, else what `read` makes of it.
+    return lambda text: read(text) if text else None
+
+
+SETTINGS: dict[str, tuple[str | None, Callable[[str], Any]]] = {
     "BUCKET": (None, _bucket),
     "WEBHOOK_URL": (None, _webhook_url),
     "WEBHOOK_SECRET": (None, _webhook_secrets),
+    "LIVE_KEY": ("uploads/{id}/live.gz", str),
+    "IMAGE_KEY": ("uploads/{id}/image.jpg", str),
     "MIN_SIMILARITY": ("70", partial(_number, 0, 100)),
     "PAIR_TIMEOUT": ("3600", partial(_whole, 1, 604_800)),
     "PASS_RESOURCES": ("presigned", partial(_one_of, PASS_RESOURCES)),
     "STATE_PREFIX": ("livepair/", _state_prefix),
-    "STATE_BUCKET": ("", lambda text: _bucket(text) if text else None),
-    "STATE_SECRET": ("", lambda text: _webhook_secrets(text) if text else ()),
-    "KEEP_BEST_FRAME": ("true", partial(_one_of, ("true", "false"))),
+    "STATE_BUCKET": ("", _optional(_bucket)),
+    "STATE_SECRET": ("", _optional(_webhook_secrets)),
+    "KEEP_BEST_FRAME": ("true", lambda text: _one_of(("true", "false"), text) == "true"),
     "DELETE_UPLOADS": ("none", partial(_one_of, DELETE_UPLOADS)),
     "MAX_LIVE_BYTES": ("50000000", partial(_whole, 1, 5_000_000_000)),
     "MAX_IMAGE_BYTES": ("10000000", partial(_whole, 1, 5_000_000_000)),
@@ -236,9 +263,9 @@ _SETTINGS: dict[str, tuple[str | None, Callable[[str], Any]]] = {
     "API_RATE": ("5", partial(_number, 0.01, 1000)),
     "FACEID_ENDPOINT": ("faceid.tencentcloudapi.com", _endpoint),
     "LOG_LEVEL": ("INFO", partial(_one_of, LOG_LEVELS)),
-    "LOCAL_CLOUD": ("", lambda text: _local_cloud(text) if text else None),
+    "LOCAL_CLOUD": ("", _optional(_local_cloud)),
 }
-"""Every setting but the templates: its default (None where it is required) and what reads it."""
+"""Every setting: its default (None where it is required) and what reads it, for the field of its name."""
 
 
 def _for_local_cloud_only(found: Mapping[str, Any]) -> list[str]:
@@ -246,9 +273,10 @@ def _for_local_cloud_only(found: Mapping[str, Any]) -> list[str]:
     if "LOCAL_CLOUD" not in found or found["LOCAL_CLOUD"]:
         return []  # not there: a fault of its own
     faults = []
-    if str(found.get("WEBHOOK_URL")).lower().startswith("http:"):
+    url, secrets = found.get("WEBHOOK_URL"), found.get("WEBHOOK_SECRET")
+    if url and url.reveal().lower().startswith("http:"):
         faults.append("WEBHOOK_URL: must be https (http is for a local cloud, and LOCAL_CLOUD is not set)")
-    if _PUBLISHED in found.get("WEBHOOK_SECRET", ()):
+    if secrets and _PUBLISHED in secrets.reveal():
         faults.append("WEBHOOK_SECRET: holds the local cloud's published secret; make your own")
     return faults
 
@@ -259,45 +287,28 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     Raises SettingsError naming every fault at once.
     """
     found, faults = _parsed(environ)
-    templates, more = parse_templates(
-        environ.get("LIVE_KEY", "").strip() or "uploads/{id}/live.gz",
-        environ.get("IMAGE_KEY", "").strip() or "uploads/{id}/image.jpg",
-        found.get("STATE_PREFIX"),
-    )
+    live, image = found.pop("LIVE_KEY"), found.pop("IMAGE_KEY")
+    templates, more = parse_templates(live, image, found.get("STATE_PREFIX"))
     faults += [*more, *_for_local_cloud_only(found)]
     if faults or templates is None:
         raise SettingsError(faults)
-    bucket, prefix = found["BUCKET"], found["STATE_PREFIX"]
-    state_bucket = found["STATE_BUCKET"] or bucket
+    secrets, state_secrets = found.pop("WEBHOOK_SECRET"), found.pop("STATE_SECRET")
+    bucket = found["BUCKET"]
+    found["STATE_BUCKET"] = found["STATE_BUCKET"] or bucket
+    if found["STATE_BUCKET"] != bucket:
+        found["STATE_PREFIX"] += f"{bucket}/"
     return Settings(
-        bucket=bucket,
-        webhook_url=found["WEBHOOK_URL"],
-        webhook_secrets=found["WEBHOOK_SECRET"],
-        state_secrets=found["STATE_SECRET"] or found["WEBHOOK_SECRET"],
         templates=templates,
-        min_similarity=found["MIN_SIMILARITY"],
-        pair_timeout=found["PAIR_TIMEOUT"],
-        pass_resources=found["PASS_RESOURCES"],
-        state_prefix=prefix if state_bucket == bucket else f"{prefix}{bucket}/",
-        state_bucket=state_bucket,
-        keep_best_frame=found["KEEP_BEST_FRAME"] == "true",
-        delete_uploads=found["DELETE_UPLOADS"],
-        max_live_bytes=found["MAX_LIVE_BYTES"],
-        max_image_bytes=found["MAX_IMAGE_BYTES"],
-        max_verdicts=found["MAX_VERDICTS"],
-        pass_metadata=found["PASS_METADATA"],
-        api_rate=found["API_RATE"],
-        faceid_endpoint=found["FACEID_ENDPOINT"],
-        log_level=found["LOG_LEVEL"],
-        local_cloud=found["LOCAL_CLOUD"],
+        webhook_secrets=secrets,
+        state_secrets=state_secrets or secrets,
+        **{name.lower(): value for name, value in found.items()},
     )
 
 
 def _parsed(environ: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
-    """Every setting but the templates as it was read, and every fault found."""
-    found: dict[str, Any] = {}
-    faults: list[str] = []
-    for name, (default, parse) in _SETTINGS.items():
+    """Every setting as it was read, and every fault found."""
+    found, faults = dict[str, Any](), list[str]()
+    for name, (default, parse) in SETTINGS.items():
         text = environ.get(name, "").strip() or default
         if text is None:
             faults.append(f"{name} is not set")

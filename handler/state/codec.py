@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from typing import Any, NamedTuple, TypeVar
 
-from handler.rules.agenda import KINDS, Deliver, Look, TakeOver, Task, Walk, kind_of, time_text
+from handler.rules.agenda import KINDS, Deliver, LastAnswer, Look, TakeOver, Task, Walk, kind_of, time_text
 from handler.rules.claiming import Claim
 from handler.rules.codes import NO_SIMILARITY, Class
 from handler.rules.outcome import Verification
@@ -83,6 +83,15 @@ def _tries(value: Any) -> dict[Class, int]:
     return {classes[name]: _count(count) for name, count in _object(value).items() if name in classes}
 
 
+def _last_answer(value: Any) -> LastAnswer:
+    found = _object(value)
+    return _count(found["attempt"]), _time(found["at"]), _text(found["error"])
+
+
+def _last_answer_json(value: LastAnswer | None) -> dict[str, Any] | None:
+    return value and {"attempt": value[0], "at": time_text(value[1]), "error": value[2]}
+
+
 def _optional(read: Callable[[Any], T]) -> Callable[[Any], T | None]:
     return lambda value: None if value is None else read(value)
 
@@ -154,7 +163,14 @@ _TASKS: Mapping[type[Task], Mapping[str, Field]] = {
         "failures": _COUNT,
     },
     TakeOver: {"bucket": _TEXT, "key": _TEXT, "n": _COUNT, "failures": _COUNT, "since": _OPTIONAL_TIME},
-    Deliver: {"bucket": _TEXT, "key": _TEXT, "attempt": _COUNT, "failures": _COUNT, "since": _OPTIONAL_TIME},
+    Deliver: {
+        "bucket": _TEXT,
+        "key": _TEXT,
+        "attempt": _COUNT,
+        "failures": _COUNT,
+        "since": _OPTIONAL_TIME,
+        "last": Field(_optional(_last_answer), _last_answer_json),
+    },
     Walk: {
         "bucket": _TEXT,
         "key": _TEXT,
@@ -280,8 +296,9 @@ def load_task(data: bytes) -> Task:
 
     def read(found: Mapping[str, Any]) -> Task:
         kind = KINDS[_text(found["kind"])]
-        # The version before counted no failures, and noted no time but a walk's.
-        values = _read(_TASKS[kind], {"failures": 0, **({} if kind is Walk else {"since": None}), **found})
+        # The version before counted no failures, noted no time but a walk's, and no answer.
+        before = {"failures": 0, "last": None, **({} if kind is Walk else {"since": None})}
+        values = _read(_TASKS[kind], {**before, **found})
         if kind in (TakeOver, Deliver):
             values["verification"] = _verification(_object(found["verification"]))
         return kind(**values)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from handler.cli.main import main
-from handler.rules.settings import load_settings
+from handler.rules.settings import SETTINGS, Settings, load_settings
 from tests import demo
 from tests.bench.__main__ import PARTS
 from tests.cloud import Cloud, samples
@@ -64,7 +64,8 @@ def test_every_document_is_one_of_these() -> None:
     ours = {
         path.as_posix() for path in there if not any(p in OTHERS or p[:6] == ".venv-" for p in path.parts)
     }
-    assert ours == set(PAGES)
+    assert not ours - set(PAGES), f"give it a length in LENGTHS: {', '.join(sorted(ours - set(PAGES)))}"
+    assert not set(PAGES) - ours, f"not there: {', '.join(sorted(set(PAGES) - ours))}"
 
 
 @pytest.mark.parametrize("path", [pytest.param(path, id=path.name) for path in documents()])
@@ -76,7 +77,8 @@ def test_what_is_made_from_the_code_is_up_to_date(path: Path) -> None:
 @pytest.mark.parametrize("name", LENGTHS)
 def test_no_document_outgrows_its_reader(name: str) -> None:
     """Each is as short as was agreed."""
-    assert len(read(name).splitlines()) <= LENGTHS[name]
+    over = len(read(name).splitlines()) - LENGTHS[name]
+    assert over <= 0, f"{name} is {over} lines too long: say it shorter, or where its reader looks for it"
 
 
 def anchors(text: str) -> Iterator[str]:
@@ -113,14 +115,16 @@ def test_nothing_is_said_twice() -> None:
         for line in read(name).splitlines():
             if len(line) >= 60:
                 places.setdefault(line.strip(), set()).add(name)
-    assert {line: names for line, names in places.items() if len(names) > 1} == {}
+    twice = [f"{' and '.join(sorted(names))}: {line}" for line, names in places.items() if len(names) > 1]
+    assert not twice, "said in two places:\n" + "\n".join(twice)
 
 
 @pytest.mark.parametrize("name", PAGES)
 def test_every_target_that_a_document_names_is_in_the_makefile(name: str) -> None:
     """What a reader is told to run is there."""
     targets = set(re.findall(r"^(\w+):", read("Makefile"), re.MULTILINE))
-    assert set(re.findall(r"(?:`|^|\$ |\w=\S+ )make (\w+)", read(name), re.MULTILINE)) <= targets
+    unknown = set(re.findall(r"(?:`|^|\$ |\w=\S+ )make (\w+)", read(name), re.MULTILINE)) - targets
+    assert not unknown, f"{name} tells to make what the Makefile has no target for: {', '.join(unknown)}"
 
 
 # --- README.md: for everybody -------------------------------------------------------------------------
@@ -172,9 +176,8 @@ def test_the_demo_shows_what_the_front_page_says() -> None:
         (expected,) = found[shows.strip()]
         code = (expected.code or "").rpartition(".")[2]
         assert (outcome, why, int(calls)) == (expected.outcome, code, expected.calls), shows
-    assert len(rows) == 6
-    assert f"… {total - len(rows)} more" in shown
-    assert f"✓ {total} outcomes as expected" in shown
+    for says in (f"… {total - len(rows)} more", f"✓ {total} outcomes as expected"):
+        assert says in shown, f"README.md shows {len(rows)} rows of {total}, and does not say {says!r}"
 
 
 # --- handler/cli/README.md: for who deploys and operates ------------------------------------------------
@@ -182,48 +185,112 @@ def test_the_demo_shows_what_the_front_page_says() -> None:
 OPERATING = "handler/cli/README.md"
 
 
-class Asked(dict[str, str]):
-    """An environment that remembers what it was asked for."""
+class Asked(Mapping[str, str]):
+    """An environment that remembers which names it was asked for, however it was asked."""
 
-    def __init__(self, values: dict[str, str]) -> None:
-        super().__init__(values)
-        self.names: set[str] = set()
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self.values_, self.names = values, set[str]()
 
-    def get(self, name: str, default: Any = None) -> Any:
+    def __getitem__(self, name: str) -> str:
         self.names.add(name)
-        return super().get(name, default)
+        return self.values_[name]
+
+    def __iter__(self) -> Iterator[str]:
+        raise AssertionError("a setting is asked for by its name, so that it can be seen which there are")
+
+    def __len__(self) -> int:
+        raise AssertionError("a setting is asked for by its name, so that it can be seen which there are")
+
+
+LEAST = {
+    "BUCKET": "faces-1250000000",
+    "WEBHOOK_URL": "https://example.com/webhook",
+    "WEBHOOK_SECRET": "whsec_ZmFrZS1zZWNyZXQtZm9yLXRlc3RzLW9ubHk=",
+}
+"""The settings that are required."""
+
+
+def table_of_settings() -> dict[str, tuple[str, str]]:
+    """What the operators' table says of each setting: its default and its meaning."""
+    section = part(OPERATING, "## Settings", "## Commands")
+    rows = re.findall(r"^\| `(\w+)` \| (.+?) \| (.*) \|$", section, re.MULTILINE)
+    return {name: (default, meaning) for name, default, meaning in rows}
+
+
+def test_a_setting_is_read_only_if_it_is_declared() -> None:
+    """Every name that the environment is asked for stands in SETTINGS: nothing can be set in silence."""
+    environment = Asked(LEAST)
+    load_settings(environment)
+    assert environment.names <= set(SETTINGS), "read, and not in SETTINGS of rules/settings.py"
+    own = [path for path in (PROJECT / "handler").rglob("*.py") if "cli" not in path.parts]
+    reads = "".join(
+        f"{path.name}: {line.strip()}\n"
+        for path in own
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if re.search(r"\bos\.environ\b|\bgetenv\b|from os import", line)
+    )
+    platform = r'index.py: .*os\.environ\.get\(f?"TENCENTCLOUD_.*\n'
+    assert re.sub(platform, "", reads) == "index.py: _instance = _Instance(load_settings(os.environ))\n"
 
 
 def test_every_setting_is_in_the_table_with_its_default() -> None:
     """All are there, a setting left out takes the value that the table names, required ones are called so."""
-    section = part(OPERATING, "## Settings", "## Commands")
-    table = dict(re.findall(r"^\| `([A-Z_]+)` \| (.+?) \|", section, re.MULTILINE))
-    required = {name for name, default in table.items() if default == "required"}
-    assert required == {"BUCKET", "WEBHOOK_URL", "WEBHOOK_SECRET"}
-    least = {
-        "BUCKET": "faces-1250000000",
-        "WEBHOOK_URL": "https://example.com/webhook",
-        "WEBHOOK_SECRET": "whsec_ZmFrZS1zZWNyZXQtZm9yLXRlc3RzLW9ubHk=",
-    }
-    written = {name: default[1:-1] for name, default in table.items() if default.startswith("`")}
-    written["STATE_BUCKET"] = least["BUCKET"]
-    environment = Asked(least)
-    assert load_settings({**least, **written}) == load_settings(environment)
-    assert set(table) == environment.names
+    table = table_of_settings()
+    forgotten, unknown = SETTINGS.keys() - table.keys(), table.keys() - SETTINGS.keys()
+    assert not forgotten, f"no row in the table of {OPERATING}: {', '.join(sorted(forgotten))}"
+    assert not unknown, f"{OPERATING} describes what is no setting: {', '.join(sorted(unknown))}"
+    for name, (default, meaning) in table.items():
+        assert len(meaning) > 10, f"{OPERATING} does not say what {name} means"
+        assert (default == "required") is (name in LEAST) is (SETTINGS[name][0] is None), (
+            f"is {name} required?"
+        )
+        if default.startswith("`"):
+            written = LEAST.get(default[1:-1], default[1:-1])  # `BUCKET` is what that one holds
+            assert load_settings({**LEAST, name: written}) == load_settings(LEAST), f"the default of {name}"
+
+
+NOTHING_TO_CHECK = {
+    "min_similarity": "any number does",
+    "pair_timeout": "any time does",
+    "pass_resources": "either way does; the rights for it are the function's role's, which `doctor` is not",
+    "delete_uploads": "the right to delete is the role's, too",
+    "max_live_bytes": "any size does",
+    "max_image_bytes": "any size does",
+    "max_verdicts": "any number does",
+    "pass_metadata": "any name does: an upload without it has none",
+    "api_rate": "Tencent tells no account's rate",
+    "log_level": "any level does",
+}
+"""The fields of the settings that `doctor` has nothing to find out about, and why."""
+
+
+def test_doctor_checks_every_setting_that_can_be_wrong_with_others() -> None:
+    """Where one names a bucket, a host or a right, `doctor` asks there."""
+    doctor = [*(PROJECT / "handler/cli/doctor").glob("*.py"), PROJECT / "handler/cli/deployment.py"]
+    code = "".join(path.read_text(encoding="utf-8") for path in doctor)
+    unchecked = {name for name in Settings._fields if not re.search(rf"\bsettings\.{name}\b", code)}
+    forgotten = unchecked - NOTHING_TO_CHECK.keys()
+    assert not forgotten, (
+        f"`doctor` does not look at {', '.join(sorted(forgotten))}: check it in handler/cli/doctor, "
+        "or say in NOTHING_TO_CHECK why there is nothing to check"
+    )
+    assert NOTHING_TO_CHECK.keys() <= unchecked, "in NOTHING_TO_CHECK, and checked"
 
 
 def test_every_command_of_the_operator_is_described() -> None:
     """None missing, none that is not there."""
     section = part(OPERATING, "## Commands", "## What to watch")
-    assert set(re.findall(r"(?:^\| |`, )`(\w[\w-]*)", section, re.MULTILINE)) == set(main.commands)
+    described, there = set(re.findall(r"(?:^\| |`, )`(\w[\w-]*)", section, re.MULTILINE)), set(main.commands)
+    assert not there - described, f"no row in the table of commands: {', '.join(there - described)}"
+    assert not described - there, f"described, and no command: {', '.join(described - there)}"
 
 
 def test_the_sample_env_file_means_the_same_to_every_reader() -> None:
     """The deploy tool's dotenv takes a comment behind a value for part of it."""
     (sample,) = re.findall(r"```sh\n(# Who deploys.*?)```", read(OPERATING), re.DOTALL)
     values = [line for line in sample.splitlines() if not line.startswith("#")]
-    assert len(values) == 11
-    assert not any("#" in line for line in values)
+    assert values, "the sample holds no variable"
+    assert [line for line in values if "#" in line] == [], "a comment stands behind a value"
 
 
 def test_every_log_line_that_is_searched_for_is_written() -> None:
@@ -234,9 +301,11 @@ def test_every_log_line_that_is_searched_for_is_written() -> None:
     events = re.findall(r"event:(\w+)", searches)
     assert len(events) > 10
     for event in events:
-        assert f'"{event}"' in code, event
+        assert f'"{event}"' in code, f"no code logs {event!r}, which an alarm searches for"
     for field in re.findall(r"AND (\w+)[:>]", searches):
-        assert re.search(rf"\b{field}\b", code), field
+        assert re.search(rf"\b{field}\b", code), (
+            f"no code logs the field {field!r} that an alarm searches for"
+        )
 
 
 def test_the_lifecycle_rules_spare_what_is_still_to_be_done() -> None:
@@ -263,15 +332,15 @@ def test_every_threat_names_a_test_that_is_there() -> None:
         for name in re.findall(r"^def (test_\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
     }
     assert len(rows) > 10
-    assert named <= there, named - there
-    assert all("`test_" in row for row in rows)
+    assert not named - there, f"no such tests: {', '.join(named - there)}"
+    assert [row for row in rows if "`test_" not in row] == [], "threats that name no test"
 
 
 def test_every_folder_of_tests_is_described() -> None:
     """Whoever looks for the place of a test finds it in the tables."""
     linked = set(re.findall(r"\]\((\w+)\)", read("tests/README.md")))
     there = {path.parent.name for path in (PROJECT / "tests").glob("*/*") if path.parent.name[0] not in "._"}
-    assert there <= linked
+    assert not there - linked, f"no row in tests/README.md: {', '.join(sorted(there - linked))}"
 
 
 def test_what_tests_readme_quotes_is_there() -> None:

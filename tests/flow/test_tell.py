@@ -14,7 +14,7 @@ from handler.edges.webhook import POST_SECONDS, Delivery
 from handler.flow.finish import tell_now
 from handler.flow.steps import Tell
 from handler.flow.tell import LEAST_SECONDS
-from handler.rules.agenda import Entry, delivery, kind_of
+from handler.rules.agenda import Deliver, Entry, delivery, kind_of
 from handler.rules.outcome import Answer, verification
 from handler.rules.records import Record
 from handler.rules.schedule import LONGEST_RETRY_AFTER, MOST_DELIVERIES, deliveries
@@ -112,7 +112,33 @@ def test_an_attempt_whose_time_went_by_is_left_out() -> None:
     scene.event()
     assert len(scene.consumer.posts) == 1
     assert scene.agenda == [due(3)]
-    assert scene.tasks == [delivery(scene.record(), 3)]
+    (task,) = scene.tasks
+    assert isinstance(task, Deliver)
+    assert task.last is not None
+    assert task == delivery(scene.record(), 3, task.last)
+
+
+def test_the_next_attempts_entry_tells_what_came_of_the_last() -> None:
+    """Also where an instance dies in an attempt: then it tells of the one before."""
+    scene = Scene()
+    scene.consumer.answers = [DOWN]
+    scene.event()
+    (before,) = scene.tasks
+    assert isinstance(before, Deliver)
+    assert before.last is not None
+    assert (before.attempt, before.last[0], before.last[2]) == (3, 2, "answered 500")
+    scene.consumer.during = kill
+    with contextlib.suppress(Killed):
+        scene.sweep(5 * MINUTE)
+    (task,) = scene.tasks
+    assert task == before._replace(attempt=4)
+    scene.consumer.during = lambda: None
+    scene.consumer.answers = [Delivery(False, None, "no answer in time")]
+    scene.sweep(HOUR)
+    (task,) = scene.tasks
+    assert isinstance(task, Deliver)
+    assert task.last is not None
+    assert (task.attempt, task.last[0], task.last[2]) == (5, 4, "no answer in time")
 
 
 def test_a_sweep_makes_one_attempt() -> None:

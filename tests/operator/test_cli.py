@@ -10,10 +10,11 @@ from datetime import datetime, timedelta
 import pytest
 import requests
 
+from handler.cli import deployment
 from tests.cloud import Cloud, faults, samples
 from tests.cloud.faceid import COMPARE, Answer
 from tests.support import deployed
-from tests.support.harness import BUCKET, IMAGE, LIVE, Livepair
+from tests.support.harness import BUCKET, IMAGE, LIVE, Livepair, SkippingClock
 from tests.support.operator import Operator
 from tests.support.project import PROJECT
 
@@ -126,7 +127,7 @@ def test_list_tells_what_is_under_way(livepair: Livepair, operator: Operator) ->
     ]
     assert items["waiting"]["detail"] == "live was uploaded"
     assert items["running"]["detail"].startswith("RequestLimitExceeded, tried 1 time; next try from ")
-    assert items["undelivered"]["detail"] == "matched, 2 attempts so far"
+    assert items["undelivered"]["detail"].startswith("matched, answered 500 (attempt 2, ")
     assert items["dead"]["detail"] == "answered 410"
     assert all(item["since"] for item in items.values())
     shown = operator.fine("list")
@@ -219,6 +220,66 @@ def test_an_image_that_serves_many_shows_who_waits_for_it(
     assert "ada/1" in shown
 
 
+def test_a_pair_is_meant_by_its_id(livepair: Livepair, operator: Operator) -> None:
+    """Each command that takes a pair takes what its operator holds, and costs with the pair alone."""
+    livepair.cloud.faceid.script(Answer(error="FailedOperation.BrandNew"))
+    assert livepair.pair() == ["failed"]
+    verification = livepair.messages[0]["data"]["verification_id"]
+    told = operator.json("show", LIVE)
+    livepair.forget()
+    assert [operator.json("show", given) for given in ("42", "id=42")] == [told] * 2
+    assert operator.json("redeliver", "42")["redelivered"] == [verification]
+    assert not [each for each in livepair.cloud.log if each.key.endswith("records/")]
+    assert operator.json("show", f"msg_{verification}")["events"]
+    assert operator.json("retry", "42")["run"] == 2
+    livepair.cloud.clock.advance(3600)
+    assert len(operator.json("forget", "42", "--yes", status=1)["erased"]) > 3  # a sweep may be at work on it
+    livepair.cloud.clock.advance(3600)
+    assert operator.json("forget", "42", "--yes")["left"] == []
+    assert "nothing was decided about the pair id=43" in operator.error("retry", "43")
+
+
+def test_a_pair_of_several_values_is_meant_by_all_of_them(
+    configured: Callable[..., Livepair], operator: Operator
+) -> None:
+    """Named, bare in LIVE_KEY's order, or as `list` prints them; of fewer it is said what they could be."""
+    livepair = configured(LIVE_KEY="uploads/{user}/{attempt}/live.gz", IMAGE_KEY="faces/{user}.jpg")
+    for attempt in "12":
+        livepair.put(f"uploads/ada lee/{attempt}/live.gz", samples.live())
+    livepair.run()
+    for given in (("user=ada lee", "attempt=2"), ("ada lee", "2"), ("ada lee/2",), ("ada%20lee/2",)):
+        assert operator.json("show", *given)["pair"] == {"user": "ada lee", "attempt": "2"}
+    for given in (("ada lee",), ("user=ada lee",)):
+        said = operator.error("forget", *given, "--yes")
+        assert "could be user=ada lee attempt=1 or user=ada lee attempt=2: give all values" in said
+    assert "nor a pair's user=… attempt=…" in operator.error("show", "bob")
+    assert "serves many pairs" in operator.error("redeliver", "faces/ada lee.jpg")
+
+
+def test_what_could_be_several_is_named_and_not_guessed(livepair: Livepair, operator: Operator) -> None:
+    """A pair's id that is a verification's ID too, and one that reads like another's in `list`."""
+    livepair.pair()
+    verification = livepair.messages[0]["data"]["verification_id"]
+    livepair.put(f"uploads/{verification}/live.gz", samples.live())
+    livepair.run()
+    said = operator.error("show", verification)
+    assert f"could be the verification msg_{verification} or the pair id={verification}: give that" in said
+    assert operator.json("show", f"id={verification}")["pair"] == {"id": verification}
+    assert operator.json("show", f"msg_{verification}")["pair"] == {"id": "42"}
+    for name in ("a b", "a%20b"):
+        livepair.put(f"uploads/{name}/live.gz", samples.live())
+    assert "could be the pair id=a%20b or the pair id=a b" in operator.error("show", "a%20b")
+    assert operator.json("show", "a b")["pair"] == {"id": "a b"}
+
+
+def test_a_verification_that_is_not_decided_is_found(livepair: Livepair, operator: Operator) -> None:
+    """By the ID that `list` shows of it."""
+    livepair.cloud.faceid.script(*[Answer(error="FailedOperation.DownLoadError")] * 2)
+    livepair.pair()
+    (item,) = operator.json("list")["items"]
+    assert "claim 1" in {event["what"] for event in operator.json("show", item["verification"])["events"]}
+
+
 def test_text_that_uploaders_chose_cannot_command_a_terminal(livepair: Livepair, operator: Operator) -> None:
     """Neither escape sequences nor the markup of the table's library."""
     key = "uploads/\x9b31m\u202e[red]evil\r\n/live.gz"
@@ -227,6 +288,50 @@ def test_text_that_uploaders_chose_cannot_command_a_terminal(livepair: Livepair,
     for shown in (operator.fine(*each) for each in (("list",), ("show", key), ("list", "--json"))):
         assert not {"\x9b", "\r", "\u202e"}.intersection(shown)
     assert "\\x9b31m\\u202e[red]evil\\r\\n" in operator.fine("show", key)
+
+
+def test_list_and_show_tell_the_webhooks_last_answer(livepair: Livepair, operator: Operator) -> None:
+    """Which attempt got it, when, and when the next is made; also of one that a sweep made."""
+    livepair.cloud.consumer.answer(500, times=2)
+    livepair.cloud.consumer.answer(503, times=None)
+    livepair.pair()
+    (item,) = operator.json("list")["items"]
+    assert item["last"] == {"attempt": 2, "at": item["last"]["at"], "error": "answered 500"}
+    assert (item["state"], item["failures"]) == ("undelivered", 0)
+    assert item["last"]["at"] < item["due"]
+    assert "answered 500 (attempt 2, 20" in operator.fine("list")
+    (due,) = [event for event in operator.json("show", "42")["events"] if event["what"] == "deliver"]
+    assert due["detail"].startswith("attempt 3, after answered 500 (attempt 2, 20")
+    livepair.sweep(6)
+    (item,) = operator.json("list")["items"]
+    assert (item["last"]["attempt"], item["last"]["error"]) == (3, "answered 503")
+    assert len(livepair.state("agenda/")) == 1
+
+
+class AtWork(SkippingClock):
+    """A clock whose owner waits while the function handles what was uploaded."""
+
+    def __init__(self, livepair: Livepair) -> None:
+        super().__init__(livepair.cloud.clock)
+        self.livepair = livepair
+
+    def sleep(self, seconds: float) -> None:
+        self.livepair.run()
+        super().sleep(seconds)
+
+
+def test_verify_tells_the_webhooks_last_answer(
+    livepair: Livepair, operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Why it waits, and when the next attempt is; and why a delivery was given up."""
+    monkeypatch.setattr(deployment, "_clock", AtWork(livepair))
+    livepair.cloud.consumer.answer(500, times=2)
+    said = operator("verify", "--smoke", "--timeout", "60").stderr
+    assert "not taken by the webhook yet: answered 500 (attempt 2, 20" in said
+    assert "), attempt 3 is due at 20" in said
+    livepair.cloud.consumer.answer(410)
+    said = operator("verify", "--smoke").stdout
+    assert "The webhook did not take the message: answered 410 (attempt 1, 20" in said
 
 
 # --- redeliver, retry, reconcile ----------------------------------------------------------------------

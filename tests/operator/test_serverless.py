@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 import pytest
 import yaml
 
-from handler.rules.settings import load_settings
+from handler.rules.settings import SETTINGS, load_settings
 from tests.support.deployed import (
     BUCKET,
     ENVIRONMENT,
@@ -147,6 +147,8 @@ def test_the_file_that_ships_has_every_setting_with_its_default() -> None:
     own = ("BUCKET", "STATE_BUCKET", "STATE_SECRET", "WEBHOOK_URL", "WEBHOOK_SECRET")
     least = {name: ENVIRONMENT[name] for name in own}
     assert load_settings(variables) == load_settings(least)
+    forgotten = SETTINGS.keys() - variables.keys() - {"LOCAL_CLOUD"}
+    assert not forgotten, f"no line in serverless.yml: {', '.join(sorted(forgotten))}"
 
 
 def test_secrets_come_from_the_deployers_environment() -> None:

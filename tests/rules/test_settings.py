@@ -2,12 +2,13 @@
 
 import base64
 import re
+from typing import Any, get_args, get_origin
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handler.rules.settings import Settings, SettingsError, load_settings
+from handler.rules.settings import SETTINGS, SHOWN, Secret, Settings, SettingsError, load_settings
 from tests.cloud.consumer import SECRET as PUBLISHED
 
 SECRET = "whsec_" + base64.b64encode(b"thirty-two bytes, made up for us").decode()
@@ -30,6 +31,11 @@ def faults(**changes: str) -> list[str]:
     return caught.value.faults
 
 
+def revealed(value: object) -> object:
+    """A field's value, a secret one too."""
+    return value.reveal() if isinstance(value, Secret) else value
+
+
 # --- what is taken --------------------------------------------------------------------------------
 
 
@@ -37,8 +43,8 @@ def test_three_settings_are_enough() -> None:
     """Everything else has the documented default."""
     settings = load()
     assert settings.bucket == "faces-1250000000"
-    assert settings.webhook_url == REQUIRED["WEBHOOK_URL"]
-    assert settings.webhook_secrets == (SECRET,)
+    assert settings.webhook_url.reveal() == REQUIRED["WEBHOOK_URL"]
+    assert settings.webhook_secrets.reveal() == (SECRET,)
     assert [template.text for template in settings.templates.live] == ["uploads/{id}/live.gz"]
     assert [template.text for template in settings.templates.image] == ["uploads/{id}/image.jpg"]
     assert settings.min_similarity == 70.0
@@ -110,8 +116,8 @@ def test_three_settings_are_enough() -> None:
 def test_a_setting_takes_what_is_documented(name: str, text: str, field: str, value: object) -> None:
     """The value as it is used; white space around it does not matter."""
     expected = text if value is None else value
-    assert getattr(load(**{name: text}), field) == expected
-    assert getattr(load(**{name: f" {text}\n"}), field) == expected
+    assert revealed(getattr(load(**{name: text}), field)) == expected
+    assert revealed(getattr(load(**{name: f" {text}\n"}), field)) == expected
 
 
 @pytest.mark.parametrize("blank", ["", " ", "\n\t "])
@@ -147,7 +153,7 @@ def test_functions_that_share_a_state_bucket_never_meet() -> None:
 )
 def test_a_webhook_on_this_machine_may_be_http_beside_a_local_cloud(url: str) -> None:
     """And never without one: nothing of a real function listens there."""
-    assert load(WEBHOOK_URL=url, LOCAL_CLOUD="http://127.0.0.1:8080").webhook_url == url
+    assert load(WEBHOOK_URL=url, LOCAL_CLOUD="http://127.0.0.1:8080").webhook_url.reveal() == url
     assert faults(WEBHOOK_URL=url) == [
         "WEBHOOK_URL: must be https (http is for a local cloud, and LOCAL_CLOUD is not set)"
     ]
@@ -163,7 +169,7 @@ def test_a_local_cloud_that_is_refused_is_the_only_fault() -> None:
 @pytest.mark.parametrize("secrets", [PUBLISHED, f"{SECRET} {PUBLISHED}"])
 def test_the_secret_that_everybody_can_read_is_for_a_local_cloud_only(secrets: str) -> None:
     """With it anybody could sign outcomes; nor is it taken beside another."""
-    assert load(WEBHOOK_SECRET=secrets, LOCAL_CLOUD="http://127.0.0.1:8080").webhook_secrets
+    assert load(WEBHOOK_SECRET=secrets, LOCAL_CLOUD="http://127.0.0.1:8080").webhook_secrets.reveal()
     assert faults(WEBHOOK_SECRET=secrets) == [
         "WEBHOOK_SECRET: holds the local cloud's published secret; make your own"
     ]
@@ -173,7 +179,7 @@ def test_the_secret_that_everybody_can_read_is_for_a_local_cloud_only(secrets: s
 def test_a_secret_has_24_to_64_bytes(size: int) -> None:
     """As Standard Webhooks asks for; a shorter one can be guessed."""
     fine = "whsec_" + base64.b64encode(bytes(size)).decode()
-    assert load(WEBHOOK_SECRET=fine).webhook_secrets == (fine,)
+    assert load(WEBHOOK_SECRET=fine).webhook_secrets.reveal() == (fine,)
 
 
 # --- what is refused ------------------------------------------------------------------------------
@@ -434,9 +440,10 @@ def test_all_faults_are_named_at_once() -> None:
 
 
 def test_no_setting_is_forgotten_here() -> None:
-    """Every documented setting has its refusals above, so that the test of all faults is of all settings."""
-    assert len(REFUSED) == 21
-    assert set(REQUIRED) < set(REFUSED)
+    """Every setting has its refusals above, so that the test of all faults is of all settings."""
+    forgotten, unknown = SETTINGS.keys() - REFUSED.keys(), REFUSED.keys() - SETTINGS.keys()
+    assert not forgotten, f"say in REFUSED what is refused of {', '.join(sorted(forgotten))}"
+    assert not unknown, f"REFUSED speaks of what is no setting: {', '.join(sorted(unknown))}"
 
 
 def test_an_empty_environment_names_what_is_required() -> None:
@@ -502,21 +509,42 @@ LOCAL_CLOUDS = [
 ]
 
 
+def kind_of(name: str) -> Any:
+    """The type of the field that a setting is read into."""
+    known = Settings.__annotations__
+    if name in ("LIVE_KEY", "IMAGE_KEY"):
+        return known["templates"]
+    return known.get(name.lower()) or known[f"{name.lower()}s"]
+
+
+def is_secret(kind: Any) -> bool:
+    """Whether it is a Secret, or one where it is set."""
+    return any(get_origin(each) is Secret for each in (kind, *get_args(kind)))
+
+
+ALL_SECRET = [name for name in SETTINGS if is_secret(kind_of(name))]
+"""The settings whose values are secret, by their type."""
+
+
+def test_every_setting_says_whether_it_may_be_shown() -> None:
+    """By its type: what is neither `Shown` nor `Secret` was not thought about, and no repr shows."""
+    kinds = Settings.__annotations__.items()
+    silent = [
+        name for name, kind in kinds if SHOWN not in getattr(kind, "__metadata__", ()) and not is_secret(kind)
+    ]
+    assert not silent, f"make it Shown[…] or Secret[…] in Settings: {', '.join(silent)}"
+    assert {"WEBHOOK_URL", "WEBHOOK_SECRET", "STATE_SECRET"} <= set(ALL_SECRET)
+
+
 @given(
     token,
-    st.sampled_from(URLS),
-    st.sampled_from(SECRETS),
+    st.fixed_dictionaries({name: st.sampled_from(URLS if "URL" in name else SECRETS) for name in ALL_SECRET}),
     st.sampled_from(LOCAL_CLOUDS),
     st.booleans(),
 )
-def test_no_message_repeats_a_secret(secret: str, url: str, secrets: str, local: str, more: bool) -> None:
-    """The webhook's secrets and the URLs, which may hold one, are told in no error and in no repr."""
-    changes = {
-        "WEBHOOK_URL": url.format(secret),
-        "WEBHOOK_SECRET": secrets.format(secret),
-        "STATE_SECRET": secrets.format(secret),
-        "LOCAL_CLOUD": local.format(secret),
-    }
+def test_no_message_repeats_a_secret(secret: str, texts: dict[str, str], local: str, more: bool) -> None:
+    """What is secret by its type, and LOCAL_CLOUD, whose URL may hold one, no error and no repr tells."""
+    changes = {name: text.format(secret) for name, text in {**texts, "LOCAL_CLOUD": local}.items()}
     if more:
         changes["API_RATE"] = "none"
     try:
@@ -525,6 +553,17 @@ def test_no_message_repeats_a_secret(secret: str, url: str, secrets: str, local:
         told = f"{error} {error!r} {error.faults} {error.__cause__!r}"
     assert secret.lower() not in told.lower()
     assert SECRET not in told
+
+
+def test_a_secret_shows_itself_nowhere() -> None:
+    """However it is printed, alone or in what holds it; equal ones are equal."""
+    secret = Secret("hush")
+    shown = (repr(secret), str(secret), f"{secret}", str([secret]))
+    assert all("hush" not in each for each in shown)
+    assert secret.reveal() == "hush"
+    assert secret == Secret("hush") != Secret("loud")
+    assert len({secret, Secret("hush"), Secret("loud")}) == 2
+    assert secret != "hush"
 
 
 def test_settings_can_be_printed() -> None:
@@ -571,7 +610,7 @@ def test_any_environment_gives_settings_or_a_settings_error(changes: dict[str, s
         return
     assert 0 <= settings.min_similarity <= 100
     assert settings.api_rate > 0
-    assert settings.webhook_secrets
+    assert settings.webhook_secrets.reveal()
     assert settings.state_prefix.endswith("/")
 
 

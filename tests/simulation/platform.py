@@ -179,7 +179,7 @@ class Function:
         )
 
     def _ledger(self, state: SimulatedBucket, instance: Instance, machine: Machine) -> Ledger:
-        prefix, seals = machine.settings.state_prefix, Seals(machine.settings.state_secrets)
+        prefix, seals = machine.settings.state_prefix, Seals(machine.settings.state_secrets.reveal())
         return Ledger(state, prefix, seals, instance, instance.together, machine.memory)
 
     def _alternatives(self, key: str) -> tuple[str, ...]:

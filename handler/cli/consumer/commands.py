@@ -85,7 +85,8 @@ def consumer_check(files: Files, output: Output, url: str, **how: Any) -> bool:
     target = _target(files, output, url, how)
     checks = []
     with output.err.status("posting …") as status:
-        for judged in judge(target.poster, target.maker, target.settings.webhook_secrets, target.own_bucket):
+        secrets = target.settings.webhook_secrets.reveal()
+        for judged in judge(target.poster, target.maker, secrets, target.own_bucket):
             status.update(f"posted: {judged.check} …")
             checks.append(judged)
     failed = sum(each.status == "fail" for each in checks)
@@ -155,5 +156,5 @@ def _target(files: Files, output: Output, url: str, how: dict[str, Any]) -> Targ
         load_settings(as_of_function)
     except SettingsError:
         output.warn("livepair itself posts to https only; here it goes over http.")
-    poster = Poster(url, settings.webhook_secrets, _clock, how["seconds"])
+    poster = Poster(url, settings.webhook_secrets.reveal(), _clock, how["seconds"])
     return Target(poster, Maker(settings, _clock.now()), settings, bool(buckets))

@@ -27,7 +27,7 @@ ADVICE = {
 
 def webhook(deployment: Deployment) -> Iterator[Check]:
     settings, clock = deployment.settings, deployment.clock
-    client = WebhookClient(deployment.wire, settings.webhook_url, settings.webhook_secrets)
+    client = WebhookClient(deployment.wire, settings.webhook_url.reveal(), settings.webhook_secrets.reveal())
     now, began = clock.now(), clock.elapsed()
     message_id = f"msg_test_{secrets.token_hex(16)}"
     body = {

@@ -7,14 +7,14 @@ from pathlib import Path
 import click
 
 from handler.cli.command import Options, command
-from handler.cli.find import find_record
 from handler.cli.output import Output
+from handler.cli.reference import WHICH, find_record
 from handler.cli.support.archive import write_archive
 from handler.cli.support.case import Case, case_of
 
 
 @click.command(short_help="A zip with what Tencent's support asks for.")
-@click.argument("reference", metavar="ID|KEY")
+@click.argument("reference", metavar=WHICH, nargs=-1, required=True)
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -22,13 +22,13 @@ from handler.cli.support.case import Case, case_of
 )
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @command
-def support(chosen: Options, output: Output, reference: str, out: Path | None, yes: bool) -> None:
+def support(chosen: Options, output: Output, reference: tuple[str, ...], out: Path | None, yes: bool) -> None:
     """A zip with what Tencent's support asks for about one verification: faces leave your account with it.
 
     Request ids, times, both uploads where they are still there, versions, searches of the log, and a text for
     the ticket in English and Chinese. It holds no key and no value of the pair, and no secret.
 
-    With the key of an upload it is about the last record of its pair.
+    With a pair's id, or the key of an upload, it is about the last record of its pair.
     """
     deployment = chosen.deployment()
     with output.counting("looking for the record") as advance:
