@@ -81,7 +81,8 @@ class Forbidden(CosError):
         super().__init__(operation.words, bucket, key, status, code, request_id)
 
     def _text(self) -> str:
-        said = f"{self.code} ({self.status}, request id {self.request_id})"
+        request = f", request id {self.request_id}" if self.request_id else ""
+        said = f"{self.code} ({self.status}{request})"
         if self.code == "InvalidObjectState":
             return f"{self.where} is archived: {said}. Restore it"
         if self.code not in ("AccessDenied", "Unknown"):
