@@ -90,9 +90,10 @@ class Forbidden(CosError):
                 f"COS refused to {self.asked} {self.where}: {said}. "
                 "The credentials are refused, or the clock is wrong; check the function's role, or yours"
             )
+        alike = "; wrong keys are answered alike" if self.code == "Unknown" else ""  # a HEAD, without a body
         return (
             f"COS refused to {self.asked} {self.where}: {said}. "
-            f"Give whoever asks (the function's role, or you) {self.action} on that resource"
+            f"Give whoever asks (the function's role, or you) {self.action} on that resource{alike}"
         )
 
 
