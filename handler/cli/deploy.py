@@ -32,6 +32,11 @@ NO_TOOL = (
     f"or Terraform 1.9 or newer), or deploy {ARCHIVE} in the console: handler/cli/README.md says how"
 )
 
+ONE_TRIGGER = (
+    "serverless.yml has several COS triggers, and the Terraform module makes one: "
+    "let all key templates begin alike, or deploy by scf"
+)
+
 OWN = {
     "BUCKET": "bucket",
     "STATE_BUCKET": "state_bucket",
@@ -56,9 +61,11 @@ def tool(wanted: str = "", which: Callable[[str], str | None] = shutil.which) ->
 
 
 def variables(declared: Mapping[str, Any]) -> dict[str, Any]:
-    """The Terraform module's variables, from serverless.yml's `inputs`, filled in."""
+    """The Terraform module's variables, from serverless.yml's `inputs`, filled in. Raises Problem."""
     given = {name: value for name, value in declared["environment"]["variables"].items() if value}
-    uploads = declared["events"][0]["cos"]["parameters"]
+    uploads, *others = [each["cos"]["parameters"] for each in declared["events"] if "cos" in each]
+    if others:
+        raise Problem(ONE_TRIGGER)
     return {
         **{variable: given[name] for name, variable in OWN.items() if name in given},
         "settings": {name: value for name, value in given.items() if name not in OWN},

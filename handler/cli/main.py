@@ -18,7 +18,7 @@ from handler.cli.forget import Erasure, forget
 from handler.cli.inventory import subject_of, take_inventory, walks_at
 from handler.cli.outcome import outcome
 from handler.cli.output import Output, count, span, when
-from handler.cli.reference import WHICH, find_pair, find_record
+from handler.cli.reference import WHICH, find_pair, find_record, named_to_give
 from handler.cli.report.cache import forget_erased
 from handler.cli.report.command import report
 from handler.cli.support.command import support
@@ -253,7 +253,7 @@ def forget_command(
     inventory = take_inventory(deployment, subject)
     if not inventory and not walks_at(deployment, subject):
         output.value({"erased": [], "left": [], "busy_until": None})
-        output.say("Nothing is stored about it.")
+        output.say(f"Nothing is stored about {named_to_give(pair)}: never uploaded, or erased.")
         return True
     output.table(("to be erased",), [(key,) for key in inventory.keys])
     if not yes:

@@ -127,7 +127,7 @@ def meant(
             return of_key
     could_be = _could_be(deployment, texts, done, kinds)
     if len(could_be) > 1:
-        raise Problem(f"{' '.join(texts)!r} could be {' or '.join(map(_named, could_be))}: give that")
+        raise Problem(f"{' '.join(texts)!r} could be {' or '.join(map(named_to_give, could_be))}: give that")
     if could_be:
         return could_be[0]
     raise Problem(_what_to_give(deployment, texts))
@@ -178,8 +178,10 @@ def _of_id(deployment: Deployment, wanted: str, done: Callable[[], object]) -> R
     return next((pair for path in paths if path and (pair := pair_of_path(deployment, path))), None)
 
 
-def _named(found: Record | Pair) -> str:
+def named_to_give(found: Record | Pair | SharedImage) -> str:
     """How to give what was found so that nothing else is meant."""
+    if isinstance(found, SharedImage):
+        return f"the image {found.image_keys[0]}"
     if isinstance(found, Pair):
         return f"the pair {values_text(found.values)}"
     return f"the verification {found.verification.message_id}"

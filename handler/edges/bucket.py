@@ -81,7 +81,8 @@ class Forbidden(CosError):
         super().__init__(operation.words, bucket, key, status, code, request_id)
 
     def _text(self) -> str:
-        said = f"{self.code} ({self.status}, request id {self.request_id})"
+        request = f", request id {self.request_id}" if self.request_id else ""
+        said = f"{self.code} ({self.status}{request})"
         if self.code == "InvalidObjectState":
             return f"{self.where} is archived: {said}. Restore it"
         if self.code not in ("AccessDenied", "Unknown"):
@@ -89,9 +90,10 @@ class Forbidden(CosError):
                 f"COS refused to {self.asked} {self.where}: {said}. "
                 "The credentials are refused, or the clock is wrong; check the function's role, or yours"
             )
+        alike = "; wrong keys are answered alike" if self.code == "Unknown" else ""  # a HEAD, without a body
         return (
             f"COS refused to {self.asked} {self.where}: {said}. "
-            f"Give whoever asks (the function's role, or you) {self.action} on that resource"
+            f"Give whoever asks (the function's role, or you) {self.action} on that resource{alike}"
         )
 
 

@@ -254,9 +254,9 @@ class CosBucket:
         except CosServiceError as error:
             status = error.get_status_code()
             digest = error.get_digest_msg()
-            told = digest if isinstance(digest, dict) else {}
+            told = digest if isinstance(digest, Mapping) else {}
             code = _word(told.get("code")) or "Unknown"
-            request_id = _word(told.get("requestid"))
+            request_id = _word(told.get("requestid") or told.get("x-cos-request-id"))  # HEAD has headers only
             if status == 403:
                 raise Forbidden(operation, self.name, key, status, code, request_id) from None
             raise _kind(status, code)(asked, self.name, key, status, code, request_id) from None

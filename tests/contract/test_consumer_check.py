@@ -554,7 +554,7 @@ def test_the_deployments_own_url_is_refused(running: Start, shell: Shell, place:
     [
         ("example.com", SECRET, "URL: is no URL"),
         ("https://user:pass@example.com/", SECRET, "no user or password"),
-        ("http://127.0.0.1:1/", "", "SECRET is not set"),
+        ("http://127.0.0.1:1/", "", "error: WEBHOOK_SECRET is not set"),
         ("http://127.0.0.1:1/", "whsec_abcd", "24 to 64"),
     ],
 )

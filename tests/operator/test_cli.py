@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -47,6 +48,18 @@ def test_missing_credentials_are_asked_for(livepair: Livepair, operator: Operato
     livepair.run()
     del operator.variables["TENCENT_SECRET_KEY"]
     assert "TENCENT_SECRET_ID and TENCENT_SECRET_KEY" in operator.error("list")
+
+
+def test_what_a_head_refuses_has_the_request_id_that_tencent_asks_for(
+    livepair: Livepair, operator: Operator
+) -> None:
+    """The answer to a HEAD has no body: it stands in the headers."""
+    livepair.run()
+    operator.use(
+        livepair.cloud.temporary_credentials(allowed=lambda operation: operation.name != "HeadObject")
+    )
+    said = operator.error("show", "uploads/ada/live.gz")
+    assert re.search(r"\(403, request id \w{8,}=*\)\. Give whoever asks .* name/cos:HeadObject", said)
 
 
 def test_an_env_file_and_serverless_yml_are_read(

@@ -168,8 +168,16 @@ def test_make_asks_for_the_tool_before_it_bundles() -> None:
     assert steps == ["handler.cli.deploy --check", "handler.cli.bundle", "handler.cli.deploy"]
 
 
+def test_several_triggers_of_uploads_are_none_of_terraforms() -> None:
+    """It is said before anything is made: with one of two triggers half of all pairs would wait for ever."""
+    inputs = deployed.inputs_of(deployed.by_default())
+    inputs["events"].insert(0, inputs["events"][0])
+    with pytest.raises(Problem, match="several COS triggers"):
+        deploy.variables(inputs)
+
+
 def test_the_example_takes_what_make_deploy_gives() -> None:
     """Each variable is declared there, or Terraform would leave it out without a word."""
-    given = {*deploy.variables(deployed.inputs_of(deployed.SERVERLESS)), "bundle", "state_secret"}
+    given = {*deploy.variables(deployed.inputs_of(deployed.by_default())), "bundle", "state_secret"}
     text = (PROJECT / deploy.ROOT / "main.tf").read_text(encoding="utf-8")
     assert given <= set(re.findall(r'^variable "(\w+)"', text, re.MULTILINE))

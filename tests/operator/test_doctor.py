@@ -349,6 +349,8 @@ def test_wrong_settings_are_each_a_line(operator: Operator, monkeypatch: pytest.
     found = " ".join(check["found"] for check in told["checks"])
     assert all(name in found for name in ("LIVE_KEY", "API_RATE", "BUCKET", "REGION", "TENCENT_SECRET_ID"))
     assert len(told["checks"]) == 5
+    (keys,) = (check for check in told["checks"] if "TENCENT_SECRET_ID" in check["found"])
+    assert "function is deployed" not in keys["do"]  # it never sees them
 
 
 # --- whose fault it is ----------------------------------------------------------------------------------
@@ -525,6 +527,20 @@ def test_the_deployed_code_is_compared_with_the_bundle_here(
     (check,) = (each for each in operator.json("doctor")["checks"] if each["name"] == "deployed code")
     assert check["status"] == status
     assert found in check["found"]
+
+
+@pytest.mark.parametrize("archive", ["no zip", "cut", "broken inside"])
+def test_a_bundle_here_that_is_no_zip_is_one_line(
+    operator: Operator, code: Path, tmp_path: Path, archive: str
+) -> None:
+    """What a build that was stopped or a bad copy left: `make bundle` mends it, all other checks are made."""
+    data = zipped(code)
+    left = {"no zip": b"x", "cut": data[:-100], "broken inside": data[:100] + bytes(100) + data[200:]}
+    (tmp_path / "livepair.zip").write_bytes(left[archive])
+    checks = operator.json("doctor")["checks"]
+    (check,) = (each for each in checks if each["name"] == "deployed code")
+    assert (check["status"], "make bundle" in check["do"]) == ("warn", True)
+    assert "webhook" in {each["name"] for each in checks}
 
 
 def rezipped(data: bytes, changes: dict[str, bytes]) -> bytes:

@@ -234,7 +234,7 @@ def test_forget_of_an_image_that_serves_many_erases_all_its_pairs(
     operator.fine("forget", "faces/ada.jpg", "--yes")
     assert not any("ada" in key for key in everything(livepair.cloud))
     assert any("bob/1" in key for key in everything(livepair.cloud))
-    assert "Nothing is stored about it" in operator.fine("forget", "faces/ada.jpg")
+    assert "Nothing is stored about the image faces/ada.jpg" in operator.fine("forget", "faces/ada.jpg")
 
 
 def test_forget_of_a_shared_image_knows_pairs_that_were_never_judged(
@@ -527,7 +527,7 @@ def test_what_shows_until_when_to_wait_ends_by_itself(livepair: Livepair, operat
     assert item["detail"] == "erased while an instance was at work: run `forget` again then"
     assert [event["what"] for event in operator.json("show", LIVE)["events"]] == ["erase again"]
     assert livepair.finish() == []
-    assert "Nothing is stored about it" in operator.fine("forget", LIVE)
+    assert "Nothing is stored about the pair id=42" in operator.fine("forget", LIVE)
 
 
 def test_an_instance_that_saw_the_uploads_before_they_were_erased_is_seen(

@@ -32,6 +32,9 @@ from tests.support.project import PROJECT
 
 DEFAULT = by_default()
 
+UPLOADS_TRIGGER = DEFAULT[DEFAULT.index("    - cos:") : DEFAULT.index("    - timer:")]
+ROLE_READS = '"qcs::cos:ap-singapore:uid/1250000000:faces-1250000000/uploads/*"'
+
 
 @pytest.fixture
 def inputs() -> dict[str, Any]:
@@ -67,6 +70,12 @@ LEGITIMATE: dict[str, Edits] = {
         ("/uploads/*/live.gz", "/in/*/live.gz"),
         ("/uploads/*/image.jpg", "/in/*/image.jpg"),
         ("/uploads/*", "/in/*"),
+    ],
+    "images elsewhere, with a trigger of their own": [
+        ("IMAGE_KEY: uploads/{id}/image.jpg", "IMAGE_KEY: faces/{id}.jpg"),
+        (UPLOADS_TRIGGER, UPLOADS_TRIGGER + UPLOADS_TRIGGER.replace("prefix: uploads/", "prefix: faces/")),
+        ("/uploads/*/image.jpg", "/faces/*.jpg"),
+        (ROLE_READS, ROLE_READS + "," + ROLE_READS.replace("/uploads/", "/faces/")),
     ],
     "another place for state": [
         ("STATE_PREFIX: livepair/", "STATE_PREFIX: memory/"),
@@ -256,13 +265,16 @@ def test_the_deploy_code_creates_every_trigger_and_opens_it(inputs: dict[str, An
         "Qualifier": "$DEFAULT",
         "Enable": "OPEN",
     }
-    uploads, minute, day = made(requests, "CreateTrigger")
-    assert json.loads(uploads.pop("TriggerDesc")) == {
-        "event": "cos:ObjectCreated:*",
-        "filter": {"Prefix": inputs["events"][0]["cos"]["parameters"]["filter"]["prefix"], "Suffix": ""},
-    }
+    *uploads, minute, day = made(requests, "CreateTrigger")
     bucket = "faces-1250000000.cos.ap-singapore.myqcloud.com"
-    assert uploads == {**shared, "Type": "cos", "TriggerName": bucket}
+    for trigger, declared in zip(uploads, inputs["events"], strict=False):
+        prefix = declared["cos"]["parameters"]["filter"]["prefix"]
+        assert json.loads(trigger.pop("TriggerDesc")) == {
+            "event": "cos:ObjectCreated:*",
+            "filter": {"Prefix": prefix, "Suffix": ""},
+        }
+        assert trigger == {**shared, "Type": "cos", "TriggerName": bucket}
+    assert len(uploads) == len(inputs["events"]) - 2
     assert minute == {
         **shared,
         "Type": "timer",
@@ -274,7 +286,7 @@ def test_the_deploy_code_creates_every_trigger_and_opens_it(inputs: dict[str, An
         **shared,
         "Type": "timer",
         "TriggerName": "livepair-reconcile",
-        "TriggerDesc": inputs["events"][2]["timer"]["parameters"]["cronExpression"],
+        "TriggerDesc": inputs["events"][-1]["timer"]["parameters"]["cronExpression"],
         "CustomArgument": "reconcile",
     }
 
@@ -328,11 +340,12 @@ def test_a_key_that_the_deploy_code_ignores_would_be_noticed(
     ignored = copy.deepcopy(inputs)
     ignored["triggers"] = copy.deepcopy(ignored["events"])
     ignored["memory"] = 512
-    ignored["events"][1]["timer"]["parameters"]["args"] = "sweep"
+    sweep = len(ignored["events"]) - 2
+    ignored["events"][sweep]["timer"]["parameters"]["args"] = "sweep"
     paths = [
-        ("triggers", 1, "timer", "parameters", "name"),
+        ("triggers", sweep, "timer", "parameters", "name"),
         ("memory",),
-        ("events", 1, "timer", "parameters", "args"),
+        ("events", sweep, "timer", "parameters", "args"),
     ]
     assert set(paths) <= set(leaves(ignored))
     plain, *others = histories([[ignored], *([changed(ignored, path)] for path in paths)])

@@ -13,6 +13,7 @@ from types import TracebackType
 
 from tests.cloud import Cloud, Credentials, cam
 from tests.cloud.cos_sign import Account
+from tests.support import deployed
 from tests.support.nodejs import NODE, PACKAGES
 from tests.support.project import PROJECT
 
@@ -25,7 +26,7 @@ sys.argv = ["backend.py"]
 runpy.run_path("backend.py", run_name="__main__")
 """
 PROGRAMS = {"python": "backend.py", "node": "backend.mjs"}
-POLICY = (PROJECT / "handler" / "policy.backend.json").read_text(encoding="utf-8")
+POLICY = deployed.policy("policy.backend")
 NEEDED = ("cos-nodejs-sdk-v5", "express", "standardwebhooks", "tencentcloud-sdk-nodejs-common")
 """What backend.mjs needs of tests/node."""
 

@@ -120,7 +120,7 @@ def policy(name: str) -> str:
     for templates, key in ((settings.templates.live, LIVE), (settings.templates.image, IMAGE)):
         for template in templates:
             text = text.replace(f":{BUCKET}/{_starred(template)}", f":{BUCKET}/{key}")
-    for prefix in (_prefix(inputs), *(template.prefix for template in _templates(settings))):
+    for prefix in (*_prefixes(inputs), *(template.prefix for template in _templates(settings))):
         text = text.replace(f":{BUCKET}/{prefix}*", f":{BUCKET}/{PREFIX}*")
     for size, most in ((settings.max_live_bytes, MAX_LIVE), (settings.max_image_bytes, MAX_IMAGE)):
         text = text.replace(f'"cos:content-length": {size}\n', f'"cos:content-length": {most}\n')
@@ -135,9 +135,8 @@ def _starred(template: Template) -> str:
     return re.sub(r"\{\w+\}", "*", template.text)
 
 
-def _prefix(inputs: Inputs) -> str:
-    prefix: str = inputs["events"][0]["cos"]["parameters"]["filter"]["prefix"]
-    return prefix
+def _prefixes(inputs: Inputs) -> list[str]:
+    return [each["cos"]["parameters"]["filter"]["prefix"] for each in inputs["events"] if "cos" in each]
 
 
 # --- what has to agree --------------------------------------------------------------------------------
@@ -186,7 +185,7 @@ def _of_triggers(inputs: Inputs, settings: Settings) -> Iterator[str]:
     for check in triggers.checked(uploads, every):
         if check.status != "ok":
             yield f"{check.name}: {check.found}"
-    if settings.state_prefix.startswith(_prefix(inputs)):
+    if settings.state_prefix.startswith(tuple(_prefixes(inputs))):
         yield "STATE_PREFIX: it lies under the trigger's prefix, so writing state wakes the function"
 
 

@@ -59,7 +59,7 @@ def _command(work: Callable[..., bool]) -> Callable[..., None]:
         try:
             fine = work(context.obj, Output(as_json), **arguments)
         except SettingsError as error:
-            _fail("; ".join(fault.removeprefix("WEBHOOK_") for fault in error.faults))
+            _fail("; ".join(fault.replace("WEBHOOK_URL", "URL") for fault in error.faults))
         except Problem as error:
             _fail(str(error))
         if not fine:

@@ -10,8 +10,8 @@ import base64
 import hashlib
 import io
 import zipfile
+import zlib
 from collections.abc import Iterator
-from pathlib import Path
 
 import requests
 
@@ -27,6 +27,9 @@ MOST_ZIPPED, MOST_UNZIPPED = 50_000_000, 500_000_000
 """Bytes that the platform takes (quotas, page 11637); more is not read."""
 
 SHOWN = 3  # files that are named
+BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, OverflowError, RuntimeError)
+"""What zipfile raises for bytes that are no zip, a broken or encrypted one, or one packed otherwise."""
+
 AGAIN = "deploy again; or `make bundle` from the version that is deployed"
 
 
@@ -39,10 +42,17 @@ def code(deployment: Deployment, platform: Service) -> Iterator[Check]:
     if answer.error:
         do = about_api(answer.error, "scf:GetFunctionAddress")
         yield Check(NAME, "info", f"not told: {answer.error}", do)
-    elif is_sum_of(str(answer.fields.get("CodeSha256") or ""), archive.read_bytes()):
+        return
+    try:
+        data = archive.read_bytes()
+        here = files_of(data)
+    except (OSError, ValueError) as error:
+        yield Check(NAME, "warn", f"{archive.name} here cannot be read: {error}", "`make bundle` again")
+        return
+    if is_sum_of(str(answer.fields.get("CodeSha256") or ""), data):
         yield Check(NAME, "ok", f"is {archive.name}")
     else:
-        yield _compared(deployment, answer, archive)
+        yield _compared(deployment, answer, archive.name, here)
 
 
 def is_sum_of(told: str, data: bytes) -> bool:
@@ -51,18 +61,17 @@ def is_sum_of(told: str, data: bytes) -> bool:
     return told.lower() == digest.hexdigest() or told == base64.b64encode(digest.digest()).decode()
 
 
-def _compared(deployment: Deployment, answer: Answer, archive: Path) -> Check:
+def _compared(deployment: Deployment, answer: Answer, archive: str, here: dict[str, str]) -> Check:
     try:
         deployed = files_of(_downloaded(deployment, str(answer.fields.get("Url") or "")))
-    except (requests.RequestException, OSError, ValueError, zipfile.BadZipFile):
-        found = f"its SHA-256 is not that of {archive.name}, and it could not be downloaded"
+    except (requests.RequestException, OSError, ValueError):
+        found = f"its SHA-256 is not that of {archive}, and it could not be downloaded"
         return Check(NAME, "warn", found, AGAIN)
-    here = files_of(archive.read_bytes())
     differ = sorted(name for name in here | deployed if here.get(name) != deployed.get(name))
     if not differ:
-        return Check(NAME, "ok", f"has the files of {archive.name}, zipped by somebody else")
+        return Check(NAME, "ok", f"has the files of {archive}, zipped by somebody else")
     more = f" and {len(differ) - SHOWN} more" if len(differ) > SHOWN else ""
-    found = f"differs from {archive.name} in {', '.join(differ[:SHOWN])}{more}"
+    found = f"differs from {archive} in {', '.join(differ[:SHOWN])}{more}"
     return Check(NAME, "warn", found, AGAIN)
 
 
@@ -80,9 +89,12 @@ def _downloaded(deployment: Deployment, url: str) -> bytes:
 
 
 def files_of(zipped: bytes) -> dict[str, str]:
-    """The SHA-256 of each file in a zip. Raises BadZipFile, and ValueError where it unfolds to too much."""
-    with zipfile.ZipFile(io.BytesIO(zipped)) as found:
-        entries = [entry for entry in found.infolist() if not entry.is_dir()]
-        if sum(entry.file_size for entry in entries) > MOST_UNZIPPED:
-            raise ValueError("it unfolds to more than the platform takes")
-        return {entry.filename: hashlib.sha256(found.read(entry)).hexdigest() for entry in entries}
+    """The SHA-256 of each file in a zip. Raises ValueError where it is none, or unfolds to too much."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(zipped)) as found:
+            entries = [entry for entry in found.infolist() if not entry.is_dir()]
+            if sum(entry.file_size for entry in entries) > MOST_UNZIPPED:
+                raise ValueError("it unfolds to more than the platform takes")
+            return {entry.filename: hashlib.sha256(found.read(entry)).hexdigest() for entry in entries}
+    except BROKEN:
+        raise ValueError("it is no whole zip") from None

@@ -60,6 +60,8 @@ def examine(config: Path, env_file: Path, output: Output, sections: Sequence[Sec
 
 
 def _wrong_setting(fault: str) -> Check:
+    if fault.startswith("no credentials"):  # the function never sees these
+        return Check("settings", "fail", fault, "handler/policy.operator.json: what they may do")
     do = "set it in .env or serverless.yml, and where the function is deployed"
     return Check("settings", "fail", fault, do)
 
