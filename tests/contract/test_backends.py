@@ -100,7 +100,7 @@ def test_the_whole_way_from_device_data_to_words(
     before = datetime.now(timezone.utc)
     begun = phone.begin(samples.image(seed=7))
     assert set(begun) == {"id", "sequence", "upload"}
-    ends = datetime.fromisoformat(begun["upload"]["ends"].replace("Z", "+00:00"))
+    ends = datetime.strptime(begun["upload"]["ends"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
     assert timedelta(minutes=9) < ends - before < timedelta(minutes=11)
     assert begun["upload"]["headers"] == {"x-cos-forbid-overwrite": "true"}
 
@@ -258,16 +258,22 @@ def test_what_is_missing_is_refused_and_counts_for_nothing(backend: Backend, app
     at = f"{backend.url}verifications"
     good = {"device_data": samples.device_data()}
     photo = base64.b64encode(samples.image()).decode()
-    for body, status in (
-        ({"image": photo}, 400),
-        ({"image": photo, "device_data": {}}, 400),
-        (good, 400),
-        ({**good, "image": "no base64!"}, 400),
-        ({**good, "image_id": "nobody.jpg"}, 404),
-        ({**good, "image_id": "../backend.py"}, 404),
-        ([], 400),
+    for body, status, said in (
+        ({"image": photo}, 400, "no device_data"),
+        ({"image": photo, "device_data": {}}, 400, "no device_data"),
+        (good, 400, "no image"),
+        ({**good, "image": "no base64!"}, 400, "no image"),
+        ({**good, "image_id": "nobody.jpg"}, 404, "no such image"),
+        ({**good, "image_id": "../backend.py"}, 404, "no such image"),
+        ([], 400, "no device_data"),
     ):
-        assert phone._http.post(at, json=body).status_code == status, body
+        refused = phone._http.post(at, json=body)
+        assert (refused.status_code, refused.text) == (status, f"{said}\n"), body
+        assert refused.headers["content-type"].startswith("text/plain")
+    for kind in ("application/json", "text/plain"):
+        refused = phone._http.post(at, data="{no JSON", headers={"content-type": kind})
+        assert refused.status_code == 400
+        assert len(refused.text.splitlines()) == 1  # no page, and no traceback
     stranger = phone._http.post(at, json={**good, "image": photo}, headers={"X-Person": ""})
     assert stranger.status_code == 401
     (backend.images / "ann.jpg").write_bytes(samples.image(seed=3))
@@ -397,6 +403,16 @@ def test_the_other_host_of_the_api_can_be_named(kind: str, cloud: Cloud, tmp_pat
         ):
             phone.begin()
         assert cloud.faceid.calls[-1].host == hosts[number]
+
+
+def test_it_does_not_start_without_its_settings_and_names_all_that_are_missing(
+    kind: str, cloud: Cloud, tmp_path: Path
+) -> None:
+    """In one line, without a traceback."""
+    needed = ("BUCKET", "REGION", "SECRET_ID", "SECRET_KEY", "WEBHOOK_SECRET")
+    with pytest.raises(AssertionError):
+        Backend(kind, tmp_path, cloud, **dict.fromkeys(needed, ""))
+    assert (tmp_path / "log").read_text() == f"not set: {', '.join(needed)}\n"
 
 
 # --- what its keys need ------------------------------------------------------------------------------
