@@ -174,6 +174,11 @@ def test_each_end_has_its_status_and_gives_nothing_away(livepair: Livepair, app:
     assert len(set(shown)) == 1
 
 
+def test_who_films_twice_is_confirmed_twice(livepair: Livepair, app: Callable[..., App]) -> None:
+    """Each attempt has a sequence of its own, so the second recording is no replay of the first."""
+    assert [judged(livepair, app())["status"] for _ in range(2)] == ["done", "done"]
+
+
 def test_a_recording_that_never_comes_is_to_be_filmed_again(
     livepair: Livepair, backend: Backend, app: Callable[..., App]
 ) -> None:
