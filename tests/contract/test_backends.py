@@ -13,7 +13,7 @@ import json
 import re
 import subprocess
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -120,6 +120,22 @@ def test_the_whole_way_from_device_data_to_words(
     assert said.json() == {"status": "done", "words": texts["done"]}
     assert (said.headers["content-language"], said.headers["cache-control"]) == ("th", "no-store")
     assert [each.action for each in cloud.faceid.calls] == [SEQUENCE, COMPARE]
+
+
+def test_the_guide_asks_a_backend_without_an_sdk(livepair: Livepair, backend: Backend, cloud: Cloud) -> None:
+    """Its lines, as printed but for the addresses."""
+    guide = (PROJECT / "examples" / "backend" / "README.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(from tests.*?)```", guide, re.DOTALL)
+    for printed, real in (("http://127.0.0.1:8000", backend.url), ("http://127.0.0.1:8788", cloud.url)):
+        assert printed in example
+        example = example.replace(printed, real)
+    shown: list[Any] = []
+    with ThreadPoolExecutor() as pool:
+        asked = pool.submit(exec, example, {"print": shown.append})
+        while wait([asked], timeout=0.05).not_done:
+            livepair.run()
+        asked.result()
+    assert [shown[0], shown[1]["status"]] == [200, "done"]
 
 
 LANGUAGES = {
