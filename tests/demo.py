@@ -359,7 +359,16 @@ def _faults(cloud: Cloud, scenarios: list[Scenario], deployed: Mapping[str, Depl
 
 
 def main() -> int:
+    """Exits 0 if all came as expected, 1 if not, 130 where Ctrl-C ended it."""
     console = Console(highlight=False)
+    try:
+        return _shown(console)
+    except KeyboardInterrupt:
+        console.print("Ended.")
+        return 130
+
+
+def _shown(console: Console) -> int:
     return play(console if console.is_terminal else Console(highlight=False, width=FILE_WIDTH))
 
 

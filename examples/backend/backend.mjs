@@ -21,7 +21,7 @@ import { fileURLToPath } from "node:url";
 import COS from "cos-nodejs-sdk-v5";
 import express from "express";
 import { CommonClient } from "tencentcloud-sdk-nodejs-common";
-import { cleared, consumer, messages, named, pairs } from "../consumers/consumer.mjs";
+import { cleared, consumer, failed, messages, named, pairs } from "../consumers/consumer.mjs";
 
 const LIMITS = [[15 * 60, 3], [24 * 3600, 10]]; // in so many seconds a person may begin so many verifications
 const LINK_SECONDS = 600;
@@ -191,8 +191,9 @@ function language(request) {
 }
 
 function serve() {
-  if (![Bucket, Region, SECRET_ID, SECRET_KEY].every(Boolean))
-    throw new Error("BUCKET, REGION, SECRET_ID and SECRET_KEY are needed");
+  const needed = ["BUCKET", "REGION", "SECRET_ID", "SECRET_KEY", "WEBHOOK_SECRET"];
+  const missing = needed.filter((name) => !process.env[name]);
+  if (missing.length) throw new Error(`not set: ${missing.join(", ")}`);
   for (const line of readFileSync(ATTEMPTS, { encoding: "utf8", flag: "a+" }).split("\n")) {
     try {
       note(JSON.parse(line));
@@ -208,7 +209,7 @@ function serve() {
     try {
       const sequence = await colourSequence(id, request.body.device_data);
       await put(`uploads/${id}/image.jpg`, image);
-      const ends = new Date(Date.now() + LINK_SECONDS * 1000).toISOString();
+      const ends = new Date(Date.now() + LINK_SECONDS * 1000).toISOString().replace(/\.\d+/, "");
       const url = link(`uploads/${id}/live.gz`, "PUT", ONE_PUT);
       response.status(201).json({ id, sequence, upload: { url, headers: ONE_PUT, ends } });
     } catch (error) {
@@ -234,14 +235,19 @@ function serve() {
   });
 
   app.use((error, request, response, next) => {
-    if (!(error instanceof Refused)) return next(error);
-    response.status(error.status).set(error.headers).send(`${error.message}\n`);
+    if (!(error instanceof Refused || error.expose)) return next(error); // expose: the body is no JSON, or too large
+    response.status(error.status).set(error.headers ?? {}).type("text").send(`${error.message}\n`);
   });
 
   const server = app.listen(Number(PORT), "127.0.0.1", (error) => {
-    if (error) throw error;
+    if (error) failed(error);
     console.log(`listening on http://127.0.0.1:${server.address().port}/`);
   });
 }
 
-if (realpathSync(process.argv[1] ?? "") === fileURLToPath(import.meta.url)) serve();
+if (realpathSync(process.argv[1] ?? "") === fileURLToPath(import.meta.url))
+  try {
+    serve();
+  } catch (error) {
+    failed(error);
+  }

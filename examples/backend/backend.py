@@ -24,7 +24,7 @@ import uuid
 from contextlib import closing
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import requests
 from flask import Flask, Response, abort, jsonify, request
@@ -67,9 +67,13 @@ LOCAL_CLOUD = os.environ.get("LOCAL_CLOUD", "")  # an http proxy that plays Tenc
 SCHEME, PROXIES = ("http", {"http": LOCAL_CLOUD}) if LOCAL_CLOUD else ("https", None)
 
 
+def refuse(status: int, why: str, headers: dict[str, str] | None = None) -> NoReturn:
+    abort(Response(f"{why}\n", status, headers, content_type="text/plain"))
+
+
 def person() -> str:
     """Who asks: an opaque id. Replace this by your login: here everybody is who they say."""
-    return request.headers.get("X-Person") or abort(401)
+    return request.headers.get("X-Person") or refuse(401, "who are you?")
 
 
 def reference_image(asked: dict[str, Any]) -> bytes:
@@ -79,11 +83,11 @@ def reference_image(asked: dict[str, Any]) -> bytes:
     """
     if "image_id" in asked:
         path = Path(os.environ.get("IMAGES", "images")) / Path(str(asked["image_id"])).name
-        return path.read_bytes() if path.is_file() else abort(404)
+        return path.read_bytes() if path.is_file() else refuse(404, "no such image")
     try:
         return base64.b64decode(asked["image"], validate=True)  # the bytes themselves go to COS
     except (KeyError, TypeError, ValueError):
-        abort(400)
+        refuse(400, "no image")
 
 
 def begin(db: sqlite3.Connection, who: str) -> str:
@@ -97,7 +101,7 @@ def begin(db: sqlite3.Connection, who: str) -> str:
             ).fetchone()
             if count >= most:
                 retry = {"Retry-After": str(int(first + seconds - now) + 1)}
-                abort(Response("too many attempts\n", 429, retry))
+                refuse(429, "too many attempts", retry)
         pair = consumer.named({"id": attempt})
         db.execute("INSERT INTO attempts VALUES (?, ?, ?, ?)", (attempt, pair, who, now))
     return attempt
@@ -129,7 +133,7 @@ def standing(db: sqlite3.Connection, who: str, attempt: str) -> str | None:
     """The key of the words for an attempt of this person, None while there is nothing to say."""
     known = db.execute("SELECT pair FROM attempts WHERE id = ? AND person = ?", (attempt, who)).fetchone()
     if known is None:
-        abort(404)
+        refuse(404, "no such verification")
     told = db.execute("SELECT body FROM pairs JOIN messages ON id = message WHERE pair = ?", known).fetchone()
     key = key_of(json.loads(told[0])) if told else None
     suspect = "SELECT 1 FROM attempts JOIN pairs USING (pair) WHERE person = ? AND suspicions <> '[]'"
@@ -149,8 +153,9 @@ def words(key: str) -> tuple[str, str]:
 
 
 def create_app() -> Flask:
-    if not (BUCKET and REGION and all(KEYS)):
-        raise ValueError("BUCKET, REGION, SECRET_ID and SECRET_KEY are needed")
+    needed = ("BUCKET", "REGION", "SECRET_ID", "SECRET_KEY", "WEBHOOK_SECRET")
+    if missing := [name for name in needed if not os.environ.get(name)]:
+        raise ValueError(f"not set: {', '.join(missing)}")
     app: Flask = consumer.create_app()  # it has POST /webhook
     settings = {"Region": REGION, "SecretId": KEYS[0], "SecretKey": KEYS[1]}
     cos = CosS3Client(CosConfig(**settings, Scheme=SCHEME, Proxies=PROXIES))
@@ -160,9 +165,9 @@ def create_app() -> Flask:
     @app.post("/verifications")
     def start() -> tuple[Response, int]:
         request.max_content_length = LARGEST
-        who, asked = person(), request.get_json()
+        who, asked = person(), request.get_json(silent=True)
         if not isinstance(asked, dict) or not isinstance(asked.get("device_data"), str):
-            abort(400)
+            refuse(400, "no device_data")
         image = reference_image(asked)
         with closing(consumer.connect()) as db:
             attempt = begin(db, who)
@@ -174,12 +179,12 @@ def create_app() -> Flask:
                 code = getattr(error, "code", None) or type(error).__name__
                 app.logger.error("no sequence for %s: %s", attempt, code)
                 if str(code).startswith("InvalidParameter"):  # of these, the app made DeviceData alone
-                    abort(400)
+                    refuse(400, "device_data is not right")
                 db.execute("DELETE FROM attempts WHERE id = ?", (attempt,))  # not the person's fault
-                abort(Response("try again later\n", 503, {"Retry-After": "2"}))
+                refuse(503, "try again later", {"Retry-After": "2"})
         ends = datetime.now(timezone.utc) + timedelta(seconds=LINK_SECONDS)
         link = cos.get_presigned_url(BUCKET, live_key, "PUT", Expired=LINK_SECONDS, Headers=dict(ONE_PUT))
-        upload = {"url": link, "headers": ONE_PUT, "ends": ends.isoformat(timespec="seconds")}
+        upload = {"url": link, "headers": ONE_PUT, "ends": ends.strftime("%Y-%m-%dT%H:%M:%SZ")}
         return jsonify(id=attempt, sequence=sequence, upload=upload), 201
 
     @app.get("/verifications/<attempt>")
@@ -202,6 +207,10 @@ def create_app() -> Flask:
 
 
 if __name__ == "__main__":
-    server = make_server("127.0.0.1", int(os.environ.get("PORT", "8000")), create_app(), threaded=True)
+    try:
+        app = create_app()
+    except ValueError as error:
+        sys.exit(str(error))
+    server = make_server("127.0.0.1", int(os.environ.get("PORT", "8000")), app, threaded=True)
     print(f"listening on http://127.0.0.1:{server.port}/", flush=True)
     server.serve_forever()

@@ -94,12 +94,19 @@ function load() {
   return size;
 }
 
-/** An Express app that takes messages at /webhook. */
+/** An Express app that takes messages at /webhook. Throws where a setting is missing or wrong. */
 export function consumer() {
   const buckets = BUCKET.split(/\s+/).filter(Boolean);
-  if (!buckets.length) throw new Error("BUCKET is missing: messages about any other are refused");
-  const secrets = WEBHOOK_SECRET.trim().split(/\s+/);
-  const verifiers = secrets.map((secret) => new Webhook(secret)); // throws where there is none
+  const secrets = WEBHOOK_SECRET.split(/\s+/).filter(Boolean);
+  if (!buckets.length || !secrets.length)
+    throw new Error("BUCKET and WEBHOOK_SECRET are needed: messages about any other are refused");
+  let verifiers;
+  try {
+    if (!secrets.every((secret) => secret.startsWith("whsec_"))) throw new Error();
+    verifiers = secrets.map((secret) => new Webhook(secret));
+  } catch {
+    throw new Error("WEBHOOK_SECRET is none: whsec_ and base64 it must be"); // what it was is not shown
+  }
   let size = load();
   const file = openSync(STORE, "a");
   ftruncateSync(file, size);
@@ -149,9 +156,15 @@ export function consumer() {
   return app;
 }
 
+/** Say in one line why nothing is served. */
+export function failed(error) {
+  console.error(error.message);
+  process.exit(1);
+}
+
 function serve() {
   const server = consumer().listen(Number(PORT), "127.0.0.1", (error) => {
-    if (error) throw error;
+    if (error) failed(error);
     console.log(`listening on http://127.0.0.1:${server.address().port}/webhook`);
   });
 }
@@ -177,5 +190,10 @@ const [program = "", command, pair] = process.argv.slice(1);
 if (realpathSync(program) === fileURLToPath(import.meta.url)) {
   if (command === "show") show();
   else if (command === "clear") clear(named(JSON.parse(pair)));
-  else serve();
+  else
+    try {
+      serve();
+    } catch (error) {
+      failed(error);
+    }
 }

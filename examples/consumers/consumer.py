@@ -103,11 +103,20 @@ def keep(message: dict[str, Any]) -> None:
 
 
 def create_app() -> Flask:
-    """A message is genuine if one of the secrets in WEBHOOK_SECRET, separated by spaces, signed it."""
-    verifiers = [Webhook(secret) for secret in os.environ.get("WEBHOOK_SECRET", "").split() or [""]]
+    """A message is genuine if one of the secrets in WEBHOOK_SECRET, separated by spaces, signed it.
+
+    Raises ValueError where a setting is missing or wrong.
+    """
+    secrets = os.environ.get("WEBHOOK_SECRET", "").split()
     buckets = os.environ.get("BUCKET", "").split()  # what is signed for another one decides nothing here
-    if not buckets:
-        raise ValueError("BUCKET is missing: messages about any other are refused")
+    if not (buckets and secrets):
+        raise ValueError("BUCKET and WEBHOOK_SECRET are needed: messages about any other are refused")
+    try:
+        if not all(secret.startswith("whsec_") for secret in secrets):
+            raise ValueError
+        verifiers = [Webhook(secret) for secret in secrets]
+    except ValueError:  # what it was is not shown
+        raise ValueError("WEBHOOK_SECRET is none: whsec_ and base64 it must be") from None
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = 1024 * 1024
     connect().close()  # a store that cannot be opened is known before any message comes
@@ -156,6 +165,10 @@ if __name__ == "__main__":
             found = db.execute("UPDATE outcomes SET cleared = 1 WHERE pair = ?", (pair,))
             print(f"cleared, as far as {found.rowcount} messages go")
     else:
-        server = make_server("127.0.0.1", int(os.environ.get("PORT", "8000")), create_app(), threaded=True)
+        try:
+            app = create_app()
+        except ValueError as error:
+            sys.exit(str(error))
+        server = make_server("127.0.0.1", int(os.environ.get("PORT", "8000")), app, threaded=True)
         print(f"listening on http://127.0.0.1:{server.port}/webhook", flush=True)
         server.serve_forever()

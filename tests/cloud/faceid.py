@@ -309,8 +309,9 @@ class Faceid:
         if md5 != call.params["DeviceDataMd5"].lower():
             raise ApiError("InvalidParameterValue", "MD5 Error")
         call.executed = True
-        body = samples.sequence(_device_data(data or b""))
-        key = f"{uuid.uuid4().hex}_LightData"
+        drawn = uuid.uuid4().hex
+        body = samples.sequence(_device_data(data or b""), drawn)
+        key = f"{drawn}_LightData"
         expires = int(self._clock.timestamp()) + KEPT
         self._stored[FRAMES, key] = _Stored(body, type="application/octet-stream")
         call.code = "Success"

@@ -65,9 +65,12 @@ def device_data(level: int = 2) -> str:
     return json.dumps({"platform": 2, "select_data": json.dumps(select)})
 
 
-def sequence(device: dict[str, Any]) -> bytes:
-    """The colour sequence for a device: the base64 text that startAuthByLightData takes."""
-    digest = hashlib.sha256(json.dumps(device, sort_keys=True).encode()).hexdigest()
+def sequence(device: dict[str, Any], drawn: str) -> bytes:
+    """The colour sequence for a device: the base64 text that startAuthByLightData takes.
+
+    `drawn` makes each one another, so that no two recordings are the same.
+    """
+    digest = hashlib.sha256((json.dumps(device, sort_keys=True) + drawn).encode()).hexdigest()
     return base64.b64encode(json.dumps({MARK: 1, "sequence": digest}).encode())
 
 

@@ -13,7 +13,7 @@ import json
 import re
 import subprocess
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -100,7 +100,7 @@ def test_the_whole_way_from_device_data_to_words(
     before = datetime.now(timezone.utc)
     begun = phone.begin(samples.image(seed=7))
     assert set(begun) == {"id", "sequence", "upload"}
-    ends = datetime.fromisoformat(begun["upload"]["ends"].replace("Z", "+00:00"))
+    ends = datetime.strptime(begun["upload"]["ends"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
     assert timedelta(minutes=9) < ends - before < timedelta(minutes=11)
     assert begun["upload"]["headers"] == {"x-cos-forbid-overwrite": "true"}
 
@@ -120,6 +120,22 @@ def test_the_whole_way_from_device_data_to_words(
     assert said.json() == {"status": "done", "words": texts["done"]}
     assert (said.headers["content-language"], said.headers["cache-control"]) == ("th", "no-store")
     assert [each.action for each in cloud.faceid.calls] == [SEQUENCE, COMPARE]
+
+
+def test_the_guide_asks_a_backend_without_an_sdk(livepair: Livepair, backend: Backend, cloud: Cloud) -> None:
+    """Its lines, as printed but for the addresses."""
+    guide = (PROJECT / "examples" / "backend" / "README.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(from tests.*?)```", guide, re.DOTALL)
+    for printed, real in (("http://127.0.0.1:8000", backend.url), ("http://127.0.0.1:8788", cloud.url)):
+        assert printed in example
+        example = example.replace(printed, real)
+    shown: list[Any] = []
+    with ThreadPoolExecutor() as pool:
+        asked = pool.submit(exec, example, {"print": shown.append})
+        while wait([asked], timeout=0.05).not_done:
+            livepair.run()
+        asked.result()
+    assert [shown[0], shown[1]["status"]] == [200, "done"]
 
 
 LANGUAGES = {
@@ -172,6 +188,11 @@ def test_each_end_has_its_status_and_gives_nothing_away(livepair: Livepair, app:
         livepair.run()
         shown.append(phone.poll(begun["id"], wait=20).content)
     assert len(set(shown)) == 1
+
+
+def test_who_films_twice_is_confirmed_twice(livepair: Livepair, app: Callable[..., App]) -> None:
+    """Each attempt has a sequence of its own, so the second recording is no replay of the first."""
+    assert [judged(livepair, app())["status"] for _ in range(2)] == ["done", "done"]
 
 
 def test_a_recording_that_never_comes_is_to_be_filmed_again(
@@ -258,16 +279,22 @@ def test_what_is_missing_is_refused_and_counts_for_nothing(backend: Backend, app
     at = f"{backend.url}verifications"
     good = {"device_data": samples.device_data()}
     photo = base64.b64encode(samples.image()).decode()
-    for body, status in (
-        ({"image": photo}, 400),
-        ({"image": photo, "device_data": {}}, 400),
-        (good, 400),
-        ({**good, "image": "no base64!"}, 400),
-        ({**good, "image_id": "nobody.jpg"}, 404),
-        ({**good, "image_id": "../backend.py"}, 404),
-        ([], 400),
+    for body, status, said in (
+        ({"image": photo}, 400, "no device_data"),
+        ({"image": photo, "device_data": {}}, 400, "no device_data"),
+        (good, 400, "no image"),
+        ({**good, "image": "no base64!"}, 400, "no image"),
+        ({**good, "image_id": "nobody.jpg"}, 404, "no such image"),
+        ({**good, "image_id": "../backend.py"}, 404, "no such image"),
+        ([], 400, "no device_data"),
     ):
-        assert phone._http.post(at, json=body).status_code == status, body
+        refused = phone._http.post(at, json=body)
+        assert (refused.status_code, refused.text) == (status, f"{said}\n"), body
+        assert refused.headers["content-type"].startswith("text/plain")
+    for kind in ("application/json", "text/plain"):
+        refused = phone._http.post(at, data="{no JSON", headers={"content-type": kind})
+        assert refused.status_code == 400
+        assert len(refused.text.splitlines()) == 1  # no page, and no traceback
     stranger = phone._http.post(at, json={**good, "image": photo}, headers={"X-Person": ""})
     assert stranger.status_code == 401
     (backend.images / "ann.jpg").write_bytes(samples.image(seed=3))
@@ -397,6 +424,16 @@ def test_the_other_host_of_the_api_can_be_named(kind: str, cloud: Cloud, tmp_pat
         ):
             phone.begin()
         assert cloud.faceid.calls[-1].host == hosts[number]
+
+
+def test_it_does_not_start_without_its_settings_and_names_all_that_are_missing(
+    kind: str, cloud: Cloud, tmp_path: Path
+) -> None:
+    """In one line, without a traceback."""
+    needed = ("BUCKET", "REGION", "SECRET_ID", "SECRET_KEY", "WEBHOOK_SECRET")
+    with pytest.raises(AssertionError):
+        Backend(kind, tmp_path, cloud, **dict.fromkeys(needed, ""))
+    assert (tmp_path / "log").read_text() == f"not set: {', '.join(needed)}\n"
 
 
 # --- what its keys need ------------------------------------------------------------------------------

@@ -125,6 +125,7 @@ def test_a_consumer_of_another_bucket_is_told_how_to_be_checked(tmp_path: Path, 
         assert "verification.matched" in [each["check"] for each in refused]
         assert all("--bucket" in each["why"] for each in refused)
         assert shell.failing(running.url, "--bucket", BUCKET) == set()
+        assert "--bucket" in shell("trigger", "matched", "--to", running.url).stdout
     finally:
         running.kill()
 
@@ -408,7 +409,9 @@ def test_where_nobody_answers_nothing_else_is_tried(running: Start, shell: Shell
     assert list(shell.check(consumer.url)) == ["webhook.test"]
     assert len(consumer.bodies) == 1
     consumer.close()
-    assert "gave no answer" in shell.check(consumer.url)["webhook.test"]["found"]
+    closed = shell.check(consumer.url)["webhook.test"]
+    assert "gave no answer" in closed["found"]
+    assert "does it run" in closed["why"]
 
 
 def test_a_consumer_that_answers_late_is_warned(running: Start, shell: Shell) -> None:
@@ -498,7 +501,8 @@ def test_trigger_posts_one_message(running: Start, shell: Shell, kind: str) -> N
     assert result.exit_code == 0
     (message,) = consumer.known
     assert message["type"].endswith(kind)
-    assert json.loads(result.stdout)["message"] == message
+    said = json.loads(result.stdout)
+    assert (said["message"], said["status"], said["found"]) == (message, 204, "answered 204")
 
 
 def test_trigger_posts_a_code(running: Start, shell: Shell) -> None:
@@ -552,9 +556,10 @@ def test_the_deployments_own_url_is_refused(running: Start, shell: Shell, place:
 @pytest.mark.parametrize(
     ("url", "secret", "said"),
     [
-        ("example.com", SECRET, "URL: is no URL"),
+        ("example.com", SECRET, "error: URL: is no URL"),
         ("https://user:pass@example.com/", SECRET, "no user or password"),
         ("http://127.0.0.1:1/", "", "error: WEBHOOK_SECRET is not set"),
+        ("http://127.0.0.1:1/", "whsec_…", "error: WEBHOOK_SECRET: secret 1 of 1 is not base64"),
         ("http://127.0.0.1:1/", "whsec_abcd", "24 to 64"),
     ],
 )

@@ -112,6 +112,11 @@ class Running:
     def log(self) -> Path:
         return self._folder / "log"
 
+    def ended(self) -> int:
+        """Its status, once it has ended by itself."""
+        assert self._process is not None
+        return self._process.wait(timeout=10)
+
     def kill(self) -> None:
         """End it at once, with whatever it is doing. May be called twice."""
         if self._process is not None:
@@ -433,12 +438,27 @@ def test_a_message_about_another_bucket_is_not_taken(consumer: Running) -> None:
         assert pair not in consumer.show()
 
 
-def test_without_a_bucket_it_does_not_start(made: Callable[..., Running]) -> None:
-    """It could not tell whose messages these are."""
+@pytest.mark.parametrize(
+    ("buckets", "secrets", "said"),
+    [
+        ("", SECRET, "BUCKET"),  # it could not tell whose messages these are
+        (BUCKET, "", "WEBHOOK_SECRET"),
+        (BUCKET, "whsec_…", "WEBHOOK_SECRET"),  # as the guide prints it
+        (BUCKET, f"{SECRET} bm8tc2VjcmV0", "WEBHOOK_SECRET"),
+    ],
+)
+def test_it_does_not_start_without_its_settings_and_says_so_in_one_line(
+    made: Callable[..., Running], buckets: str, secrets: str, said: str
+) -> None:
+    """It names what is missing or wrong, shows no traceback and no secret, and fails."""
     running = made()
-    running.buckets = ""
-    with pytest.raises(AssertionError, match="BUCKET"):
+    running.buckets, running.secrets = buckets, secrets
+    with pytest.raises(AssertionError):
         running.start()
+    (line,) = running.log.read_text().splitlines()
+    assert said in line
+    assert "bm8tc2VjcmV0" not in line
+    assert running.ended() == 1
 
 
 def test_what_uploaders_chose_cannot_command_a_terminal(consumer: Running) -> None:

@@ -128,6 +128,17 @@ def test_every_target_that_a_document_names_is_in_the_makefile(name: str) -> Non
     assert not unknown, f"{name} tells to make what the Makefile has no target for: {', '.join(unknown)}"
 
 
+def test_make_local_reads_the_variables_that_documents_give_it() -> None:
+    """One that it does not know would change nothing, or end it."""
+    given = {
+        f"{page}: {name}"
+        for page in PAGES
+        for names in re.findall(r"^((?:\w+=\S+ )+)make local\b", read(page), re.MULTILINE)
+        for name in re.findall(r"(\w+)=", names)
+    }
+    assert {each.split()[-1] for each in given} == {"CONSUMER"}, given
+
+
 # --- README.md: for everybody -------------------------------------------------------------------------
 
 

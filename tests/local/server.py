@@ -348,7 +348,11 @@ def blocks(site: Site) -> dict[str, str]:
         f'    SecretId="{site.world.backend.secret_id}", SecretKey="{site.world.backend.secret_key}")'
     )
     return {
-        "Your backend’s COS client (Python)": client,
+        "Your backend’s COS client (Python)": f"client = CosS3Client({client})",
+        "The image, as your backend puts it": (
+            f'client.put_object(Bucket="{BUCKET}", Key="uploads/42/image.jpg",\n'
+            '    Body=open("image.jpg", "rb"), Metadata={"x-cos-forbid-overwrite": "true"})'
+        ),
         "A device’s PUT to a link": f"curl -x {proxy} -H 'x-cos-forbid-overwrite: true' -T live.gz '<link>'",
         "A consumer of yours": (
             f"BUCKET={BUCKET} WEBHOOK_SECRET={cloud.secret} \\\n"

@@ -58,6 +58,9 @@ LOOKS = {
 PROBE = re.compile(r"(^|/)(doctor/?[0-9a-f]{16}|nothing-of-livepair)(/|$)")
 """What `doctor` tries to write, and means to be refused."""
 
+DENIED = "the header x-cos-forbid-overwrite: true is missing, the file is too large, or the link has ended"
+"""Why the backend's keys may not write an upload's key; COS does not say it."""
+
 STEPS = {
     "claims": "claim",
     "records": "record",
@@ -127,6 +130,7 @@ def read(world: World) -> dict[str, Told]:
         if entry.source not in of_instance:
             if pair and _is_upload(entry) and entry.bucket == BUCKET:
                 name, refused = f"upload {entry.key.rpartition('/')[2]}", _refused(entry)
+                refused += f"; {DENIED}" if entry.code == "AccessDenied" else ""
                 note = f"refused: {refused}" if refused else ""
                 step = Step(name, world.real(entry.at), entry.seconds, note, bool(refused))
                 of = _of(told, pair)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import io
+import os
+import signal
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 from rich.console import Console
 
 from tests import demo
+from tests.support.project import PROJECT
 
 
 def _data(expected: demo.Expected) -> dict[str, Any]:
@@ -51,3 +56,21 @@ def test_the_table_cuts_no_word(width: int) -> None:
                 "59.9",
                 "s",
             ]
+
+
+def test_ctrl_c_ends_it_without_a_traceback() -> None:
+    """Whoever has seen enough gets their prompt back, and make a status that says so."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.demo"],
+        cwd=PROJECT,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("uploading")
+        process.send_signal(signal.SIGINT)
+        said, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (130, "")
+    assert said.endswith("Ended.\n")

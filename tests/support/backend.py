@@ -97,6 +97,8 @@ class Backend:
             )
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
+        if not line:
+            self.stop()
         assert line.startswith("listening on http://127.0.0.1:"), line + self.log
         self.url = line.split()[-1]
 

@@ -161,6 +161,10 @@ def trials(secrets: tuple[str, ...]) -> Iterator[Trial]:
         yield trial
 
 
+TOO_LATE = "livepair waits 15 s for a 2xx: answer first, and work afterwards"
+NO_ANSWER = "livepair posts it again, for three days: does it run, and is this its address?"
+NAME_THE_BUCKET = "if it refuses other buckets than its own, as it should, say which one that is: --bucket"
+
 # --- what came of them ----------------------------------------------------------------------------------
 
 
@@ -185,26 +189,24 @@ def _judged(trial: Trial, sents: list[Sent], own_bucket: bool) -> Judged:
     failed = partial(Judged, trial.check, "fail")
     for sent in sents:
         if sent.status is None:
-            return failed(sent.error, "livepair waits 15 s for a 2xx: answer first, and work afterwards")
+            return failed(sent.found, TOO_LATE if sent.late else NO_ANSWER)
         if sent.redirects:
-            return failed(sent.error, "livepair follows no redirect: its target has to be the WEBHOOK_URL")
+            return failed(sent.found, "livepair follows no redirect: its target has to be the WEBHOOK_URL")
         if sent.status == 410:
-            return failed(sent.error, "410 stops a message for good, also while you change the secret")
+            return failed(sent.found, "410 stops a message for good, also while you change the secret")
         if trial.taken and not sent.ok:
-            return failed(sent.error, _why_refused(trial, sent, own_bucket))
+            return failed(sent.found, _why_refused(trial, sent, own_bucket))
     if not trial.taken and sents[-1].ok:
-        return failed(sents[-1].error, trial.why)
+        return failed(sents[-1].found, trial.why)
     slowest = max(sent.seconds for sent in sents)
     if slowest > SLOW:
         late = f"answered after {slowest:.1f} s"
         return Judged(trial.check, "warn", late, "answer first, and work afterwards")
-    return Judged(trial.check, "ok", sents[-1].error)
+    return Judged(trial.check, "ok", sents[-1].found)
 
 
 def _why_refused(trial: Trial, sent: Sent, own_bucket: bool) -> str:
-    if sent.status == 403 and not own_bucket:
-        return "if it refuses other buckets than its own, as it should, say which one that is: --bucket"
-    return trial.why
+    return NAME_THE_BUCKET if sent.status == 403 and not own_bucket else trial.why
 
 
 def _other_bucket(poster: Poster, maker: Maker) -> Judged:
@@ -214,6 +216,6 @@ def _other_bucket(poster: Poster, maker: Maker) -> Judged:
         half["bucket"] = f"not-{half['bucket']}"
     sent = poster.post(message)
     if not sent.ok:
-        return Judged("another bucket", "ok", sent.error)
+        return Judged("another bucket", "ok", sent.found)
     why = "see that it decides nothing: a trial that signs with the same secret could decide in production"
-    return Judged("another bucket", "warn", sent.error, why)
+    return Judged("another bucket", "warn", sent.found, why)

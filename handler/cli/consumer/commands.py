@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 import click
 from rich.text import Text
 
-from handler.cli.consumer.checks import judge
+from handler.cli.consumer.checks import NAME_THE_BUCKET, judge
 from handler.cli.consumer.messages import BUCKET, OUTCOMES, Maker
 from handler.cli.consumer.posting import Poster, is_same_place
 from handler.cli.declared import Problem, environment, inputs_of
@@ -59,7 +59,7 @@ def _command(work: Callable[..., bool]) -> Callable[..., None]:
         try:
             fine = work(context.obj, Output(as_json), **arguments)
         except SettingsError as error:
-            _fail("; ".join(fault.replace("WEBHOOK_URL", "URL") for fault in error.faults))
+            _fail("; ".join(re.sub(r"\AWEBHOOK_URL\b", "URL", fault) for fault in error.faults))
         except Problem as error:
             _fail(str(error))
         if not fine:
@@ -127,8 +127,10 @@ def trigger(files: Files, output: Output, kind: str, url: str, code: str | None,
     sent = target.poster.post(message)
     output.value({"message": message, **sent._asdict()})
     output.say(
-        f"{message['type']} {message['id']}: {target.poster.origin} {sent.error}, {sent.seconds:.1f} s"
+        f"{message['type']} {message['id']}: {target.poster.origin} {sent.found}, {sent.seconds:.1f} s"
     )
+    if sent.status == 403 and not target.own_bucket:
+        output.say(NAME_THE_BUCKET)
     return sent.ok
 
 

@@ -20,18 +20,24 @@ from handler.edges.wire import WEBHOOK, Redirected, Wire, read_all
 
 PIECE_SECONDS = 0.05
 PIECES = 8
+_LATE = "did not answer within"
 
 
 class Sent(NamedTuple):
-    """What came of a message. `status` is None where no answer came; then `error` says why."""
+    """What came of a message. `status` is None where no answer came; `found` says that, or why."""
 
     status: int | None
-    error: str
+    found: str
     seconds: float
 
     @property
     def ok(self) -> bool:
         return self.status is not None and 200 <= self.status < 300
+
+    @property
+    def late(self) -> bool:
+        """Whether it was connected to, or might have been, and did not answer in time."""
+        return self.status is None and self.found.startswith(_LATE)
 
     @property
     def redirects(self) -> bool:
@@ -77,8 +83,8 @@ class Poster:
         if how.body is not None:
             data = how.body(data)
         began = self._clock.elapsed()
-        status, error = self._sent(headers, Slowly(data, self._clock) if how.slowly else data)
-        return Sent(status, error, self._clock.elapsed() - began)
+        status, found = self._sent(headers, Slowly(data, self._clock) if how.slowly else data)
+        return Sent(status, found, self._clock.elapsed() - began)
 
     def _sent(self, headers: dict[str, str], data: Any) -> tuple[int | None, str]:
         try:
@@ -99,7 +105,7 @@ class Poster:
             if isinstance(error, Redirected):
                 return exchange.status or 302, f"answered {exchange.status or 302}, a redirect"
             if exchange.is_over or isinstance(error, (requests.Timeout, TimeoutError)):
-                return None, f"did not answer within {self._seconds:g} s"
+                return None, f"{_LATE} {self._seconds:g} s"
             if isinstance(error, Refused):
                 return None, str(error)
             return None, f"gave no answer ({_cause(error)})"
