@@ -195,10 +195,15 @@ class Listing:
         return {name.removesuffix(".json"): stored for name, stored in names if "/" not in name}
 
     def _is_settled_by_list(self, listed: _Listed) -> bool:
-        """Whether a record is shown of these very bytes that is over, or the agenda comes back to them."""
-        records = listed.records or {}
+        """Whether a record of these very bytes is shown that is over, or none of a run that is pending.
+
+        A pending run that has a record may have failed, and an upload of later start another.
+        """
+        records = listed.records
+        if records is None:
+            return False
         ids = [verification(listed.seen, run).id for run in range(1, len(records) + 2)]
-        return any(each in self._pending or (each in records and is_whole(records[each])) for each in ids)
+        return any(is_whole(records[each]) if each in records else each in self._pending for each in ids)
 
     # --- what records tell
 
@@ -224,8 +229,11 @@ class Listing:
         if half is not None and deletes and ledger.is_settled(seen.pair.path, half):
             return True
         ids = [verification(seen, 1).id] if listed.records is None else listed.records
-        records = (ledger.record(Verification(id_, 1, seen.pair.path)) for id_ in ids)
-        return any(record is not None and self._settles(seen, record) for record in records)
+        for id_ in ids:
+            record = ledger.record(Verification(id_, 1, seen.pair.path))
+            if id_ in self._pending if record is None else self._settles(seen, record):
+                return True
+        return False
 
     def _settles(self, seen: Seen, record: Record) -> bool:
         """Whether a record leaves nothing to do for a pair, or only what the agenda comes back to."""

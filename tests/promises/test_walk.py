@@ -160,6 +160,22 @@ def test_what_failed_and_was_uploaded_again_is_judged_again(livepair: Livepair) 
     assert set(walked(livepair)) == {"GetBucket"}
 
 
+def test_what_failed_and_was_uploaded_again_is_judged_before_the_first_outcome_is_taken(
+    livepair: Livepair,
+) -> None:
+    """The webhook is down for longer than walks come back to an upload; that run's delivery is pending."""
+    livepair.cloud.faceid.script(Answer(error="FailedOperation.BrandNew"))
+    livepair.cloud.consumer.answer(500, times=9)
+    assert livepair.pair() == ["failed"]
+    livepair.cloud.clock.advance(600)
+    livepair.put(LIVE, samples.live())
+    livepair.drop()
+    livepair.cloud.clock.advance(3600)
+    assert livepair.reconcile() == ["matched"]
+    livepair.finish()
+    assert sorted(each["data"]["run"] for each in livepair.messages) == [1, 2]
+
+
 def test_what_the_agenda_comes_back_to_is_left_to_it(livepair: Livepair) -> None:
     """Pairs whose calls are throttled, or whose messages are not taken, cost a walk no visit."""
     livepair.throttled_pairs(4)
