@@ -4,6 +4,7 @@ A walk meets every upload of a time, and nearly all of them are settled. So it a
 
     LIST of uploads    both halves of a pair, with their ETags; an MD5 gives the verification's id
     LIST of records    that id's record, written as one that is over: nothing is asked about the pair
+    LIST of marks      none for an image that serves many: no live package waits for it
     GET of a record    where that does not tell: what it judged, by ETags, and whether it is settled
     a visit            for every other pair: HEAD, claims, and what there is to do
 
@@ -107,6 +108,7 @@ class Listing:
         self._pages = {prefix: Shown(services.uploads, prefix) for prefix in prefixes}
         self._beside = {prefix: Shown(services.uploads, prefix) for prefix in self._pages}
         self._records = Shown(services.ledger.bucket, services.ledger.records_prefix)
+        self._marks = Shown(services.ledger.bucket, f"{services.ledger.prefix}waiting/")
 
     def pages(self, after: str) -> Iterator[list[Stored]]:
         """The objects under all prefixes after a key, in order."""
@@ -127,7 +129,7 @@ class Listing:
 
         `place` is the key before the page. What could not be read before time was over is among them.
         """
-        for shown in (*self._beside.values(), self._records):
+        for shown in (*self._beside.values(), self._records, self._marks):
             shown.left = MOST_LISTS
         groups = self._groups(page, place, covers)
         listed = self._listed([group.target for group in groups if isinstance(group.target, Pair)])
@@ -135,10 +137,13 @@ class Listing:
         settled |= self._settled_by_reading(
             [each for each in listed if each.seen.pair.path not in settled], goes_on
         )
+        newest = [max(group.uploads, key=lambda each: each.uploaded_at) for group in groups]
+        images = (each.key for each, group in zip(newest, groups, strict=True) if _is_shared(group))
+        waited_for = self._waited_for(images)
         return [
-            Unsettled(max(group.uploads, key=lambda each: each.uploaded_at), group.place)
-            for group in groups
-            if not (isinstance(group.target, Pair) and group.target.path in settled)
+            Unsettled(each, group.place)
+            for each, group in zip(newest, groups, strict=True)
+            if (each.key in waited_for if _is_shared(group) else group.target.path not in settled)
         ]
 
     # --- what LIST shows
@@ -194,6 +199,11 @@ class Listing:
         names = ((stored.key[len(begin) + 1 :], stored) for stored in found)
         return {name.removesuffix(".json"): stored for name, stored in names if "/" not in name}
 
+    def _waited_for(self, images: Iterable[str]) -> set[str]:
+        """Of images that serve many those that a live package waits for, or LIST does not tell."""
+        marks = sorted((self._services.ledger.mark_key(image), image) for image in images)
+        return {image for mark, image in marks if self._marks.between(mark, f"{mark[:-1]}0") != []}
+
     def _is_settled_by_list(self, listed: _Listed) -> bool:
         """Whether a record of these very bytes is shown that is over, or none of a run that is pending.
 
@@ -247,6 +257,10 @@ class Listing:
         if isinstance(move, Tell):
             return record.verification.id in self._pending
         return isinstance(move, Settle) and record.settled
+
+
+def _is_shared(group: _Group) -> bool:
+    return isinstance(group.target, SharedImage)
 
 
 def _with_md5(stored: Stored) -> Stored:

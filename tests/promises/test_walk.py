@@ -206,3 +206,28 @@ def test_lists_that_lag_cost_visits_and_nothing_else(configured: Callable[..., L
     assert len(livepair.messages) == 3
     livepair.cloud.cos.bucket(STATE).list_lag = 0
     assert set(walked(livepair)) == {"GetBucket"}
+
+
+def test_an_image_that_serves_many_is_visited_where_a_live_package_waits_for_it(
+    configured: Callable[..., Livepair],
+) -> None:
+    """Its event was lost. Images that nobody waits for cost a walk no request of their own."""
+    livepair = configured(LIVE_KEY="uploads/{user}/{attempt}/live.gz", IMAGE_KEY="faces/{user}.jpg")
+    for number in range(5):
+        livepair.put(f"faces/u{number}.jpg", samples.image())
+        livepair.put(f"uploads/u{number}/a/live.gz", samples.live(seed=number))
+    assert livepair.run() == ["matched"] * 5
+    livepair.cloud.clock.advance(3600)
+    assert set(walked(livepair)) == {"GetBucket"}
+    livepair.put("uploads/late/a/live.gz", samples.live(seed=9))
+    assert [*livepair.run(), *livepair.finish()] == ["incomplete"]
+    for _ in range(3):
+        livepair.cloud.clock.advance(86400)
+        assert livepair.reconcile() == []
+    livepair.put("faces/late.jpg", samples.image())
+    livepair.drop()
+    livepair.cloud.clock.advance(1200)
+    livepair.forget()
+    assert livepair.reconcile() == ["matched"]
+    heads = {each.key for each in livepair.requests("HeadObject")}
+    assert heads == {"faces/late.jpg", "uploads/late/a/live.gz"}
