@@ -32,6 +32,9 @@ from handler.state.objects import CorruptState, is_whole
 AT_ONCE = 16
 """Records read side by side."""
 
+MOST_READ = 20
+"""Records of one pair that are read, the last written first. Where they do not tell, the pair is visited."""
+
 MOST_LISTS = 10
 """Pages of each kind asked for beside a page of uploads. What they do not show is read, or visited."""
 
@@ -238,8 +241,8 @@ class Listing:
         deletes = self._services.settings.delete_uploads != "none"
         if half is not None and deletes and ledger.is_settled(seen.pair.path, half):
             return True
-        ids = [verification(seen, 1).id] if listed.records is None else listed.records
-        for id_ in ids:
+        ids = [verification(seen, 1).id] if listed.records is None else _last_written(listed.records)
+        for id_ in ids[:MOST_READ]:
             record = ledger.record(Verification(id_, 1, seen.pair.path))
             if id_ in self._pending if record is None else self._settles(seen, record):
                 return True
@@ -257,6 +260,11 @@ class Listing:
         if isinstance(move, Tell):
             return record.verification.id in self._pending
         return isinstance(move, Settle) and record.settled
+
+
+def _last_written(records: Mapping[str, Stored]) -> list[str]:
+    """The ids of records, of the last written first."""
+    return sorted(records, key=lambda id_: records[id_].uploaded_at, reverse=True)
 
 
 def _is_shared(group: _Group) -> bool:
