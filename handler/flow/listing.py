@@ -4,6 +4,7 @@ A walk meets every upload of a time, and nearly all of them are settled. So it a
 
     LIST of uploads    both halves of a pair, with their ETags; an MD5 gives the verification's id
     LIST of records    that id's record, written as one that is over: nothing is asked about the pair
+    LIST of marks      none for an image that serves many: no live package waits for it
     GET of a record    where that does not tell: what it judged, by ETags, and whether it is settled
     a visit            for every other pair: HEAD, claims, and what there is to do
 
@@ -30,6 +31,9 @@ from handler.state.objects import CorruptState, is_whole
 
 AT_ONCE = 16
 """Records read side by side."""
+
+MOST_READ = 20
+"""Records of one pair that are read, the last written first. Where they do not tell, the pair is visited."""
 
 MOST_LISTS = 10
 """Pages of each kind asked for beside a page of uploads. What they do not show is read, or visited."""
@@ -107,6 +111,7 @@ class Listing:
         self._pages = {prefix: Shown(services.uploads, prefix) for prefix in prefixes}
         self._beside = {prefix: Shown(services.uploads, prefix) for prefix in self._pages}
         self._records = Shown(services.ledger.bucket, services.ledger.records_prefix)
+        self._marks = Shown(services.ledger.bucket, f"{services.ledger.prefix}waiting/")
 
     def pages(self, after: str) -> Iterator[list[Stored]]:
         """The objects under all prefixes after a key, in order."""
@@ -127,7 +132,7 @@ class Listing:
 
         `place` is the key before the page. What could not be read before time was over is among them.
         """
-        for shown in (*self._beside.values(), self._records):
+        for shown in (*self._beside.values(), self._records, self._marks):
             shown.left = MOST_LISTS
         groups = self._groups(page, place, covers)
         listed = self._listed([group.target for group in groups if isinstance(group.target, Pair)])
@@ -135,10 +140,13 @@ class Listing:
         settled |= self._settled_by_reading(
             [each for each in listed if each.seen.pair.path not in settled], goes_on
         )
+        newest = [max(group.uploads, key=lambda each: each.uploaded_at) for group in groups]
+        images = (each.key for each, group in zip(newest, groups, strict=True) if _is_shared(group))
+        waited_for = self._waited_for(images)
         return [
-            Unsettled(max(group.uploads, key=lambda each: each.uploaded_at), group.place)
-            for group in groups
-            if not (isinstance(group.target, Pair) and group.target.path in settled)
+            Unsettled(each, group.place)
+            for each, group in zip(newest, groups, strict=True)
+            if (each.key in waited_for if _is_shared(group) else group.target.path not in settled)
         ]
 
     # --- what LIST shows
@@ -194,11 +202,21 @@ class Listing:
         names = ((stored.key[len(begin) + 1 :], stored) for stored in found)
         return {name.removesuffix(".json"): stored for name, stored in names if "/" not in name}
 
+    def _waited_for(self, images: Iterable[str]) -> set[str]:
+        """Of images that serve many those that a live package waits for, or LIST does not tell."""
+        marks = sorted((self._services.ledger.mark_key(image), image) for image in images)
+        return {image for mark, image in marks if self._marks.between(mark, f"{mark[:-1]}0") != []}
+
     def _is_settled_by_list(self, listed: _Listed) -> bool:
-        """Whether a record is shown of these very bytes that is over, or the agenda comes back to them."""
-        records = listed.records or {}
+        """Whether a record of these very bytes is shown that is over, or none of a run that is pending.
+
+        A pending run that has a record may have failed, and an upload of later start another.
+        """
+        records = listed.records
+        if records is None:
+            return False
         ids = [verification(listed.seen, run).id for run in range(1, len(records) + 2)]
-        return any(each in self._pending or (each in records and is_whole(records[each])) for each in ids)
+        return any(is_whole(records[each]) if each in records else each in self._pending for each in ids)
 
     # --- what records tell
 
@@ -223,9 +241,12 @@ class Listing:
         deletes = self._services.settings.delete_uploads != "none"
         if half is not None and deletes and ledger.is_settled(seen.pair.path, half):
             return True
-        ids = [verification(seen, 1).id] if listed.records is None else listed.records
-        records = (ledger.record(Verification(id_, 1, seen.pair.path)) for id_ in ids)
-        return any(record is not None and self._settles(seen, record) for record in records)
+        ids = [verification(seen, 1).id] if listed.records is None else _last_written(listed.records)
+        for id_ in ids[:MOST_READ]:
+            record = ledger.record(Verification(id_, 1, seen.pair.path))
+            if id_ in self._pending if record is None else self._settles(seen, record):
+                return True
+        return False
 
     def _settles(self, seen: Seen, record: Record) -> bool:
         """Whether a record leaves nothing to do for a pair, or only what the agenda comes back to."""
@@ -239,6 +260,15 @@ class Listing:
         if isinstance(move, Tell):
             return record.verification.id in self._pending
         return isinstance(move, Settle) and record.settled
+
+
+def _last_written(records: Mapping[str, Stored]) -> list[str]:
+    """The ids of records, of the last written first."""
+    return sorted(records, key=lambda id_: records[id_].uploaded_at, reverse=True)
+
+
+def _is_shared(group: _Group) -> bool:
+    return isinstance(group.target, SharedImage)
 
 
 def _with_md5(stored: Stored) -> Stored:

@@ -38,7 +38,7 @@ CALL_LATENCY = 3.0
 
 MOST_CALLS = 48  # pairs in hand at once: 16 calls a second, which is about what one core does
 LEAST_DELIVERIES = 6  # lanes for deliveries; where there are many for calls, one for three of them
-MOST_DUE = 5000  # entries that one sweep looks at
+MOST_DUE = 5000  # deliveries that one sweep looks at, and other entries: neither hides the other
 
 TAKING_UP = 57.0
 """Seconds for which a sweep takes up new work: what it began then has had its turn when the next begins."""
@@ -171,7 +171,7 @@ def _own(services: Services, due: list[str], part: Part, now: datetime) -> list[
             own.append(key)
         elif (at := services.ledger.minute_of(key)) is not None and at <= now - LEFT_BEHIND:
             behind.append(key)
-    return [*own, *behind][:MOST_DUE]
+    return [*own, *behind]
 
 
 def _work_off(services: Services, key: str, hand_over: HandOver | None) -> list[str]:

@@ -124,6 +124,8 @@ def purpose(task: Task) -> str:
     what: list[object] = [task.bucket]
     if isinstance(task, Look):
         what += [task.key, task.role, time_text(task.uploaded_at), task.step, task.run]
+    elif task.since:
+        what.append(time_text(task.since))  # one that goes further back is another walk
     name = f"{kind}-{hashlib.sha256(json.dumps(what).encode()).hexdigest()[:32]}"
     if not isinstance(task, Look):
         return name

@@ -19,11 +19,13 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from handler.clock import Clock, Together
 from handler.edges.bucket import Bucket, Exists, Unavailable
-from handler.rules.agenda import Entry, Look, Task, is_take_over, minute_of, minute_text, verification_in
+from handler.rules import agenda
+from handler.rules.agenda import Entry, Look, Task
 from handler.rules.claiming import Claim, Standing
 from handler.rules.outcome import Verification
 from handler.rules.records import Record, agrees
@@ -41,6 +43,8 @@ READ_BACK = (0.2, 0.8, 2.0)
 
 SETTLE_VERSIONED = 3.0
 """The same where the bucket keeps versions, so that every writer succeeds."""
+
+MOST_LISTED = 50_000  # entries of the agenda that are listed for one sweep
 
 
 class Ledger:
@@ -96,33 +100,33 @@ class Ledger:
             self.bucket.delete(gone[start : start + 1000])
 
     def due(self, now: datetime, most: int) -> list[str]:
-        """Keys of the entries due at `now`, oldest first; about `most` of them, should there be more.
+        """Keys of the entries due at `now`, oldest first: up to `most` deliveries and `most` others.
 
-        A LIST for every thousand that are due, and one where none is.
+        A LIST for every thousand that are due, up to `MOST_LISTED`, and one where none is.
         """
         prefix = f"{self.prefix}agenda/"
-        end = f"{prefix}{minute_text(now)}0"  # "0" is the character after "/"
-        keys: list[str] = []
-        more = True
-        while more and len(keys) < most:
-            page, more = self.bucket.list(prefix, keys[-1] if keys else "")
-            due = [stored.key for stored in page if stored.key < end]
-            keys += due
-            more = more and len(due) == len(page)
-        return keys
+        end = f"{prefix}{agenda.minute_text(now)}0"  # "0" is the character after "/"
+        found: dict[bool, list[str]] = {True: [], False: []}
+        for stored in islice(self.objects.listed(prefix), MOST_LISTED):
+            if stored.key >= end or min(map(len, found.values())) >= most:
+                break
+            found[agenda.is_delivery(stored.key)].append(stored.key)
+        return sorted(key for keys in found.values() for key in keys[:most])
 
     def pending(self) -> frozenset[str]:
         """The ids of the verifications that the agenda will come back to. May miss what is very new."""
-        return frozenset(filter(None, map(verification_in, self.objects.keys(f"{self.prefix}agenda/"))))
+        return frozenset(
+            filter(None, map(agenda.verification_in, self.objects.keys(f"{self.prefix}agenda/")))
+        )
 
     def in_hand(self) -> int:
         """How many claims the agenda comes back to, as one LIST shows it; of a longer agenda its length."""
         page, more = self.bucket.list(f"{self.prefix}agenda/")
-        return len(page) if more else sum(is_take_over(stored.key) for stored in page)
+        return len(page) if more else sum(agenda.is_take_over(stored.key) for stored in page)
 
     def minute_of(self, key: str) -> datetime | None:
         """When an agenda key was due; None where it is no agenda key."""
-        return minute_of(key.removeprefix(f"{self.prefix}agenda/"))
+        return agenda.minute_of(key.removeprefix(f"{self.prefix}agenda/"))
 
     def task(self, key: str) -> Task | None:
         """An agenda entry's task, None where it is gone."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handler.flow.listing import MOST_LISTS, Listing, Shown
+from handler.flow.listing import MOST_LISTS, MOST_READ, Listing, Shown
 from handler.rules.uploads import Stored
 from tests.support.scene import Scene
 from tests.support.shelf import Shelf
@@ -83,3 +84,28 @@ def test_time_that_is_over_leaves_records_unread() -> None:
     assert [each.place for each in left] == ["", "uploads/a/live.gz"]
     assert scene.state.reads == []
     assert listing.unsettled(page, "", lambda stored: stored.uploaded_at < NOON - HOUR, lambda: True) == []
+
+
+def test_of_a_pair_with_many_records_the_last_written_are_read() -> None:
+    """One that was uploaded again a hundred times costs no hundred reads, whatever they tell."""
+    scene = Scene()
+    scene.uploads.objects["uploads/a/live.gz"] = b"in parts"
+    written: dict[str, datetime] = {}
+    for number in range(100):
+        key = f"livepair/records/a/{number * 7919 % 100:032}.json"
+        scene.state.objects[key] = b"{}"
+        written[key] = NOON + number * HOUR
+
+    def listed(prefix: str, after: str = "") -> tuple[list[Stored], bool]:
+        page, more = Shelf.list(scene.state, prefix, after)
+        return [stored._replace(uploaded_at=written[stored.key]) for stored in page], more
+
+    def absent(key: str) -> None:
+        scene.state.reads.append(key)
+
+    scene.state.list = listed  # type: ignore[method-assign]
+    scene.state.read = absent  # type: ignore[method-assign]
+    listing = Listing(scene.services(), ["uploads/"], frozenset())
+    (page,) = listing.pages("")
+    assert len(listing.unsettled(page, "", lambda stored: True, lambda: True)) == 1
+    assert scene.state.reads == sorted(written, key=written.__getitem__, reverse=True)[:MOST_READ]

@@ -6,13 +6,14 @@ from datetime import timedelta
 
 import pytest
 
+from handler.edges.webhook import Delivery
 from handler.flow.sweep import MOST_DUE, sweep
-from handler.rules.agenda import Entry, Look, take_over
+from handler.rules.agenda import Entry, Look, delivery, take_over
 from handler.rules.events import Part
 from handler.rules.schedule import PATIENCE
 from handler.rules.uploads import Stored
 from tests.support.scene import Scene, forbidden, unavailable
-from tests.support.values import BUCKET, HOUR, LIVE, MINUTE, NOON, SEEN
+from tests.support.values import BUCKET, HOUR, LIVE, MINUTE, NOON, SECOND, SEEN, record
 
 
 def four_sweeps(scene: Scene) -> list[str]:
@@ -58,6 +59,20 @@ def test_what_keeps_failing_slowly_does_not_starve_the_rest() -> None:
         assert sweep(scene.services()) == []
     assert len(scene.tasks) == 2000
     assert min(task.failures for task in scene.tasks) >= 1
+
+
+def test_a_webhook_that_hangs_keeps_no_pair_from_being_judged() -> None:
+    """More messages wait for it than a sweep looks at, and all have waited longer than the pair."""
+    scene = Scene()
+    scene.consumer.answers = [Delivery(False, None, "no answer in time", timed_out=True)]
+    told = scene.ledger.record_once(record(), claimed=True)
+    for number in range(MOST_DUE + 10):
+        task = delivery(told, 3)._replace(since=NOON - number * SECOND)
+        scene.ledger.put_on(Entry(NOON - HOUR, task))
+    scene.ledger.put_on(Entry(NOON - MINUTE, take_over(SEEN, scene.verification(), 1)))
+    sweep(scene.services())
+    assert len(scene.api.calls) == 1
+    assert len(scene.consumer.posts) == 3
 
 
 def test_what_fails_is_tried_less_and_less() -> None:

@@ -160,6 +160,22 @@ def test_what_failed_and_was_uploaded_again_is_judged_again(livepair: Livepair) 
     assert set(walked(livepair)) == {"GetBucket"}
 
 
+def test_what_failed_and_was_uploaded_again_is_judged_before_the_first_outcome_is_taken(
+    livepair: Livepair,
+) -> None:
+    """The webhook is down for longer than walks come back to an upload; that run's delivery is pending."""
+    livepair.cloud.faceid.script(Answer(error="FailedOperation.BrandNew"))
+    livepair.cloud.consumer.answer(500, times=9)
+    assert livepair.pair() == ["failed"]
+    livepair.cloud.clock.advance(600)
+    livepair.put(LIVE, samples.live())
+    livepair.drop()
+    livepair.cloud.clock.advance(3600)
+    assert livepair.reconcile() == ["matched"]
+    livepair.finish()
+    assert sorted(each["data"]["run"] for each in livepair.messages) == [1, 2]
+
+
 def test_what_the_agenda_comes_back_to_is_left_to_it(livepair: Livepair) -> None:
     """Pairs whose calls are throttled, or whose messages are not taken, cost a walk no visit."""
     livepair.throttled_pairs(4)
@@ -190,3 +206,28 @@ def test_lists_that_lag_cost_visits_and_nothing_else(configured: Callable[..., L
     assert len(livepair.messages) == 3
     livepair.cloud.cos.bucket(STATE).list_lag = 0
     assert set(walked(livepair)) == {"GetBucket"}
+
+
+def test_an_image_that_serves_many_is_visited_where_a_live_package_waits_for_it(
+    configured: Callable[..., Livepair],
+) -> None:
+    """Its event was lost. Images that nobody waits for cost a walk no request of their own."""
+    livepair = configured(LIVE_KEY="uploads/{user}/{attempt}/live.gz", IMAGE_KEY="faces/{user}.jpg")
+    for number in range(5):
+        livepair.put(f"faces/u{number}.jpg", samples.image())
+        livepair.put(f"uploads/u{number}/a/live.gz", samples.live(seed=number))
+    assert livepair.run() == ["matched"] * 5
+    livepair.cloud.clock.advance(3600)
+    assert set(walked(livepair)) == {"GetBucket"}
+    livepair.put("uploads/late/a/live.gz", samples.live(seed=9))
+    assert [*livepair.run(), *livepair.finish()] == ["incomplete"]
+    for _ in range(3):
+        livepair.cloud.clock.advance(86400)
+        assert livepair.reconcile() == []
+    livepair.put("faces/late.jpg", samples.image())
+    livepair.drop()
+    livepair.cloud.clock.advance(1200)
+    livepair.forget()
+    assert livepair.reconcile() == ["matched"]
+    heads = {each.key for each in livepair.requests("HeadObject")}
+    assert heads == {"faces/late.jpg", "uploads/late/a/live.gz"}

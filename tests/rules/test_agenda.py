@@ -119,6 +119,7 @@ def test_times_are_kept_to_the_millisecond() -> None:
         (WALK, WALK._replace(bucket="other-1")),
         (WALK, LOOK),
         (WALK, Look(BUCKET, "")),
+        (WALK, WALK._replace(since=NOON)),
     ],
 )
 def test_different_purposes_are_different_entries(left: Task, right: Task) -> None:
@@ -132,7 +133,7 @@ def test_different_purposes_are_different_entries(left: Task, right: Task) -> No
         (LOOK, LOOK._replace(uploaded_at=NOON.astimezone(timezone(timedelta(hours=8))))),
         (TAKE_OVER, TAKE_OVER._replace(key="uploads/42/image.jpg")),
         (DELIVER, DELIVER._replace(key="")),
-        (WALK, WALK._replace(key="uploads/7", began_at=NOON, since=NOON)),
+        (WALK, WALK._replace(key="uploads/7", began_at=NOON)),
     ],
 )
 def test_the_same_purpose_is_the_same_entry(left: Task, right: Task) -> None:
@@ -157,6 +158,7 @@ def test_the_same_purpose_is_the_same_entry(left: Task, right: Task) -> None:
         (TAKE_OVER._replace(since=None), "take_over-0123456789abcdef0123456789abcdef-1"),
         (DELIVER._replace(since=None), "deliver-0123456789abcdef0123456789abcdef-1"),
         (WALK, "reconcile-3d8d290a44b61c72b240f64208a90c62"),
+        (WALK._replace(since=NOON), "reconcile-c2573a9997b81db93583aaa5c64ea633"),
     ],
 )
 def test_a_purpose_never_changes_between_releases(task: Task, expected: str) -> None:

@@ -82,13 +82,25 @@ def test_a_sweep_finds_what_is_due_oldest_first_and_nothing_else(ats: list[datet
     assert set(due) == {book.agenda_key(entry) for entry in entries if entry.at <= minute}
 
 
-@pytest.mark.parametrize(("most", "found"), [(5000, PAGE + 5), (PAGE + 1, PAGE + 5), (PAGE, PAGE), (1, PAGE)])
-def test_a_long_agenda_is_listed_in_pages_until_there_is_enough(most: int, found: int) -> None:
-    """A page holds a thousand; none is cut."""
+@pytest.mark.parametrize("most", [5000, PAGE + 1, PAGE, 1])
+def test_a_long_agenda_is_listed_in_pages_until_there_is_enough(most: int) -> None:
+    """A page holds a thousand."""
     book, _, _ = a_ledger()
-    for step in range(PAGE + 5):
-        book.put_on(Entry(NOON, LOOK._replace(step=step)))
-    assert len(book.due(NOON, most)) == found
+    keys = [book.put_on(Entry(NOON, LOOK._replace(step=step))) for step in range(PAGE + 5)]
+    assert book.due(NOON, most) == sorted(keys)[:most]
+
+
+@pytest.mark.parametrize("crowd", [LOOK, DELIVER])
+def test_no_crowd_of_deliveries_hides_a_pair_nor_the_other_way_round(crowd: Look | Deliver) -> None:
+    """What is due later, behind more than are wanted of the other kind, is found as well."""
+    book, _, _ = a_ledger()
+    for number in range(PAGE + 5):
+        task = crowd._replace(key=str(number)) if isinstance(crowd, Look) else crowd._replace(attempt=number)
+        book.put_on(Entry(NOON - MINUTE, task))
+    late = book.put_on(Entry(NOON, DELIVER if crowd is LOOK else LOOK))
+    due = book.due(NOON, 10)
+    assert len(due) == 11
+    assert due[-1] == late
 
 
 def test_due_in_another_zone_is_due_at_the_same_moment() -> None:
