@@ -189,7 +189,8 @@ function clear(pair) {
 const [program = "", command, pair] = process.argv.slice(1);
 if (realpathSync(program) === fileURLToPath(import.meta.url)) {
   if (command === "show") show();
-  else if (command === "clear") clear(named(JSON.parse(pair)));
+  else if (command === "clear" && pair) clear(named(JSON.parse(pair)));
+  else if (command) failed({ message: `show, clear '{"id": "42"}', or nothing: then it takes messages` });
   else
     try {
       serve();

@@ -159,11 +159,13 @@ def show() -> None:
 if __name__ == "__main__":
     if sys.argv[1:] == ["show"]:
         show()
-    elif sys.argv[1:2] == ["clear"]:
+    elif sys.argv[1:2] == ["clear"] and len(sys.argv) == 3:
         with closing(connect()) as db:
             pair = named(json.loads(sys.argv[2]))
             found = db.execute("UPDATE outcomes SET cleared = 1 WHERE pair = ?", (pair,))
             print(f"cleared, as far as {found.rowcount} messages go")
+    elif sys.argv[1:]:
+        sys.exit("""show, clear '{"id": "42"}', or nothing: then it takes messages""")
     else:
         try:
             app = create_app()

@@ -135,6 +135,7 @@ class Running:
             text=True,
             encoding="utf-8",
             check=True,
+            timeout=60,
         )
         assert done.stdout.isascii()  # a terminal may take other characters for commands
         return done.stdout
@@ -459,6 +460,15 @@ def test_it_does_not_start_without_its_settings_and_says_so_in_one_line(
     assert said in line
     assert "bm8tc2VjcmV0" not in line
     assert running.ended() == 1
+
+
+@pytest.mark.parametrize("arguments", [("clear",), ("claer", "{}")])
+def test_a_command_that_it_has_not_starts_nothing(consumer: Running, arguments: tuple[str, ...]) -> None:
+    """It says in one line which there are."""
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        consumer.command(*arguments)
+    (line,) = failed.value.stderr.splitlines()
+    assert line.startswith("show, clear ")
 
 
 def test_what_uploaders_chose_cannot_command_a_terminal(consumer: Running) -> None:
