@@ -61,18 +61,20 @@ def test_what_keeps_failing_slowly_does_not_starve_the_rest() -> None:
     assert min(task.failures for task in scene.tasks) >= 1
 
 
-def test_a_webhook_that_hangs_keeps_no_pair_from_being_judged() -> None:
+@pytest.mark.parametrize("parts", [1, 2])
+def test_a_webhook_that_hangs_keeps_no_pair_from_being_judged(parts: int) -> None:
     """More messages wait for it than a sweep looks at, and all have waited longer than the pair."""
     scene = Scene()
     scene.consumer.answers = [Delivery(False, None, "no answer in time", timed_out=True)]
     told = scene.ledger.record_once(record(), claimed=True)
-    for number in range(MOST_DUE + 10):
+    for number in range(MOST_DUE * parts + 10):
         task = delivery(told, 3)._replace(since=NOON - number * SECOND)
         scene.ledger.put_on(Entry(NOON - HOUR, task))
     scene.ledger.put_on(Entry(NOON - MINUTE, take_over(SEEN, scene.verification(), 1)))
-    sweep(scene.services())
+    for number in range(parts):
+        sweep(scene.services(), Part(number + 1, parts))
     assert len(scene.api.calls) == 1
-    assert len(scene.consumer.posts) == 3
+    assert len(scene.consumer.posts) == 3 * parts
 
 
 def test_what_fails_is_tried_less_and_less() -> None:
