@@ -17,7 +17,7 @@ from handler.rules.pairing import Pair
 from handler.rules.records import is_rest_of, is_told_by_another_name, record_of
 from handler.rules.schedule import REFUSED_LOOKS, look_times, next_look
 from handler.rules.uploads import Seen
-from handler.state.ledger import new_nonce
+from handler.state.objects import new_nonce
 
 MOST_REPLACED = 3
 """How often uploads may be replaced under our hands before their pair is left to the next sweep."""

@@ -18,8 +18,7 @@ from handler.rules.schedule import at_next_sweep
 from handler.rules.settings import Settings
 from handler.rules.uploads import Seen, Stored
 from handler.services import Services
-from handler.state.ledger import new_nonce
-from handler.state.objects import CorruptState
+from handler.state.objects import CorruptState, new_nonce
 
 LEASE_SECONDS = 75.0
 CALL_SECONDS = 30.0  # for one answer of the API

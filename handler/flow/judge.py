@@ -28,8 +28,7 @@ from handler.rules.claiming import (
 from handler.rules.outcome import Verification, verification
 from handler.rules.uploads import Seen, goes_first
 from handler.services import Services
-from handler.state.ledger import new_nonce
-from handler.state.objects import CorruptState
+from handler.state.objects import CorruptState, new_nonce
 
 YIELD_SECONDS = 0.25
 """How long the event of the earlier upload lets the later one go first."""

@@ -19,6 +19,18 @@ CLOCK_MARGIN = timedelta(seconds=5)
 """How far two instances' clocks may be apart, or one takes the other's running lease for an expired one."""
 
 
+# --- claims ----------------------------------------------------------------------------------------
+
+SETTLE = 0.05
+"""Seconds between creating a claim and reading it back, longer than two writers can both succeed."""
+
+READ_BACK = (0.2, 0.8, 2.0)
+"""Seconds between looks for a claim that was written and is not shown yet."""
+
+SETTLE_VERSIONED = 3.0
+"""SETTLE where the bucket keeps versions, so that every writer succeeds."""
+
+
 # --- looks ------------------------------------------------------------------------------------------
 
 LOOKS = (60, 300, 1200)

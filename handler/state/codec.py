@@ -6,15 +6,34 @@ adds breaks no read.
 
 import json
 from collections.abc import Callable, Mapping
-from datetime import datetime, timezone
-from typing import Any, NamedTuple, TypeVar
+from datetime import datetime
+from typing import Any, TypeVar
 
-from handler.rules.agenda import KINDS, Deliver, LastAnswer, Look, TakeOver, Task, Walk, kind_of, time_text
+from handler.rules.agenda import KINDS, Deliver, Look, TakeOver, Task, Walk, kind_of, time_text
 from handler.rules.claiming import Claim
-from handler.rules.codes import NO_SIMILARITY, Class
+from handler.rules.codes import NO_SIMILARITY
 from handler.rules.outcome import Verification
-from handler.rules.pairing import Role
 from handler.rules.records import Record
+from handler.state.fields import (
+    COUNT,
+    NUMBER,
+    OPTIONAL_OBJECT,
+    OPTIONAL_TEXT,
+    OPTIONAL_TIME,
+    TEXT,
+    TIME,
+    Field,
+    count,
+    last_answer,
+    last_answer_json,
+    mapping,
+    optional,
+    role,
+    roles,
+    text,
+    time,
+    tries,
+)
 
 T = TypeVar("T")
 
@@ -29,154 +48,73 @@ class Unsealed(Unreadable):
     """A record that nobody who knows the secret has sealed under its key."""
 
 
-# --- kinds of value ---------------------------------------------------------------------------------
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError("no text")
-    value.encode()  # a lone surrogate is no text either
-    return value
-
-
-def _count(value: Any) -> int:
-    count = int(value)
-    if count < 0:
-        raise ValueError("a count below zero")
-    return count
-
-
-def _time(value: Any) -> datetime:
-    at = datetime.fromisoformat(_text(value))
-    if at.tzinfo is None:
-        raise ValueError("a time without zone")
-    if not 2000 <= at.year < 3000:
-        raise ValueError("a time out of reach")
-    return at.astimezone(timezone.utc)
-
-
-def _object(value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise TypeError("no object")
-    return value
-
-
-def _role(value: Any) -> Role:
-    if value not in ("live", "image"):
-        raise ValueError("a role that is not known")
-    role: Role = value
-    return role
-
-
-def _roles(value: Any) -> tuple[Role, ...]:
-    if not isinstance(value, list):
-        raise TypeError("no list of roles")
-    return tuple(map(_role, value))
-
-
-_CLASSES: Mapping[str, Class] = {"busy": "throttled", "trouble": "transient", "ours": "configuration"}
-"""What classes were called before."""
-
-
-def _tries(value: Any) -> dict[Class, int]:
-    classes: dict[str, Class] = {**_CLASSES, **{each: each for each in _CLASSES.values()}}
-    return {classes[name]: _count(count) for name, count in _object(value).items() if name in classes}
-
-
-def _last_answer(value: Any) -> LastAnswer:
-    found = _object(value)
-    return _count(found["attempt"]), _time(found["at"]), _text(found["error"])
-
-
-def _last_answer_json(value: LastAnswer | None) -> dict[str, Any] | None:
-    return value and {"attempt": value[0], "at": time_text(value[1]), "error": value[2]}
-
-
-def _optional(read: Callable[[Any], T]) -> Callable[[Any], T | None]:
-    return lambda value: None if value is None else read(value)
-
-
-# --- fields -----------------------------------------------------------------------------------------
-
-
-class Field(NamedTuple):
-    """How one field is read from JSON and written; `json` is its name there, where that is another one."""
-
-    read: Callable[[Any], Any]
-    write: Callable[[Any], Any] = lambda value: value
-    json: str | None = None
-
-
-_TEXT, _COUNT, _NUMBER = Field(_text), Field(_count), Field(int)
-_TIME = Field(_time, time_text)
-_OPTIONAL_TEXT, _OPTIONAL_OBJECT = Field(_optional(_text)), Field(_optional(_object))
-_OPTIONAL_TIME = Field(_optional(_time), time_text)
+# --- fields ----------------------------------------------------------------------------------------
 
 _CLAIM: Mapping[str, Field] = {
-    "n": _COUNT,
-    "nonce": _TEXT,
-    "request_id": _TEXT,
-    "lease_until": _TIME,
-    "first_try_at": _TIME,
-    "calls": _COUNT,
-    "tries": Field(_tries, dict),
-    "no_similarity": _COUNT,
-    "retry_at": _OPTIONAL_TIME,
-    "code": _OPTIONAL_TEXT,
+    "n": COUNT,
+    "nonce": TEXT,
+    "request_id": TEXT,
+    "lease_until": TIME,
+    "first_try_at": TIME,
+    "calls": COUNT,
+    "tries": Field(tries, dict),
+    "no_similarity": COUNT,
+    "retry_at": OPTIONAL_TIME,
+    "code": OPTIONAL_TEXT,
     "exempt": Field(bool),
 }
 
 _DECIDED: Mapping[str, Field] = {
-    "bucket": _TEXT,
-    "live_key": _TEXT,
-    "image_key": _TEXT,
-    "outcome": _TEXT,
-    "code": _OPTIONAL_TEXT,
-    "uploaded_at": _TIME,
-    "decided_at": _TIME,
-    "live": _OPTIONAL_OBJECT,
-    "image": _OPTIONAL_OBJECT,
-    "answer": _OPTIONAL_OBJECT,
-    "best_frame": _OPTIONAL_OBJECT,
-    "body": _TEXT,
-    "nonce": _TEXT,
-    "delete": Field(_roles, list),
+    "bucket": TEXT,
+    "live_key": TEXT,
+    "image_key": TEXT,
+    "outcome": TEXT,
+    "code": OPTIONAL_TEXT,
+    "uploaded_at": TIME,
+    "decided_at": TIME,
+    "live": OPTIONAL_OBJECT,
+    "image": OPTIONAL_OBJECT,
+    "answer": OPTIONAL_OBJECT,
+    "best_frame": OPTIONAL_OBJECT,
+    "body": TEXT,
+    "nonce": TEXT,
+    "delete": Field(roles, list),
 }
 """What stays as it was decided, and is sealed."""
 
 _MARKS: Mapping[str, Field] = {
-    "told_from": _OPTIONAL_TIME,
-    "delivered_at": _OPTIONAL_TIME,
-    "dead_at": _OPTIONAL_TIME,
-    "attempts": _NUMBER,
+    "told_from": OPTIONAL_TIME,
+    "delivered_at": OPTIONAL_TIME,
+    "dead_at": OPTIONAL_TIME,
+    "attempts": NUMBER,
     "deleted": Field(bool),
 }
 
 _TASKS: Mapping[type[Task], Mapping[str, Field]] = {
     Look: {
-        "bucket": _TEXT,
-        "key": _TEXT,
-        "role": Field(_optional(_role)),
-        "uploaded_at": _OPTIONAL_TIME,
-        "step": _NUMBER,
-        "run": Field(_optional(_count)),
-        "failures": _COUNT,
+        "bucket": TEXT,
+        "key": TEXT,
+        "role": Field(optional(role)),
+        "uploaded_at": OPTIONAL_TIME,
+        "step": NUMBER,
+        "run": Field(optional(count)),
+        "failures": COUNT,
     },
-    TakeOver: {"bucket": _TEXT, "key": _TEXT, "n": _COUNT, "failures": _COUNT, "since": _OPTIONAL_TIME},
+    TakeOver: {"bucket": TEXT, "key": TEXT, "n": COUNT, "failures": COUNT, "since": OPTIONAL_TIME},
     Deliver: {
-        "bucket": _TEXT,
-        "key": _TEXT,
-        "attempt": _COUNT,
-        "failures": _COUNT,
-        "since": _OPTIONAL_TIME,
-        "last": Field(_optional(_last_answer), _last_answer_json),
+        "bucket": TEXT,
+        "key": TEXT,
+        "attempt": COUNT,
+        "failures": COUNT,
+        "since": OPTIONAL_TIME,
+        "last": Field(optional(last_answer), last_answer_json),
     },
     Walk: {
-        "bucket": _TEXT,
-        "key": _TEXT,
-        "began_at": _OPTIONAL_TIME._replace(json="uploaded_at"),
-        "since": _OPTIONAL_TIME,
-        "failures": _COUNT,
+        "bucket": TEXT,
+        "key": TEXT,
+        "began_at": OPTIONAL_TIME._replace(json="uploaded_at"),
+        "since": OPTIONAL_TIME,
+        "failures": COUNT,
     },
 }
 
@@ -202,7 +140,7 @@ def _written(fields: Mapping[str, Field], value: Any) -> dict[str, Any]:
 
 
 def _verification(found: Mapping[str, Any]) -> Verification:
-    return Verification(_text(found["verification"]), int(found["run"]), _text(found["pair"]))
+    return Verification(text(found["verification"]), int(found["run"]), text(found["pair"]))
 
 
 def _named(verification: Verification) -> dict[str, Any]:
@@ -267,7 +205,7 @@ def load_record(data: bytes, holds: Callable[[str, object], bool]) -> Record:
     def read(found: Mapping[str, Any]) -> Record:
         if "seal" not in found or "decided" not in found:
             raise Unsealed("it has no seal")
-        decided = _object(found["decided"])
+        decided = mapping(found["decided"])
         if not holds(_sealed_text(decided), found["seal"]):
             raise Unsealed("its seal is not one of ours")
         sealed = {"decided": decided, "seal": found["seal"]}
@@ -295,12 +233,12 @@ def load_task(data: bytes) -> Task:
     """The task of a stored agenda entry. Raises Unreadable."""
 
     def read(found: Mapping[str, Any]) -> Task:
-        kind = KINDS[_text(found["kind"])]
+        kind = KINDS[text(found["kind"])]
         # The version before counted no failures, noted no time but a walk's, and no answer.
         before = {"failures": 0, "last": None, **({} if kind is Walk else {"since": None})}
         values = _read(_TASKS[kind], {**before, **found})
         if kind in (TakeOver, Deliver):
-            values["verification"] = _verification(_object(found["verification"]))
+            values["verification"] = _verification(mapping(found["verification"]))
         return kind(**values)
 
     return _load(data, read)
@@ -313,7 +251,7 @@ def dump_walked(began_at: datetime) -> bytes:
 
 def load_walked(data: bytes) -> datetime:
     """When the last finished walk began. Raises Unreadable."""
-    return _load(data, lambda found: _time(found["began_at"]))
+    return _load(data, lambda found: time(found["began_at"]))
 
 
 def dump_settled(until: datetime) -> bytes:
@@ -323,7 +261,7 @@ def dump_settled(until: datetime) -> bytes:
 
 def load_settled(data: bytes) -> datetime:
     """Until when uploads of those bytes are settled. Raises Unreadable."""
-    return _load(data, lambda found: _time(found["until"]))
+    return _load(data, lambda found: time(found["until"]))
 
 
 def dump_dead(record: Record, error: str) -> bytes:

@@ -15,7 +15,6 @@ buckets that keep versions ignore the header. So a claim counts only once it has
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from functools import partial
@@ -29,20 +28,11 @@ from handler.rules.agenda import Entry, Look, Task
 from handler.rules.claiming import Claim, Standing
 from handler.rules.outcome import Verification
 from handler.rules.records import Record, agrees
-from handler.rules.schedule import CLOCK_MARGIN
+from handler.rules.schedule import CLOCK_MARGIN, READ_BACK, SETTLE, SETTLE_VERSIONED
 from handler.rules.uploads import Stored
 from handler.state import codec
 from handler.state.objects import CorruptState, Memory, Objects, filled
 from handler.state.seal import Seals
-
-SETTLE = 0.05
-"""Seconds between creating a claim and reading it back, longer than two writers can both succeed."""
-
-READ_BACK = (0.2, 0.8, 2.0)
-"""Seconds between looks for a claim that was written and is not shown yet."""
-
-SETTLE_VERSIONED = 3.0
-"""The same where the bucket keeps versions, so that every writer succeeds."""
 
 MOST_LISTED = 50_000  # entries of the agenda that are listed for one sweep
 
@@ -321,8 +311,3 @@ class Ledger:
     def give_back(self, claim: Claim) -> None:
         """Store `claim` with its `retry_at`. Only its owner may."""
         self.objects.write(self.claim_key(claim.verification, claim.n), codec.dump_claim(claim))
-
-
-def new_nonce() -> str:
-    """What tells one writer from another."""
-    return os.urandom(8).hex()

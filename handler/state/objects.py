@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import TypeVar
@@ -117,3 +118,8 @@ def filled(data: bytes, *, whole: bool) -> bytes:
 def is_whole(stored: Stored) -> bool:
     """Whether an object, as LIST shows it, was written as one that fills whole blocks."""
     return stored.size > 0 and stored.size % BLOCK == 0
+
+
+def new_nonce() -> str:
+    """What tells one writer from another."""
+    return os.urandom(8).hex()

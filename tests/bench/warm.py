@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from typing import NamedTuple
 
-from handler.state.ledger import SETTLE
+from handler.rules.schedule import SETTLE
 from tests.bench.figures import Figure, Say, counted, ratio
 from tests.bench.stage import WEBHOOK_S, Stage
 from tests.cloud import samples

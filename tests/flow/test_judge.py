@@ -13,8 +13,8 @@ from handler.rules.agenda import Entry, Look, TakeOver
 from handler.rules.claiming import Claim
 from handler.rules.outcome import Answer
 from handler.rules.pairing import Role
+from handler.rules.schedule import SETTLE, SETTLE_VERSIONED
 from handler.state import codec
-from handler.state.ledger import SETTLE, SETTLE_VERSIONED
 from tests.support.scene import Scene
 from tests.support.values import BUCKET, HOUR, IMAGE, LIVE, MINUTE, NOON, SECOND
 

@@ -149,7 +149,7 @@ def no_clock_margin(patch: Patch) -> None:
 
 
 def short_settle(patch: Patch) -> None:
-    patch(ledger, "SETTLE_VERSIONED", ledger.SETTLE)
+    patch(ledger, "SETTLE_VERSIONED", schedule.SETTLE)
 
 
 def versions_read_nothing_first(patch: Patch) -> None:

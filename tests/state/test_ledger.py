@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from handler.edges.bucket import Unavailable
 from handler.rules.agenda import Deliver, Entry, Look, TakeOver, Task, Walk
 from handler.rules.claiming import Standing
-from handler.rules.schedule import CLOCK_MARGIN
+from handler.rules.schedule import CLOCK_MARGIN, READ_BACK, SETTLE, SETTLE_VERSIONED
 from handler.rules.uploads import Stored
 from handler.state import codec
-from handler.state.ledger import READ_BACK, SETTLE, SETTLE_VERSIONED, Ledger, new_nonce
-from handler.state.objects import CorruptState, Memory
+from handler.state.ledger import Ledger
+from handler.state.objects import CorruptState, Memory, new_nonce
 from tests.support.shelf import PAGE, Shelf, a_ledger, sealed
 from tests.support.values import (
     BUCKET,
