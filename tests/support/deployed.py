@@ -107,6 +107,8 @@ def by_default() -> str:
     text = SERVERLESS
     for name, value in DEFAULTS.items():
         text = re.sub(rf"^( +{name}: )(\"[^\"]*\"|[^\s#]+)", rf"\g<1>{value}", text, flags=re.MULTILINE)
+    uploads = r"^    - cos:\n(?: {6,}.*\n)+"
+    text = re.sub(rf"({uploads})(?:{uploads})+", r"\g<1>", text, flags=re.MULTILINE)  # one trigger of them
     reconcile = r'(livepair-reconcile\n +cronExpression: ")[^"]+'
     return re.sub(reconcile, rf"\g<1>{triggers.EACH_DAY}", text)
 
