@@ -119,6 +119,8 @@ def policy(name: str) -> str:
     settings = settings_of(inputs)
     of_state = settings.state_prefix.removesuffix(f"{BUCKET}/")
     text = POLICIES[name].replace(f":{STATE}/{of_state}", f":{STATE}/{STATE_PREFIX}")
+    if settings.state_bucket == settings.bucket:
+        text = text.replace(f":{BUCKET}/{of_state}", f":{STATE}/{STATE_PREFIX}{BUCKET}/")
     for templates, key in ((settings.templates.live, LIVE), (settings.templates.image, IMAGE)):
         for template in templates:
             text = text.replace(f":{BUCKET}/{_starred(template)}", f":{BUCKET}/{key}")
