@@ -223,14 +223,16 @@ def _bytes_of(record: Record) -> tuple[object, ...]:
 def reconcile(deployment: Deployment, since: datetime | None, *, everything: bool = False) -> datetime | None:
     """Have all uploads since a moment walked; None: as the daily timer does.
 
-    Returns since when, None for `everything`. Raises Problem where a walk is under way.
+    Returns since when, None for `everything`. Raises Problem where a walk is under way, or for the future.
     """
+    now = deployment.clock.now()
+    if since and since > now:
+        raise Problem(f"{when(since)} lies in the future: no upload is as new as that")
     pending = [entry for entry in agenda(deployment, nobody) if entry.is_walk]
     if pending:
         raise Problem(f"a reconcile is under way and goes on at {when(pending[0].due)}; wait for its end")
     if since is None and not everything:
         since = _last_walk(deployment)
-    now = deployment.clock.now()
     task = Walk(deployment.settings.bucket, began_at=now, since=since)
     deployment.ledger.put_on(Entry(now, task))
     return since

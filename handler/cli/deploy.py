@@ -127,9 +127,9 @@ def deploy(folder: Path) -> int:
     deployment = _deployment(folder)
     root = Path(os.environ.get("TERRAFORM_ROOT") or ROOT)
     bundle = None if name == "scf" else hashed(folder / ARCHIVE)
+    given = environment(name, deployment, bundle)
     for command in commands(name, root):
         click.echo("$ " + " ".join(command))
-        given = environment(name, deployment, bundle)
         status = subprocess.run(command, cwd=folder, env=given).returncode  # noqa: S603 # one of TOOLS
         if status:
             return status
@@ -150,8 +150,11 @@ def main(arguments: Sequence[str]) -> int:
     folder = Path.cwd()
     try:
         if "--check" in arguments:
-            click.echo(f"deploying by {tool(os.environ.get('TOOL', ''))}; TOOL=… names another")
-            _deployment(folder)
+            name = tool(os.environ.get("TOOL", ""))
+            click.echo(f"deploying by {name}; TOOL=… names another")
+            deployment = _deployment(folder)
+            if name != "scf":
+                variables(deployment.declared)
             return 0
         return deploy(folder)
     except Problem as problem:

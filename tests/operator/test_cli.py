@@ -621,6 +621,7 @@ def test_a_moment_that_no_state_object_holds_is_refused(
 ) -> None:
     """The function would take the agenda's entry for a corrupt one, and throw it away."""
     assert "is out of reach" in operator.error("reconcile", "--since", since)
+    assert "in the future" in operator.error("reconcile", "--since", "2099-01-01")
     assert "is out of reach" in operator.error("redeliver", "--since", since)
 
 

@@ -168,12 +168,16 @@ def test_make_asks_for_the_tool_before_it_bundles() -> None:
     assert steps == ["handler.cli.deploy --check", "handler.cli.bundle", "handler.cli.deploy"]
 
 
-def test_several_triggers_of_uploads_are_none_of_terraforms() -> None:
-    """It is said before anything is made: with one of two triggers half of all pairs would wait for ever."""
-    inputs = deployed.inputs_of(deployed.by_default())
-    inputs["events"].insert(0, inputs["events"][0])
-    with pytest.raises(Problem, match="several COS triggers"):
-        deploy.variables(inputs)
+def test_several_triggers_of_uploads_are_none_of_terraforms(checkout: Checkout) -> None:
+    """It is said before anything is built: with one of two triggers half of all pairs would wait for ever."""
+    checkout.install("scf")
+    checkout.install("terraform")
+    file = checkout.folder / "serverless.yml"
+    file.write_text(re.sub(r"( {4}- cos:\n(?: {6,}.*\n)+)", r"\1\1", file.read_text()))
+    assert checkout.run("--check").returncode == 0
+    refused = checkout.run("--check", TOOL="terraform")
+    assert (refused.returncode, "several COS triggers" in refused.stderr) == (1, True)
+    assert checkout.noted == ""
 
 
 def test_the_example_takes_what_make_deploy_gives() -> None:

@@ -289,8 +289,8 @@ def inputs() -> dict[str, Any]:
 def test_it_makes_the_same_function_as_serverless_yml(inputs: dict[str, Any], terraform: Terraform) -> None:
     """With the settings, prefix and memory of that file, whatever they are."""
     variables = inputs["environment"]["variables"]
-    if len(inputs["events"]) > 3:
-        pytest.skip("the module makes one COS trigger, and serverless.yml has more: make deploy says so")
+    if len(inputs["events"]) > 3 or variables["STATE_BUCKET"] == variables["BUCKET"]:
+        pytest.skip("the module makes one COS trigger, and two buckets: it refuses what serverless.yml has")
     uploads = inputs["events"][0]["cos"]["parameters"]
     made = terraform.values(**deploy.variables(inputs))
     assert (made["memory"], made["timeout"]) == (inputs["memorySize"], inputs["timeout"])

@@ -107,6 +107,8 @@ def by_default() -> str:
     text = SERVERLESS
     for name, value in DEFAULTS.items():
         text = re.sub(rf"^( +{name}: )(\"[^\"]*\"|[^\s#]+)", rf"\g<1>{value}", text, flags=re.MULTILINE)
+    uploads = r"^    - cos:\n(?: {6,}.*\n)+"
+    text = re.sub(rf"({uploads})(?:{uploads})+", r"\g<1>", text, flags=re.MULTILINE)  # one trigger of them
     reconcile = r'(livepair-reconcile\n +cronExpression: ")[^"]+'
     return re.sub(reconcile, rf"\g<1>{triggers.EACH_DAY}", text)
 
@@ -117,6 +119,8 @@ def policy(name: str) -> str:
     settings = settings_of(inputs)
     of_state = settings.state_prefix.removesuffix(f"{BUCKET}/")
     text = POLICIES[name].replace(f":{STATE}/{of_state}", f":{STATE}/{STATE_PREFIX}")
+    if settings.state_bucket == settings.bucket:
+        text = text.replace(f":{BUCKET}/{of_state}", f":{STATE}/{STATE_PREFIX}{BUCKET}/")
     for templates, key in ((settings.templates.live, LIVE), (settings.templates.image, IMAGE)):
         for template in templates:
             text = text.replace(f":{BUCKET}/{_starred(template)}", f":{BUCKET}/{key}")

@@ -67,7 +67,8 @@ def _compared(deployment: Deployment, answer: Answer, archive: str, here: dict[s
     except (requests.RequestException, OSError, ValueError):
         found = f"its SHA-256 is not that of {archive}, and it could not be downloaded"
         return Check(NAME, "warn", found, AGAIN)
-    differ = sorted(name for name in here | deployed if here.get(name) != deployed.get(name))
+    changed = (name for name in here | deployed if here.get(name) != deployed.get(name))
+    differ = sorted(changed, key=lambda name: (name.endswith(".pyc"), name))  # sources say more
     if not differ:
         return Check(NAME, "ok", f"has the files of {archive}, zipped by somebody else")
     more = f" and {len(differ) - SHOWN} more" if len(differ) > SHOWN else ""
