@@ -1,4 +1,4 @@
-"""The rules are pure: whoever asks one loads no SDK, and nothing that has to be installed. And modules are short."""
+"""The rules are pure: whoever asks one loads no SDK and nothing installed. And no module is long."""
 
 from __future__ import annotations
 
