@@ -19,10 +19,10 @@ def text(value: Any) -> str:
 
 
 def count(value: Any) -> int:
-    count = int(value)
-    if count < 0:
+    number = int(value)
+    if number < 0:
         raise ValueError("a count below zero")
-    return count
+    return number
 
 
 def time(value: Any) -> datetime:
@@ -43,8 +43,8 @@ def mapping(value: Any) -> dict[str, Any]:
 def role(value: Any) -> Role:
     if value not in ("live", "image"):
         raise ValueError("a role that is not known")
-    role: Role = value
-    return role
+    known: Role = value
+    return known
 
 
 def roles(value: Any) -> tuple[Role, ...]:
@@ -59,7 +59,7 @@ CLASSES: Mapping[str, Class] = {"busy": "throttled", "trouble": "transient", "ou
 
 def tries(value: Any) -> dict[Class, int]:
     classes: dict[str, Class] = {**CLASSES, **{each: each for each in CLASSES.values()}}
-    return {classes[name]: count(count) for name, count in mapping(value).items() if name in classes}
+    return {classes[name]: count(tried) for name, tried in mapping(value).items() if name in classes}
 
 
 def last_answer(value: Any) -> LastAnswer:
