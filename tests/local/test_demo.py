@@ -58,10 +58,18 @@ def test_the_table_cuts_no_word(width: int) -> None:
             ]
 
 
+AS_IN_A_TERMINAL = """
+import runpy, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+runpy.run_module("tests.demo", run_name="__main__")
+"""
+"""What runs in the background has SIGINT ignored."""
+
+
 def test_ctrl_c_ends_it_without_a_traceback() -> None:
     """Whoever has seen enough gets their prompt back, and make a status that says so."""
     with subprocess.Popen(
-        [sys.executable, "-m", "tests.demo"],
+        [sys.executable, "-c", AS_IN_A_TERMINAL],
         cwd=PROJECT,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,

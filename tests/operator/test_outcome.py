@@ -125,7 +125,7 @@ def reader(cloud: Cloud, policy: dict[str, Any] = POLICY) -> Any:
 def ten_lines(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, policy: dict[str, Any] = POLICY) -> Any:
     """The function as it is printed for who builds a backend, with a reader's keys."""
     text = (PROJECT / "examples" / "backend" / "README.md").read_text(encoding="utf-8")
-    (example,) = re.findall(r"```python\n(.*?def outcome.*?)```", text, re.DOTALL)
+    (example,) = re.findall(r"```python\n((?:(?!```).)*?def outcome.*?)```", text, re.DOTALL)
     body = example[example.index("def outcome") :].strip()
     assert len([line for line in body.splitlines()[1:] if '"""' not in line]) <= 10
     monkeypatch.setenv("SECRET_ID", "AKIDfake")

@@ -279,7 +279,11 @@ SCENES = (
         "throttled",
         "the API throttles, and the events come again",
         replace(
-            plan(upload(IMAGE, GOOD, 0.05, 4.0), upload(LIVE, GOOD, 0.05, 4.0), last=245.0),
+            plan(
+                *(upload(key, GOOD, 0.05, 4.0) for key in (IMAGE, LIVE)),
+                last=245.0,
+                settings={"API_RATE": "0.1"},  # so slow that events wait for no turn
+            ),
             mood=Mood(api_down=(0.0, 50.0, "RequestLimitExceeded")),
         ),
         30.0,

@@ -155,7 +155,7 @@ EVERY = (
         50,
         switches.named_claim_is_the_last,
         profiles.versioned_and_failing,
-        first=1100,
+        first=160,
     ),
     Protection(
         "owner-records",
@@ -278,7 +278,7 @@ EVERY = (
         "told before it was recorded",
         50,
         switches.no_certain_record,
-        first=0,
+        first=100,
     ),
     Protection(
         "waiting-marks",
@@ -343,6 +343,7 @@ EVERY = (
         50,
         switches.deadline_anew,
         scenes.merged_and_short,
+        first=200,
     ),
     Protection(
         "each-mark-alone",
