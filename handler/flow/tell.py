@@ -5,8 +5,6 @@ Nothing is told that is not recorded. If another instance decided too, the first
 
 from __future__ import annotations
 
-from itertools import count
-
 from handler.edges.bucket import CosError, Forbidden
 from handler.edges.webhook import POST_SECONDS, Delivery
 from handler.flow.steps import Done, Later, Step, Tell, Trace, Visit
@@ -55,7 +53,9 @@ def _record_once(
     services = visit.services
     record = record._replace(told_from=services.clock.now())
     with visit.trace.stage("record"):
-        for attempt in count(1):
+        attempt = 0
+        while True:
+            attempt += 1
             try:
                 return Tell(services.ledger.record_once(record, claimed=claimed), 1, clear)
             except CosError as error:
@@ -63,7 +63,6 @@ def _record_once(
                 if hopeless or until - services.clock.elapsed() < 2:
                     raise
                 services.clock.sleep(0.5 + services.draw())
-    raise AssertionError("unreachable")
 
 
 def leave_or_see_told(visit: Visit, seen: Seen, record: Record, move: Move) -> Step:

@@ -196,7 +196,7 @@ class Ledger:
 
     def records(self, pair_path: str) -> list[Record]:
         """All that was decided about a pair, in no order. May miss what is very new."""
-        keys = self.objects.keys(f"{self.prefix}records/{pair_path}/")
+        keys = self.objects.keys(f"{self.records_prefix}{pair_path}/")
         return [record for record in map(self._record, keys) if record]
 
     def record_once(self, record: Record, *, claimed: bool) -> Record:
